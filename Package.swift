@@ -1,0 +1,131 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target: Swift 6 mode, unsafe code must say so, imports must be declared.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .enableExperimentalFeature("Lifetimes"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("ExistentialAny"),
+]
+
+/// The modules on the way of a hit: exclusivity of class fields is checked in debug builds, where the
+/// tests run, and not in release builds (up to 14 ns for each update, docs/architecture.md).
+let hot: [SwiftSetting] =
+  strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
+let package = Package(
+  name: "weir",
+  products: [
+    .executable(name: "weir", targets: ["weir"]),
+    .executable(name: "origin", targets: ["origin"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // C, as the system has it.
+    .systemLibrary(name: "CLinux"),
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+
+    // One module wraps one library or the kernel.
+    .target(name: "Bytes", dependencies: ["CLinux"], swiftSettings: hot),
+    .target(name: "EventLoop", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
+    .target(name: "LMDB", dependencies: ["CLMDB", "Bytes"], swiftSettings: hot),
+    .target(name: "Checksum", dependencies: ["CXXHash", "Bytes"], swiftSettings: hot),
+
+    // Protocols and rules: no I/O, no clock, no globals.
+    .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
+    .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
+    .target(name: "HTTPCaching", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
+    .target(name: "RateLimiting", dependencies: ["Bytes"], swiftSettings: hot),
+    .target(name: "Configuration", swiftSettings: strict),
+
+    // What a node has: figures, a log, a store, origins.
+    .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "AccessLog", dependencies: ["CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
+    .target(
+      name: "ObjectStore", dependencies: ["CLinux", "Bytes", "EventLoop", "LMDB", "Checksum"],
+      swiftSettings: hot),
+    .target(
+      name: "Origins", dependencies: ["CLinux", "Bytes", "EventLoop", "Configuration"],
+      swiftSettings: hot),
+
+    // A request's way through all of it, and the operator's way in.
+    .target(
+      name: "Edge",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
+        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
+      ], swiftSettings: hot),
+    .target(
+      name: "Admin",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
+        "ObjectStore", "Edge",
+      ], swiftSettings: strict),
+    .target(
+      name: "Node",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
+        "Origins", "Edge", "Admin",
+      ], swiftSettings: strict),
+
+    // Commands.
+    .executableTarget(
+      name: "weir",
+      dependencies: [
+        "CLinux", "Configuration", "EventLoop", "Metrics", "Node",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+    .target(
+      name: "DemoOrigin", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "origin",
+      dependencies: [
+        "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "tools/origin", swiftSettings: strict),
+
+    // The test kit, and the tests.
+    .target(
+      name: "EdgeTesting",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
+        "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin",
+      ], swiftSettings: strict),
+    .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "EventLoopTests", dependencies: ["EventLoop", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "HTTPMessageTests", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPMessage", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "ConfigurationTests", dependencies: ["Configuration"],
+      exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "AccessLogTests", dependencies: ["AccessLog", "Bytes", "EventLoop"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ObjectStoreTests",
+      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EdgeTests",
+      dependencies: [
+        "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
+        "EventLoop", "ObjectStore", "DemoOrigin",
+      ], swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

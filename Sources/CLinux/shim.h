@@ -1,0 +1,109 @@
+// What Swift's Glibc module lacks: epoll, eventfd, accept4, sendfile, affinity, and the variadic
+// calls, which Swift cannot import. Only declarations and one-line wrappers; no logic.
+//
+// _GNU_SOURCE is not defined here: with it fd_set and struct rusage differ from those of Swift's own
+// Glibc module, and no file could see both. The few GNU calls that are needed are declared by hand.
+#ifndef WEIR_CLINUX_H
+#define WEIR_CLINUX_H
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SIOCOUTQ
+#define SIOCOUTQ 0x5411
+#endif
+
+static inline int weir_errno(void) { return errno; }
+static inline void weir_set_errno(int value) { errno = value; }
+static inline int weir_open(const char *path, int flags, mode_t mode) {
+  return open(path, flags | O_CLOEXEC, mode);
+}
+static inline int weir_fcntl_int(int fd, int command, int value) { return fcntl(fd, command, value); }
+static inline int weir_ioctl_int(int fd, unsigned long request, int *value) {
+  return ioctl(fd, request, value);
+}
+static inline int weir_wifexited(int status) { return WIFEXITED(status); }
+static inline int weir_wexitstatus(int status) { return WEXITSTATUS(status); }
+static inline int weir_wifsignaled(int status) { return WIFSIGNALED(status); }
+static inline int weir_wtermsig(int status) { return WTERMSIG(status); }
+// sighandler_t constants are casts, which Swift does not import.
+static inline void weir_ignore_signal(int number) { signal(number, SIG_IGN); }
+static inline void weir_default_signal(int number) { signal(number, SIG_DFL); }
+
+// epoll_event is packed and its data a union; Swift reads it through these.
+static inline struct epoll_event weir_epoll_event(uint32_t events, uint64_t token) {
+  struct epoll_event event;
+  event.events = events;
+  event.data.u64 = token;
+  return event;
+}
+static inline uint64_t weir_epoll_token(const struct epoll_event *event) { return event->data.u64; }
+
+extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+extern int pipe2(int fds[2], int flags);
+
+// Affinity without cpu_set_t: a mask of 1,024 processors, as the kernel takes it.
+static inline int weir_pin_to_cpu(int cpu) {
+  unsigned long mask[1024 / (8 * sizeof(unsigned long))] = {0};
+  if (cpu < 0 || cpu >= 1024) return -1;
+  mask[(unsigned)cpu / (8 * sizeof(unsigned long))] |= 1UL << ((unsigned)cpu % (8 * sizeof(unsigned long)));
+  return (int)syscall(SYS_sched_setaffinity, 0, sizeof mask, mask);
+}
+// How many processors this process may run on.
+static inline int weir_cpu_count(void) {
+  unsigned long mask[1024 / (8 * sizeof(unsigned long))] = {0};
+  if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) < 0) return 1;
+  int count = 0;
+  for (unsigned i = 0; i < sizeof mask / sizeof mask[0]; i++) count += __builtin_popcountl(mask[i]);
+  return count > 0 ? count : 1;
+}
+// Where a short-lived pointer is enough: the id of the calling thread.
+static inline int weir_thread_id(void) { return (int)syscall(SYS_gettid); }
+
+// Atomics on words in allocated memory (Swift's Atomic cannot be placed there one by one).
+static inline uint64_t weir_load_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline uint64_t weir_load_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline uint64_t weir_load_seqcst(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+static inline void weir_store_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+static inline void weir_store_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void weir_store_seqcst(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+static inline uint64_t weir_fetch_add(uint64_t *p, uint64_t v) { return __atomic_fetch_add(p, v, __ATOMIC_RELAXED); }
+static inline int weir_compare_exchange(uint64_t *p, uint64_t expected, uint64_t desired) {
+  return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+#endif
