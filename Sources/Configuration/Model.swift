@@ -1,0 +1,223 @@
+// What a configuration says once it has been read: plain values, no defaults left to look up, nothing
+// that still has to be checked. Durations are nanoseconds, sizes bytes.
+
+/// A whole `edge.conf`.
+public struct NodeConfiguration: Sendable, Equatable {
+  /// How many workers; nil for `auto`, one for each processor.
+  public var workers: Int?
+  /// Where clients connect.
+  public var listeners: [ListenAddress] = []
+  /// The operator's listener.
+  public var admin: AdminConfiguration?
+  /// Where responses are kept; nil: nothing is stored.
+  public var store: StoreConfiguration?
+  /// Where the access log goes.
+  public var accessLog: AccessLogTarget = .off
+  /// How long a stopping node waits for what is in flight.
+  public var drainTimeout: Int64 = 30_000_000_000
+  /// Timeouts and limits of client connections.
+  public var client = ClientConfiguration()
+  /// Pools by name, in the order of the file.
+  public var origins: [OriginConfiguration] = []
+  /// Limits by name, in the order of the file.
+  public var limits: [LimitConfiguration] = []
+  /// Sites, in the order of the file.
+  public var sites: [SiteConfiguration] = []
+  /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
+  public var nodeName = "weir"
+
+  /// An empty configuration.
+  public init() {}
+}
+
+/// A numeric address to listen on.
+public struct ListenAddress: Sendable, Hashable {
+  /// An IPv4 or IPv6 address without brackets; empty for every address (IPv6 and IPv4).
+  public var host: String
+  /// 0 lets the system pick.
+  public var port: UInt16
+
+  /// An address.
+  public init(host: String, port: UInt16) {
+    self.host = host
+    self.port = port
+  }
+}
+
+/// The `admin` block.
+public struct AdminConfiguration: Sendable, Equatable {
+  /// Where it listens.
+  public var address: ListenAddress
+  /// The bearer token; nil only on loopback, where then only reading is allowed.
+  public var token: String?
+
+  /// An admin listener.
+  public init(address: ListenAddress, token: String?) {
+    self.address = address
+    self.token = token
+  }
+}
+
+/// The `store` block.
+public struct StoreConfiguration: Sendable, Equatable {
+  /// The directory, absolute.
+  public var path: String
+  /// The most bytes that stored responses may use.
+  public var size: UInt64 = 1 << 30
+  /// The largest body that is stored.
+  public var maxObject: UInt64 = 5 << 30
+
+  /// A store in a directory.
+  public init(path: String) { self.path = path }
+}
+
+/// Where the access log goes.
+public enum AccessLogTarget: Sendable, Equatable {
+  /// Nowhere.
+  case off
+  /// Standard output.
+  case standardOutput
+  /// A file, absolute, reopened on SIGUSR1.
+  case file(String)
+}
+
+/// The `client` block: what a client may take, in time and size.
+public struct ClientConfiguration: Sendable, Equatable {
+  /// From the first byte of a head, or the connection's start, to the head's end.
+  public var headerTimeout: Int64 = 10_000_000_000
+  /// Between two reads of a request's content.
+  public var bodyTimeout: Int64 = 30_000_000_000
+  /// Between two requests.
+  public var idleTimeout: Int64 = 75_000_000_000
+  /// Between two writes that made progress.
+  public var writeTimeout: Int64 = 30_000_000_000
+  /// The longest request line.
+  public var maxRequestLine = 8 << 10
+  /// The most bytes of a head.
+  public var maxHeader = 32 << 10
+  /// The most field lines of a head.
+  public var maxFields = 100
+  /// The most content of a request.
+  public var maxBody: UInt64 = 1 << 30
+  /// The most connections of the node; the next are closed at once.
+  public var maxConnections = 100_000
+
+  /// The defaults.
+  public init() {}
+}
+
+/// An `origin` block: a pool of servers.
+public struct OriginConfiguration: Sendable, Equatable {
+  /// Its name.
+  public var name: String
+  /// Its servers, at least one.
+  public var servers: [ServerAddress] = []
+  /// To an open connection.
+  public var connectTimeout: Int64 = 2_000_000_000
+  /// From the request's end to the response head's end.
+  public var firstByteTimeout: Int64 = 30_000_000_000
+  /// Between two reads of a response's content, and two writes of a request's.
+  public var betweenBytesTimeout: Int64 = 30_000_000_000
+  /// The most idle connections each worker keeps to each server.
+  public var keepalive = 64
+  /// How long one is kept.
+  public var keepaliveTimeout: Int64 = 60_000_000_000
+  /// What `Host` says; nil: what the client's says.
+  public var hostField: String?
+  /// The most bytes of a response's head.
+  public var maxHeader = 64 << 10
+
+  /// A pool of a name.
+  public init(name: String) { self.name = name }
+}
+
+/// One server of a pool.
+public struct ServerAddress: Sendable, Hashable {
+  /// An address or a name to resolve.
+  public var host: String
+  /// Its port.
+  public var port: UInt16
+
+  /// A server.
+  public init(host: String, port: UInt16) {
+    self.host = host
+    self.port = port
+  }
+}
+
+/// A `limit` block.
+public struct LimitConfiguration: Sendable, Equatable {
+  /// Its name.
+  public var name: String
+  /// Tokens that come back in `period`.
+  public var rate: UInt64
+  /// Nanoseconds: one second, minute, hour or day.
+  public var period: Int64
+  /// The most tokens that a bucket holds.
+  public var burst: UInt64
+  /// What a bucket belongs to.
+  public var key: LimitKey
+  /// The most keys that are remembered at a time.
+  public var maxKeys = 1_000_000
+
+  /// A token bucket.
+  public init(name: String, rate: UInt64, period: Int64, burst: UInt64, key: LimitKey) {
+    self.name = name
+    self.rate = rate
+    self.period = period
+    self.burst = burst
+    self.key = key
+  }
+}
+
+/// What a limit counts by.
+public enum LimitKey: Sendable, Equatable {
+  /// The client's address; IPv6 by its /64.
+  case clientIP
+}
+
+/// A `site` block.
+public struct SiteConfiguration: Sendable, Equatable {
+  /// Host names in lower case; `*.example.com` for all below; `*` for any.
+  public var hosts: [String]
+  /// Routes, in the order of the file; the longest matching prefix wins.
+  public var routes: [RouteConfiguration] = []
+
+  /// A site of those names.
+  public init(hosts: [String]) { self.hosts = hosts }
+}
+
+/// A `route` block.
+public struct RouteConfiguration: Sendable, Equatable {
+  /// What matches.
+  public var path: RoutePath
+  /// The pool it forwards to.
+  public var origin: String
+  /// The limits that a request must pass, in order.
+  public var limits: [String] = []
+  /// Whether responses are stored and reused.
+  public var cache = true
+  /// Whether an upgrade (WebSocket) may pass.
+  public var upgrade = false
+  /// Whether `Surrogate-Key`, `Cache-Tag` and `xkey` are left in responses.
+  public var exposeTags = false
+  /// The most content of a request here; nil: the client block's.
+  public var maxBody: UInt64?
+  /// The route's name in logs and metrics: its path, behind the site's first name.
+  public var name: String
+
+  /// A route.
+  public init(path: RoutePath, origin: String, name: String) {
+    self.path = path
+    self.origin = origin
+    self.name = name
+  }
+}
+
+/// What a route matches.
+public enum RoutePath: Sendable, Hashable {
+  /// Every path that begins so. `/` matches all.
+  case prefix(String)
+  /// That path alone (`route = /favicon.ico`).
+  case exact(String)
+}
