@@ -128,8 +128,9 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Overwrites bytes at `offset`, which must exist, with an integer's, least significant first.
-  package mutating func overwrite<Value: FixedWidthInteger>(at offset: Int, littleEndian value: Value)
-  {
+  package mutating func overwrite<Value: FixedWidthInteger>(
+    at offset: Int, littleEndian value: Value
+  ) {
     let size = MemoryLayout<Value>.size
     precondition(offset >= 0 && count - offset >= size, "offset out of the buffer")
     guard let storage = unsafe storage else { return }

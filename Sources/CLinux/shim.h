@@ -13,6 +13,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -89,6 +90,16 @@ static inline int weir_cpu_count(void) {
   int count = 0;
   for (unsigned i = 0; i < sizeof mask / sizeof mask[0]; i++) count += __builtin_popcountl(mask[i]);
   return count > 0 ? count : 1;
+}
+static inline int weir_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+// Raises the soft limit of descriptors to the hard one; returns what it is then.
+static inline long weir_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur > 1000000000UL ? 1000000000L : (long)limit.rlim_cur;
 }
 // Where a short-lived pointer is enough: the id of the calling thread.
 static inline int weir_thread_id(void) { return (int)syscall(SYS_gettid); }

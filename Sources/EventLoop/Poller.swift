@@ -1,0 +1,98 @@
+// The kernel's side of a loop: epoll, edge-triggered. Each descriptor is added once, for reading and
+// writing; whoever owns it remembers what the kernel told it and works until the kernel says EAGAIN.
+// So no request costs an epoll_ctl.
+
+internal import CLinux
+
+/// What happened to a descriptor.
+package struct Readiness: OptionSet, Sendable {
+  /// The kernel's bits.
+  package let rawValue: UInt32
+  /// A set of the kernel's bits.
+  package init(rawValue: UInt32) { self.rawValue = rawValue }
+  /// There is something to read, or a connection to accept.
+  package static let readable = Readiness(rawValue: 0x001)
+  /// There is room to write.
+  package static let writable = Readiness(rawValue: 0x004)
+  /// The socket has met an error.
+  package static let failed = Readiness(rawValue: 0x008)
+  /// Both directions are closed.
+  package static let hungUp = Readiness(rawValue: 0x010)
+  /// The peer has ended its sending side.
+  package static let peerEnded = Readiness(rawValue: 0x2000)
+}
+
+/// An epoll instance and room for the events of one turn. Used by one thread.
+@safe
+package struct Poller: ~Copyable {
+  private let epoll: Descriptor
+  private let events: UnsafeMutablePointer<epoll_event>
+  private let capacity: Int
+
+  /// A poller that takes up to `capacity` events a turn.
+  package static func open(capacity: Int = 512) throws(Errno) -> Poller {
+    let number = epoll_create1(Int32(EPOLL_CLOEXEC))
+    guard number >= 0 else { throw .current }
+    return Poller(epoll: Descriptor(owning: number), capacity: capacity)
+  }
+
+  private init(epoll: consuming Descriptor, capacity: Int) {
+    self.epoll = epoll
+    self.capacity = capacity
+    unsafe events = .allocate(capacity: capacity)
+    unsafe events.initialize(repeating: weir_epoll_event(0, 0), count: capacity)
+  }
+
+  deinit { unsafe events.deallocate() }
+
+  /// Watches a descriptor in both directions, edge-triggered; its events carry `token`.
+  package borrowing func add(_ descriptor: borrowing Descriptor, token: UInt64) throws(Errno) {
+    let interest: UInt32 = 0x001 | 0x004 | 0x2000 | 1 << 31
+    try control(EPOLL_CTL_ADD, descriptor, interest, token)
+  }
+
+  /// Watches a descriptor for reading, level-triggered.
+  package borrowing func addReader(_ descriptor: borrowing Descriptor, token: UInt64) throws(Errno)
+  {
+    try control(EPOLL_CTL_ADD, descriptor, 0x001, token)
+  }
+
+  /// Stops watching. Closing a descriptor does so too, if nothing else refers to its file.
+  package borrowing func remove(_ descriptor: borrowing Descriptor) {
+    var event = unsafe weir_epoll_event(0, 0)
+    _ = unsafe epoll_ctl(epoll.number, EPOLL_CTL_DEL, descriptor.number, &event)
+  }
+
+  private borrowing func control(
+    _ operation: Int32, _ descriptor: borrowing Descriptor, _ interest: UInt32, _ token: UInt64
+  ) throws(Errno) {
+    var event = unsafe weir_epoll_event(interest, token)
+    guard unsafe epoll_ctl(epoll.number, operation, descriptor.number, &event) == 0 else {
+      throw .current
+    }
+  }
+
+  /// Waits for events, at most until `timeout` nanoseconds have passed (negative: for ever), and
+  /// returns how many there are. Rounds up to milliseconds: never wakes before its time.
+  package borrowing func wait(timeout: Int64) -> Int {
+    var milliseconds: Int32 = -1
+    if timeout >= 0 {
+      milliseconds = Int32(clamping: timeout / 1_000_000 + (timeout % 1_000_000 > 0 ? 1 : 0))
+    }
+    let count = unsafe epoll_wait(epoll.number, events, Int32(capacity), milliseconds)
+    // Interrupted by a signal: nothing happened, and the caller looks at its clock again.
+    return count > 0 ? Int(count) : 0
+  }
+
+  /// The token of an event of the last wait.
+  package borrowing func token(_ index: Int) -> UInt64 {
+    precondition(index >= 0 && index < capacity, "no such event")
+    return unsafe weir_epoll_token(events + index)
+  }
+
+  /// What an event of the last wait says.
+  package borrowing func readiness(_ index: Int) -> Readiness {
+    precondition(index >= 0 && index < capacity, "no such event")
+    return unsafe Readiness(rawValue: events[index].events)
+  }
+}

@@ -1,0 +1,56 @@
+internal import CLinux
+
+/// A thread of its own, with a name that `top -H` shows.
+package final class LoopThread: @unchecked Sendable {
+  // Sendable because the handle is written once, before anybody else can see it.
+  private var handle = pthread_t()
+
+  private final class Start {
+    let name: String
+    let body: @Sendable () -> Void
+    init(name: String, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+
+  /// Starts a thread. Signals are blocked in it: one place of the process takes them.
+  package init(name: String, cpu: Int? = nil, _ body: @escaping @Sendable () -> Void) {
+    let start = Start(
+      name: name,
+      body: {
+        if let cpu { _ = weir_pin_to_cpu(Int32(clamping: cpu)) }
+        body()
+      })
+    let result = unsafe pthread_create(
+      &handle, nil,
+      { argument in
+        guard let argument = unsafe argument else { return nil }
+        let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        var all = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
+        _ = prctl_set_name(start.name)
+        start.body()
+        return nil
+      }, Unmanaged.passRetained(start).toOpaque())
+    precondition(result == 0, "cannot start a thread: \(Errno(result))")
+  }
+
+  /// Waits until the thread has ended. Call once.
+  package func join() { _ = pthread_join(handle, nil) }
+}
+
+private func prctl_set_name(_ name: String) -> Int32 {
+  unsafe name.withCString { unsafe weir_set_thread_name($0) }
+}
+
+/// The machine.
+package enum Machine {
+  /// How many processors this process may run on; at least 1.
+  package static var processors: Int { Int(weir_cpu_count()) }
+
+  /// Raises the number of descriptors the process may have to what it is allowed, and says how many.
+  @discardableResult
+  package static func raiseDescriptorLimit() -> Int { Int(weir_raise_descriptor_limit()) }
+}
