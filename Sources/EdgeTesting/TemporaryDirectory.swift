@@ -1,0 +1,41 @@
+internal import CLinux
+internal import FoundationEssentials
+
+/// A directory of its own for a test, removed with all that is in it when this goes.
+package final class TemporaryDirectory: Sendable {
+  /// Its path, without a slash at the end.
+  package let path: String
+
+  /// Makes one.
+  package init() throws {
+    var template = "/tmp/weir-test-XXXXXX".utf8CString.map { $0 }
+    guard unsafe mkdtemp(&template) != nil else {
+      throw PeerFailure(.system, "making a temporary directory")
+    }
+    path = String(
+      decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// The path of a file in it.
+  package func file(_ name: String) -> String { "\(path)/\(name)" }
+
+  /// Writes a file, with the directories above it, and returns its path.
+  @discardableResult
+  package func write(_ name: String, _ bytes: [UInt8]) throws -> String {
+    let file = file(name)
+    if let slash = file.lastIndex(of: "/") {
+      try FileManager.default.createDirectory(
+        atPath: String(file[..<slash]), withIntermediateDirectories: true)
+    }
+    try Data(bytes).write(to: URL(filePath: file))
+    return file
+  }
+
+  /// Writes a text file and returns its path.
+  @discardableResult
+  package func write(_ name: String, _ text: String) throws -> String {
+    try write(name, Array(text.utf8))
+  }
+}
