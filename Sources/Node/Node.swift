@@ -76,9 +76,11 @@ package final class Node: Sendable {
       limiters: NodeContext.limiters(of: configuration), metrics: metrics, log: log)
     addresses = listeners.data.compactMap { $0.first.flatMap { Socket.localAddress(of: $0.socket) } }
     adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
-    admin = try listeners.admin.map { listener in
-      try AdminServer(
+    if let listener = listeners.admin {
+      admin = try AdminServer(
         listener: listener, token: configuration.admin?.token, context: context, note: note)
+    } else {
+      admin = nil
     }
     finished = try Waker()
     runningWorkers = Atomic(workerCount)
