@@ -49,6 +49,8 @@ package enum DemoOrigin {
     unsafe sigaddset(&signals, SIGTERM)
     unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
     let origin = try start()
+    // What `start` has printed may be waited for at the other end of a pipe.
+    fflush(nil)
     var number: Int32 = 0
     _ = unsafe sigwait(&signals, &number)
     origin.stop()

@@ -84,28 +84,49 @@ struct Knobs {
 }
 
 extension DemoOrigin {
-  /// What the origin serves and every knob, for `--help`.
+  /// What the origin serves and every knob, for `--help`; no line is over 78 columns.
   package static var help: String {
-    let knobs = Knob.allCases.map { knob in
-      let usage = "\(knob)=\(knob.value.isEmpty ? "1" : knob.value)"
-      return "  \(usage)\(String(repeating: " ", count: max(1, 20 - usage.count)))\(knob.text)"
-    }
+    let places = [
+      (
+        "/api/…",
+        "an answer of JSON, or what the knobs say. X-Origin-Count tells how often the path "
+          + "was asked for. POST, PUT, PATCH and DELETE change the resource: its next representation "
+          + "has a higher revision."
+      ),
+      (
+        "/echo…",
+        "the request as JSON: method, target, version, fields, trailers, length and hash "
+          + "(FNV-1a, 64 bits) of the content; no-store"
+      ),
+      ("/tunnel", "101 to any Upgrade, then every byte back"),
+      ("/requests", "how often each path was asked for, or that of ?path=PATH; not counted itself"),
+      ("anything else", "a file of the directory, with ETag and Last-Modified"),
+    ]
+    let knobs = Knob.allCases.map { ("\($0)=\($0.value.isEmpty ? "1" : $0.value)", $0.text) }
     return """
       WHAT IT SERVES
-        /api/…              an answer of JSON, or what the knobs say. X-Origin-Count tells how
-                            often the path was asked for. POST, PUT, PATCH and DELETE change the
-                            resource: its next representation has a higher revision.
-        /echo…              the request as JSON: method, target, version, fields, trailers,
-                            length and hash (FNV-1a, 64 bits) of the content; no-store
-        /tunnel             101 to any Upgrade, then every byte back
-        /requests[?path=P]  how often each path, or that one, was asked for; not counted itself
-        anything else       a file of the directory, with ETag and Last-Modified
+      \(places.map { entry($0.0, $0.1) }.joined(separator: "\n"))
 
       KNOBS, in the query of any of them but /requests and /tunnel
-      \(knobs.joined(separator: "\n"))
+      \(knobs.map { entry($0.0, $0.1) }.joined(separator: "\n"))
 
-      Content by size is drawn from the path, behind it "#" and the revision if there is one, and
-      for each field of Vary a line of its own with its name in lower case, ":" and its value.
+      Content by size is drawn from the path, behind it "#" and the revision if
+      there is one, and for each field of Vary a line of its own with its name in
+      lower case, ":" and its value.
       """
+  }
+
+  /// A name and its text, broken into lines with the text in a column of its own.
+  private static func entry(_ name: String, _ text: String) -> String {
+    let indent = String(repeating: " ", count: 22)
+    var entry = "  \(name)\(String(repeating: " ", count: max(1, 20 - name.count)))"
+    var column = entry.count
+    for (index, word) in text.split(separator: " ").enumerated() {
+      let isFull = column + 1 + word.count > 78
+      let gap = index == 0 ? "" : isFull ? "\n" + indent : " "
+      entry += gap + word
+      column = (isFull ? indent.count : column + gap.count) + word.count
+    }
+    return entry
   }
 }
