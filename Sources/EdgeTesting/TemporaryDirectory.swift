@@ -38,4 +38,9 @@ package final class TemporaryDirectory: Sendable {
   package func write(_ name: String, _ text: String) throws -> String {
     try write(name, Array(text.utf8))
   }
+
+  /// Makes a symbolic link in it.
+  package func link(_ name: String, to target: String) throws {
+    try FileManager.default.createSymbolicLink(atPath: file(name), withDestinationPath: target)
+  }
 }
