@@ -42,7 +42,7 @@ extension HeadComposer {
       let name = stored[line.name]
       let known = KnownField.identify(name)
       if known == .date || replaces(known, name: name, in: notModified, connection) { continue }
-      buffer.append(stored[line.whole])
+      append(name: name, value: stored[line.value], to: &buffer)
     }
     for index in 0..<notModified.fields.count {
       let line = notModified.fields[index]

@@ -118,9 +118,13 @@ package enum HeadComposer {
   }
 
   static func append(_ line: FieldLine, of bytes: ByteView, to buffer: inout ByteBuffer) {
-    buffer.appendLowercased(line.name(in: bytes))
+    append(name: line.name(in: bytes), value: line.value(in: bytes), to: &buffer)
+  }
+
+  static func append(name: ByteView, value: ByteView, to buffer: inout ByteBuffer) {
+    buffer.appendLowercased(name)
     buffer.append(": ")
-    buffer.append(line.value(in: bytes))
+    buffer.append(value)
     buffer.append("\r\n")
   }
 

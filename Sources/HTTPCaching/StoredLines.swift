@@ -12,8 +12,6 @@ package struct StoredLines {
     package let name: Range<Int>
     /// The value.
     package let value: Range<Int>
-    /// All of it, with its end.
-    package let whole: Range<Int>
   }
 
   private let lines: ByteView
@@ -33,7 +31,7 @@ package struct StoredLines {
       guard let colon = lines.firstIndex(of: ASCII.colon, from: start), colon > start, colon < end
       else { continue }
       let value = trimmed(colon + 1..<end)
-      return Line(name: start..<colon, value: value, whole: start..<position)
+      return Line(name: start..<colon, value: value)
     }
     return nil
   }
