@@ -72,15 +72,15 @@ enum ByteScan {
     let mask: SIMDMask<SIMD16<Int8>>
     switch stop {
     case .unusualInName:
-      mask = .!(letterOrDigit(block) .| (block .== 0x2D))
+      mask = .!(letterOrDigit(block) .| (block .== all(0x2D)))
     case .unusualInHost:
-      mask = .!(letterOrDigit(block) .| (block &- 0x2D .< 2))
+      mask = .!(letterOrDigit(block) .| (block &- all(0x2D) .< all(2)))
     case .control:
-      mask = block .< 0x20 .| (block .== 0x7F)
+      mask = block .< all(0x20) .| (block .== all(0x7F))
     case .notPath:
-      mask = block &- 0x21 .> 0x5D .| (block .== 0x23) .| (block .== 0x3F)
+      mask = block &- all(0x21) .> all(0x5D) .| (block .== all(0x23)) .| (block .== all(0x3F))
     case .notQuery:
-      mask = block &- 0x21 .> 0x5D .| (block .== 0x23)
+      mask = block &- all(0x21) .> all(0x5D) .| (block .== all(0x23))
     }
     // Both are sixteen bytes without structure.
     let words = unsafe unsafeBitCast(mask, to: SIMD2<UInt64>.self)
@@ -89,8 +89,12 @@ enum ByteScan {
 
   @inline(__always)
   private static func letterOrDigit(_ block: Block) -> SIMDMask<SIMD16<Int8>> {
-    ((block | 0x20) &- 0x61 .< 26) .| (block &- 0x30 .< 10)
+    ((block | all(0x20)) &- all(0x61) .< all(26)) .| (block &- all(0x30) .< all(10))
   }
+
+  /// Sixteen times the same. (A comparison with a single byte is not one instruction but a loop.)
+  @inline(__always)
+  private static func all(_ byte: UInt8) -> Block { Block(repeating: byte) }
 
   /// The same for a view of fewer than sixteen bytes.
   @inline(never)
