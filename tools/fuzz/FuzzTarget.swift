@@ -27,6 +27,7 @@ enum Target {
 
 let limits = HeadLimits(maxRequestLine: 1_024, maxHead: 4_096, maxFields: 32)
 
+/// One input of libFuzzer; traps if a promise is broken.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(start: start, count: count))
