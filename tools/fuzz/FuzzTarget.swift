@@ -86,8 +86,7 @@ func fuzzRequest(_ bytes: ByteView) {
 /// Writes the head out and reads it again: the same framing, the same fields.
 func checkAgain(_ head: RequestHead) {
   var text = ByteBuffer()
-  text.append(head.bytes.prefix(head.target.lowerBound))
-  text.truncate(to: min(text.count, head.methodRange.upperBound))
+  text.append(head.bytes[head.methodRange])
   text.append(" ")
   if head.bytes[head.target].prefix(1) == ByteView("?") {
     text.append("http://")
