@@ -128,6 +128,10 @@ package struct FieldTable: ~Copyable, @unchecked Sendable {
     return nil
   }
 
+  /// Whether there is more than one line with a known name.
+  @inlinable
+  package func isRepeated(_ field: KnownField) -> Bool { repeated.contains(field) }
+
   /// How many lines have a known name (0 for `other`).
   @inlinable
   package func count(of field: KnownField) -> Int {
