@@ -9,9 +9,9 @@ public struct ByteBuffer: ~Copyable, @unchecked Sendable {
   // Sendable because it has one owner: whoever holds it may move it to another thread.
   @usableFromInline var storage: UnsafeMutableRawPointer?
   /// How many bytes it holds.
-  public private(set) var count: Int = 0
+  public internal(set) var count: Int = 0
   /// How many it could hold without growing.
-  public private(set) var capacity: Int = 0
+  public internal(set) var capacity: Int = 0
 
   /// An empty buffer that owns no memory.
   public init() { unsafe storage = nil }
@@ -25,9 +25,10 @@ public struct ByteBuffer: ~Copyable, @unchecked Sendable {
   deinit { unsafe free(storage) }
 
   /// Whether it holds nothing.
-  public var isEmpty: Bool { count == 0 }
+  @inlinable public var isEmpty: Bool { count == 0 }
 
   /// The bytes, good until the buffer is next written to.
+  @inlinable
   public var view: ByteView {
     guard let storage = unsafe storage else { return ByteView() }
     return unsafe ByteView(unsafeStart: UnsafeRawPointer(storage), count: count)
