@@ -2,7 +2,7 @@
 // optional whitespace around elements is not part of them, a comma inside a quoted string separates
 // nothing. A quoted string that does not end takes the rest of the value with it.
 
-public import Bytes
+package import Bytes
 
 extension ASCII {
   /// Whether the byte is optional whitespace: a space or a tab (RFC 9110 §5.6.3).
