@@ -71,7 +71,7 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "Edge", "Admin",
+        "Origins", "RateLimiting", "Edge", "Admin",
       ], swiftSettings: strict),
 
     // Commands.

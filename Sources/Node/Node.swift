@@ -10,6 +10,7 @@ internal import Admin
 internal import Bytes
 internal import Edge
 internal import Origins
+internal import RateLimiting
 import Synchronization
 
 /// A running point of presence.
@@ -73,7 +74,7 @@ package final class Node: Sendable {
     resolver = try Resolver(pools: pools)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
-      limiters: NodeContext.limiters(of: configuration), metrics: metrics, log: log)
+      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
     addresses = listeners.data.compactMap { $0.first.flatMap { Socket.localAddress(of: $0.socket) } }
     adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
     if let listener = listeners.admin {
@@ -88,6 +89,17 @@ package final class Node: Sendable {
     try startWorkers(listeners)
     resolver.start()
     admin?.start()
+  }
+
+  private static func limiters(of configuration: NodeConfiguration) throws -> [RateLimiter] {
+    try configuration.limits.map { limit in
+      guard let limiter = NodeContext.limiter(limit) else {
+        throw NodeError(
+          "limit \(limit.name): the rate must be from 1 a day to 1,000,000 a second, and the bucket "
+            + "must fill within 73 years")
+      }
+      return limiter
+    }
   }
 
   private static func openStore(

@@ -226,7 +226,7 @@ extension Exchange {
     record.target = bytes[head.target]
     if let referer = head.value(.referer) { record.referer = referer }
     if let agent = head.value(.userAgent) { record.userAgent = agent }
-    ring.append(record)
+    if !ring.append(record) { worker.counters.add(.logDropped) }
   }
 }
 
