@@ -79,7 +79,7 @@ package final class TestNode: Sendable {
     self.directory = directory
   }
 
-  deinit { stop() }
+  deinit { stop(within: 0) }
 
   /// The port that clients connect to.
   package var port: UInt16 { node.addresses.first?.port ?? 0 }
@@ -140,12 +140,13 @@ package final class TestNode: Sendable {
     return try AccessLogFile(directory.file("access.log")).lines()
   }
 
-  /// Stops the node as SIGTERM does.
-  package func stop() {
+  /// Stops the node as SIGTERM does: what is in flight is finished. With `within`, in nanoseconds,
+  /// what takes longer is cut off; with the clock standing still nothing else does that.
+  package func stop(within time: Int64? = nil) {
     let isFirst = stopped.update { stopped in
       defer { stopped = true }
       return !stopped
     }
-    if isFirst { node.stop() }
+    if isFirst { node.stop(within: time) }
   }
 }

@@ -151,10 +151,10 @@ package final class Node: Sendable {
 
   // MARK: Stopping
 
-  /// Stops accepting, finishes what is in flight for as long as `drain_timeout` allows, and ends every
-  /// thread. Blocks until then. Call once.
-  package func stop() {
-    let deadline = clock.now().monotonic + configuration.drainTimeout
+  /// Stops accepting, finishes what is in flight for as long as `drain_timeout` allows (or `time`, in
+  /// nanoseconds), and ends every thread. Blocks until then. Call once.
+  package func stop(within time: Int64? = nil) {
+    let deadline = clock.now().monotonic + (time ?? configuration.drainTimeout)
     context.drain(deadline: deadline)
     while runningWorkers.load(ordering: .acquiring) > 0 { finished.wait(milliseconds: 1000) }
     for thread in threads.withLock({ $0 }) { thread.join() }

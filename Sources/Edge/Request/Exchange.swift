@@ -77,6 +77,7 @@ final class Exchange {
 
   func begin(_ head: RequestHead, on connection: ClientConnection) {
     let worker = connection.worker
+    state = .waiting
     started = worker.now.monotonic
     requestWall = worker.now.wall
     status = 0
