@@ -118,7 +118,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ObjectStoreTests",
-      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop"],
+      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
       swiftSettings: strict),
     .testTarget(
       name: "EdgeTests",
