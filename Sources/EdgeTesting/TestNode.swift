@@ -6,11 +6,13 @@ package import EventLoop
 package import Metrics
 package import Node
 internal import ObjectStore
+import Synchronization
 
 /// A node under test.
 package final class TestNode: Sendable {
-  /// The node.
-  package let node: Node
+  private let held: Mutex<Node?>
+  /// Its figures, which outlive it.
+  package let metrics: MetricsRegistry
   /// Its time. `nil` for the system's.
   package let clock: NodeClock
   /// What it had to say.
@@ -73,7 +75,10 @@ package final class TestNode: Sendable {
   private init(
     node: Node, clock: NodeClock, notes: Watched<[String]>, directory: TemporaryDirectory
   ) {
-    self.node = node
+    held = Mutex(node)
+    metrics = node.metrics
+    port = node.addresses.first?.port ?? 0
+    adminPort = node.adminAddress?.port ?? 0
     self.clock = clock
     self.notes = notes
     self.directory = directory
@@ -82,9 +87,9 @@ package final class TestNode: Sendable {
   deinit { stop(within: 0) }
 
   /// The port that clients connect to.
-  package var port: UInt16 { node.addresses.first?.port ?? 0 }
+  package let port: UInt16
   /// The admin's port.
-  package var adminPort: UInt16 { node.adminAddress?.port ?? 0 }
+  package let adminPort: UInt16
   /// The bearer token of the admin's listener.
   package static let token = "a-token-for-the-tests"
 
@@ -121,7 +126,7 @@ package final class TestNode: Sendable {
   }
 
   /// The sum of a counter over all workers.
-  package func count(_ counter: Counter) -> UInt64 { node.metrics.total(counter) }
+  package func count(_ counter: Counter) -> UInt64 { metrics.total(counter) }
 
   /// Waits until a counter has reached a value.
   package func expect(_ counter: Counter, reaches value: UInt64) async throws {
@@ -130,13 +135,13 @@ package final class TestNode: Sendable {
 
   /// Waits until nothing is being fetched and everything fetched is committed.
   package func settle() async throws {
-    try await eventually("fills to end") { self.node.fillsUnderWay == 0 }
-    node.store?.flush()
+    try await eventually("fills to end") { (self.node?.fillsUnderWay ?? 0) == 0 }
+    node?.store?.flush()
   }
 
   /// The lines of the access log so far.
   package func log() throws -> [JSONValue] {
-    node.flushLogs()
+    node?.flushLogs()
     return try AccessLogFile(directory.file("access.log")).lines()
   }
 
@@ -147,6 +152,18 @@ package final class TestNode: Sendable {
       defer { stopped = true }
       return !stopped
     }
-    if isFirst { node.stop(within: time) }
+    guard isFirst else { return }
+    node?.stop(within: time)
+    held.withLock { $0 = nil }
+  }
+
+  /// The node, until it is stopped: then its files are closed, so that another may open them.
+  package var node: Node? { held.withLock { $0 } }
+
+  /// Stops the node and starts another on the same directory.
+  package func restart(origin: UInt16, workers: Int = 2) throws -> TestNode {
+    stop()
+    return try TestNode.start(
+      origin: origin, workers: workers, directory: directory, clock: clock)
   }
 }

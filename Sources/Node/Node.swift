@@ -181,10 +181,11 @@ package final class Node: Sendable {
     let log = log
     let workers = UInt64(workerCount)
     let startedAt = UInt64(max(0, clock.now().wall / 1000))
-    metrics.addSource { writer in
+    // Weakly: the figures may be read for longer than the store is open.
+    metrics.addSource { [weak store, weak context] writer in
       writer.add(.startTime, startedAt)
       writer.add(.workers, workers)
-      context.addLimits(to: &writer)
+      context?.addLimits(to: &writer)
       if let log {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)

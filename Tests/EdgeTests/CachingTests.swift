@@ -67,8 +67,7 @@ import Testing
     try await node.settle()
     #expect(try await node.get("/big").text == body)
     #expect(origin.requests.count == 1)
-    let again = try TestNode.start(
-      origin: origin.port, directory: { node.stop(); return node.directory }())
+    let again = try node.restart(origin: origin.port)
     let warm = try await again.get("/big")
     #expect(warm.text == body)
     #expect(warm.header("cache-status")?.hasPrefix("weir; hit") == true)
