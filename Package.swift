@@ -41,7 +41,7 @@ let package = Package(
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
     .target(name: "HTTPCaching", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
     .target(name: "RateLimiting", dependencies: ["Bytes"], swiftSettings: hot),
-    .target(name: "Configuration", swiftSettings: strict),
+    .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
@@ -71,7 +71,7 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "Edge", "Admin",
+        "Origins", "RateLimiting", "Edge", "Admin",
       ], swiftSettings: strict),
 
     // Commands.
@@ -110,7 +110,7 @@ let package = Package(
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration"],
+      name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(
@@ -118,7 +118,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ObjectStoreTests",
-      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop"],
+      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
       swiftSettings: strict),
     .testTarget(
       name: "EdgeTests",

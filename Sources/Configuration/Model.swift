@@ -178,7 +178,8 @@ public enum LimitKey: Sendable, Equatable {
 
 /// A `site` block.
 public struct SiteConfiguration: Sendable, Equatable {
-  /// Host names in lower case; `*.example.com` for all below; `*` for any.
+  /// Host names in lower case; `*.example.com` for all below; `*` for any. IPv6 addresses stand in
+  /// brackets and in their shortest form: `[::1]`.
   public var hosts: [String]
   /// Routes, in the order of the file; the longest matching prefix wins.
   public var routes: [RouteConfiguration] = []
@@ -203,7 +204,8 @@ public struct RouteConfiguration: Sendable, Equatable {
   public var exposeTags = false
   /// The most content of a request here; nil: the client block's.
   public var maxBody: UInt64?
-  /// The route's name in logs and metrics: its path, behind the site's first name.
+  /// The route's name in logs and metrics, unique in the configuration: its path behind the site's
+  /// first name, as `example.com/images/`; an exact one behind `=`, as `example.com=/favicon.ico`.
   public var name: String
 
   /// A route.

@@ -26,8 +26,9 @@ package final class RequestHead {
   /// Where the method's name is, for those that are `other`.
   package var methodRange: Range<Int> = 0..<0
   /// The path and query as sent, without scheme and authority; `*` and CONNECT's authority as sent.
+  /// An absolute-form without a path has `/` here, or only `?` and the query if it has one.
   package var target: Range<Int> = 0..<0
-  /// The path alone.
+  /// The path alone: begins with `/`, or is `*`; empty for CONNECT.
   package var path: Range<Int> = 0..<0
   /// The query without its question mark; nil if there is no question mark.
   package var query: Range<Int>?
@@ -55,6 +56,8 @@ package final class RequestHead {
 
   /// Copies the bytes of the head, so that it outlives the buffer it was read into.
   package func own() {
+    // Owned already: only addresses are compared.
+    if !owned.isEmpty, unsafe bytes.baseAddress == owned.view.baseAddress { return }
     owned.removeAll()
     owned.append(bytes.prefix(length))
     bytes = owned.view

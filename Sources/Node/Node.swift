@@ -1,1 +1,219 @@
-// Filled next.
+// A node: the store, the workers, the admin listener, the access log, put together and taken apart in
+// the right order.
+
+package import Configuration
+package import EventLoop
+package import Metrics
+package import ObjectStore
+internal import AccessLog
+internal import Admin
+internal import Bytes
+internal import Edge
+internal import Origins
+internal import RateLimiting
+import Synchronization
+
+/// A running point of presence.
+package final class Node: Sendable {
+  /// What it was started with.
+  package let configuration: NodeConfiguration
+  /// Where clients connect, in the configuration's order, with the ports that the system picked.
+  package let addresses: [SocketAddress]
+  /// Where the operator connects.
+  package let adminAddress: SocketAddress?
+  /// The figures.
+  package let metrics: MetricsRegistry
+  /// The store, if it has one and it could be opened.
+  package let store: ObjectStore?
+
+  private let context: NodeContext
+  private let resolver: Resolver
+  private let admin: AdminServer?
+  private let log: AccessLogWriter?
+  private let clock: NodeClock
+  private let threads = Mutex<[LoopThread]>([])
+  private let workerCount: Int
+  private let finished: Waker
+  private let runningWorkers: Atomic<Int>
+  private let note: @Sendable (String) -> Void
+
+  /// How many workers a configuration asks for.
+  package static func workers(of configuration: NodeConfiguration) -> Int {
+    configuration.workers ?? Machine.processors
+  }
+
+  /// Starts a node on its listening sockets.
+  ///
+  /// - Parameter note: called with what an operator should know, a line at a time, on any thread.
+  package static func start(
+    _ configuration: NodeConfiguration, listeners: NodeListeners, clock: NodeClock = NodeClock(),
+    note: @escaping @Sendable (String) -> Void
+  ) throws(NodeError) -> Node {
+    Machine.raiseDescriptorLimit()
+    do {
+      return try Node(configuration, listeners: listeners, clock: clock, note: note)
+    } catch let error as NodeError {
+      throw error
+    } catch {
+      throw NodeError("\(error)")
+    }
+  }
+
+  private init(
+    _ configuration: NodeConfiguration, listeners: NodeListeners, clock: NodeClock,
+    note: @escaping @Sendable (String) -> Void
+  ) throws {
+    self.configuration = configuration
+    self.clock = clock
+    self.note = note
+    workerCount = Self.workers(of: configuration)
+    metrics = MetricsRegistry()
+    store = Self.openStore(configuration, workers: workerCount, note: note)
+    log = try Self.openLog(configuration)
+    let pools = configuration.origins.map { OriginPool($0) }
+    resolver = try Resolver(pools: pools)
+    context = NodeContext(
+      configuration: configuration, clock: clock, store: store, pools: pools,
+      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
+    addresses = listeners.data.compactMap { $0.first.flatMap { Socket.localAddress(of: $0.socket) } }
+    adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
+    if let listener = listeners.admin {
+      admin = try AdminServer(
+        listener: listener, token: configuration.admin?.token, context: context, note: note)
+    } else {
+      admin = nil
+    }
+    finished = try Waker()
+    runningWorkers = Atomic(workerCount)
+    addFigures()
+    try startWorkers(listeners)
+    resolver.start()
+    admin?.start()
+  }
+
+  private static func limiters(of configuration: NodeConfiguration) throws -> [RateLimiter] {
+    try configuration.limits.map { limit in
+      guard let limiter = NodeContext.limiter(limit) else {
+        throw NodeError(
+          "limit \(limit.name): the rate must be from 1 a day to 1,000,000 a second, and the bucket "
+            + "must fill within 73 years")
+      }
+      return limiter
+    }
+  }
+
+  private static func openStore(
+    _ configuration: NodeConfiguration, workers: Int, note: (String) -> Void
+  ) -> ObjectStore? {
+    guard let settings = configuration.store else { return nil }
+    do {
+      let store = try ObjectStore.open(
+        StoreOptions(path: settings.path, sizeLimit: settings.size, readers: workers))
+      if let text = store.openingNote { note("store: \(text)") }
+      return store
+    } catch {
+      note("store: \(error). The node goes on without a store: nothing is cached.")
+      return nil
+    }
+  }
+
+  private static func openLog(_ configuration: NodeConfiguration) throws -> AccessLogWriter? {
+    let target: AccessLogDestination
+    switch configuration.accessLog {
+    case .off: return nil
+    case .standardOutput: target = .standardOutput
+    case .file(let path): target = .file(path)
+    }
+    do {
+      return try AccessLogWriter(
+        target: target, labels: NodeContext.logLabels(of: configuration))
+    } catch {
+      throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
+    }
+  }
+
+  private func startWorkers(_ listeners: NodeListeners) throws {
+    var workers: [WorkerBox] = []
+    for index in 0..<workerCount {
+      let own = listeners.data.compactMap { index < $0.count ? $0[index] : nil }
+      workers.append(WorkerBox(try Worker(context: context, listeners: own)))
+    }
+    for (index, worker) in workers.enumerated() {
+      let thread = LoopThread(name: "weir-worker-\(index)") { [self] in
+        worker.run()
+        if runningWorkers.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
+          finished.wake()
+        }
+      }
+      threads.withLock { $0.append(thread) }
+    }
+  }
+
+  // MARK: Stopping
+
+  /// Stops accepting, finishes what is in flight for as long as `drain_timeout` allows (or `time`, in
+  /// nanoseconds), and ends every thread. Blocks until then. Call once.
+  package func stop(within time: Int64? = nil) {
+    let deadline = clock.now().monotonic + (time ?? configuration.drainTimeout)
+    context.drain(deadline: deadline)
+    while runningWorkers.load(ordering: .acquiring) > 0 { finished.wait(milliseconds: 1000) }
+    for thread in threads.withLock({ $0 }) { thread.join() }
+    admin?.stop()
+    resolver.stop()
+    store?.close()
+    log?.close()
+  }
+
+  /// Opens the access log's file again (SIGUSR1).
+  package func reopenLogs() { log?.reopen() }
+
+  /// Waits until what was logged is in the file. For tests.
+  package func flushLogs() { log?.flush() }
+
+  /// Fills under way now.
+  package var fillsUnderWay: Int { context.fillsUnderWay }
+
+  // MARK: Figures
+
+  private func addFigures() {
+    let store = store
+    let context = context
+    let log = log
+    let workers = UInt64(workerCount)
+    let startedAt = UInt64(max(0, clock.now().wall / 1000))
+    // Weakly: the figures may be read for longer than the store is open.
+    metrics.addSource { [weak store, weak context] writer in
+      writer.add(.startTime, startedAt)
+      writer.add(.workers, workers)
+      context?.addLimits(to: &writer)
+      if let log {
+        writer.add(.logLines, log.lines)
+        writer.add(.logWriteErrors, log.writeErrors)
+        writer.add(.logDropped, log.unwritten, ["write"])
+      }
+      if let store { Self.add(store.statistics, to: &writer) }
+    }
+  }
+
+  private static func add(_ statistics: StoreStatistics, to writer: inout MetricsWriter) {
+    writer.add(.storeObjects, statistics.objects)
+    writer.add(.storeBytes, statistics.bytesInUse)
+    writer.add(.storeLimitBytes, statistics.sizeLimit)
+    writer.add(.storeStored, statistics.insertions)
+    writer.add(.storeEvictions, statistics.evictions)
+    writer.add(.storeRefused, statistics.refusals)
+    writer.add(.storeCommits, statistics.commits)
+    writer.add(.storeErrors, statistics.damaged)
+    writer.add(.purges, statistics.purges)
+    writer.add(.purgedObjects, statistics.swept)
+    writer.add(.purgesPending, statistics.pendingPurges)
+  }
+}
+
+/// Carries a worker to the thread that runs it.
+private final class WorkerBox: @unchecked Sendable {
+  // Sendable because the worker is used by one thread only, from `run` on.
+  private let worker: Worker
+  init(_ worker: Worker) { self.worker = worker }
+  func run() { worker.run() }
+}

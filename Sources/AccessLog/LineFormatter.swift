@@ -1,0 +1,190 @@
+internal import Bytes
+internal import EventLoop
+
+/// What indexes in records stand for.
+package struct AccessLogLabels: Sendable {
+  /// Names of routes.
+  package var routes: [String]
+  /// What the cache did.
+  package var cache: [String]
+  /// Reasons and errors.
+  package var details: [String]
+
+  /// The labels, each list in the order of the numbers in records.
+  package init(routes: [String], cache: [String], details: [String] = []) {
+    self.routes = routes
+    self.cache = cache
+    self.details = details
+  }
+}
+
+/// Turns records into lines; see docs/logs.md for the fields.
+struct LineFormatter: ~Copyable {
+  /// More than the longest line takes: five texts, each byte escaped, and what is around them.
+  static var longestLine: Int { 5 * (AccessRecord.textLimit * 6 + 32) + 4096 }
+
+  // Whole fields, comma, name and value, ready to be copied.
+  private let routes: [[UInt8]]
+  private let cache: [[UInt8]]
+  private let details: [[UInt8]]
+  private var second: Int64 = .min
+  private var secondText = LineBuffer(capacity: 64)
+
+  init(labels: AccessLogLabels) {
+    routes = labels.routes.map { Self.field("route", $0) }
+    cache = labels.cache.map { Self.field("cache", $0) }
+    details = labels.details.map { Self.field("detail", $0) }
+  }
+
+  private static func field(_ name: StaticString, _ value: String) -> [UInt8] {
+    let value = Array(value.utf8.prefix(512))
+    var buffer = LineBuffer(capacity: value.count * 6 + 64)
+    buffer.append(",\"")
+    buffer.append(name)
+    buffer.append("\":\"")
+    value.withView { buffer.append(escaping: $0) }
+    buffer.append(ASCII.quote)
+    return buffer.view.array
+  }
+
+  /// Appends the record's line. There must be room for `longestLine`.
+  mutating func format(_ record: StoredRecord, into line: inout LineBuffer) {
+    appendTime(record.wall, to: &line)
+    line.append("\",\"client\":\"")
+    line.append(address: record.client)
+    line.append("\",\"client_port\":")
+    line.append(decimal: UInt64(record.client.port))
+    record.withTexts { method, host, target, referer, userAgent in
+      Self.append(method, as: ",\"method\":\"", to: &line)
+      Self.append(host, as: ",\"host\":\"", to: &line)
+      Self.append(target, as: ",\"target\":\"", to: &line)
+      appendFigures(record, to: &line)
+      if !referer.isEmpty { Self.append(referer, as: ",\"referer\":\"", to: &line) }
+      if !userAgent.isEmpty { Self.append(userAgent, as: ",\"user_agent\":\"", to: &line) }
+    }
+    if record.isCut { line.append(",\"cut\":true") }
+    line.append("}\n")
+  }
+
+  private static func append(_ text: ByteView, as field: StaticString, to line: inout LineBuffer) {
+    line.append(field)
+    line.append(escaping: text)
+    line.append(ASCII.quote)
+  }
+
+  private func appendFigures(_ record: StoredRecord, to line: inout LineBuffer) {
+    switch record.version {
+    case 11: line.append(",\"protocol\":\"HTTP/1.1\",\"status\":")
+    case 20: line.append(",\"protocol\":\"HTTP/2\",\"status\":")
+    case 10: line.append(",\"protocol\":\"HTTP/1.0\",\"status\":")
+    default: line.append(",\"status\":")
+    }
+    line.append(decimal: UInt64(record.status))
+    line.append(",\"bytes_sent\":")
+    line.append(decimal: record.bytesSent)
+    line.append(",\"bytes_received\":")
+    line.append(decimal: record.bytesReceived)
+    line.append(",\"duration_us\":")
+    line.append(decimal: UInt64(max(record.duration, 0)) / 1000)
+    if record.originDuration >= 0 {
+      line.append(",\"origin_us\":")
+      line.append(decimal: UInt64(record.originDuration) / 1000)
+    }
+    Self.append(cache, Int(record.cache), to: &line)
+    Self.append(details, Int(record.detail), to: &line)
+    Self.append(routes, Int(record.route), to: &line)
+  }
+
+  private static func append(_ fields: [[UInt8]], _ index: Int, to line: inout LineBuffer) {
+    if index < fields.count { fields[index].withView { line.append($0) } }
+  }
+
+  /// `{"time":"2026-07-01T12:34:56.789Z` (RFC 3339), all but the last digits kept for a second.
+  private mutating func appendTime(_ wall: Int64, to line: inout LineBuffer) {
+    let (second, rest) = wall.quotientAndRemainder(dividingBy: 1000)
+    let millisecond = rest < 0 ? rest + 1000 : rest
+    let whole = rest < 0 ? second - 1 : second
+    if whole != self.second {
+      self.second = whole
+      let time = CivilTime(second: whole)
+      secondText.removeAll()
+      secondText.append("{\"time\":\"")
+      secondText.append(time.year, digits: 4)
+      secondText.append(0x2D as UInt8)
+      secondText.append(time.month, digits: 2)
+      secondText.append(0x2D as UInt8)
+      secondText.append(time.day, digits: 2)
+      secondText.append(0x54 as UInt8)
+      secondText.append(time.second / 3600, digits: 2)
+      secondText.append(ASCII.colon)
+      secondText.append(time.second / 60 % 60, digits: 2)
+      secondText.append(ASCII.colon)
+      secondText.append(time.second % 60, digits: 2)
+      secondText.append(0x2E as UInt8)
+    }
+    line.append(secondText.view)
+    line.append(Int(millisecond), digits: 3)
+    line.append(0x5A as UInt8)
+  }
+}
+
+/// A date and a time of day in UTC, in the Gregorian calendar, kept within the years 0 to 9999.
+struct CivilTime: Equatable {
+  let year: Int
+  let month: Int
+  let day: Int
+  /// Of the day.
+  let second: Int
+
+  init(second: Int64) {
+    let second = min(max(second, -62_167_219_200), 253_402_300_799)
+    let sinceYear0 = Int(second) + 62_167_219_200
+    self.second = sinceYear0 % 86_400
+    // Days since 1 March of year −400: years that begin in March end with their leap day, and eras
+    // of 400 years are all alike.
+    let days = sinceYear0 / 86_400 + 146_097 - 60
+    let (era, dayOfEra) = days.quotientAndRemainder(dividingBy: 146_097)
+    let leapDays = dayOfEra / 1460 - dayOfEra / 36_524 + dayOfEra / 146_096
+    let yearOfEra = (dayOfEra - leapDays) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    // Months from March have 31, 30, 31, 30, 31 days, and again: 153 for five of them.
+    let monthFromMarch = (5 * dayOfYear + 2) / 153
+    day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+    month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+    year = yearOfEra + era * 400 - 400 + (month <= 2 ? 1 : 0)
+  }
+}
+
+extension LineBuffer {
+  /// An address without its port: dotted IPv4, or IPv6 as RFC 5952 §4 has it.
+  mutating func append(address: SocketAddress) {
+    if address.isIPv4 {
+      for shift in [24, 16, 8, 0] as [UInt64] {
+        append(decimal: address.low &>> shift & 0xFF)
+        if shift > 0 { append(0x2E as UInt8) }
+      }
+      return
+    }
+    func group(_ index: Int) -> UInt16 {
+      let word = index < 4 ? address.high : address.low
+      return UInt16(truncatingIfNeeded: word &>> UInt64(48 - index % 4 * 16))
+    }
+    // The first of the longest runs of at least two zero groups is left out.
+    var (gap, gapLength, run) = (8, 1, 0)
+    for index in 0..<8 {
+      run = group(index) == 0 ? run + 1 : 0
+      if run > gapLength { (gap, gapLength) = (index + 1 - run, run) }
+    }
+    var index = 0
+    while index < 8 {
+      if index == gap {
+        append("::")
+        index += gapLength
+        continue
+      }
+      if index > 0 && index != gap + gapLength { append(ASCII.colon) }
+      append(hexadecimal: group(index))
+      index += 1
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/// A configuration as it was read, and what is to be said about it.
+public struct LoadedConfiguration: Sendable {
+  /// What the file says; nil if there is any error.
+  public var configuration: NodeConfiguration?
+  /// All errors and warnings, in the order of the text.
+  public var diagnostics: [Diagnostic]
+}
+
+/// Reads `edge.conf`.
+///
+/// Everything is checked, and everything that is wrong is reported at once. Besides the file itself
+/// only token files are read. It is linear in the file's size; a file has at most 16 MiB.
+public enum ConfigurationFile {
+  /// Reads the file at `path`; relative paths in it start from the directory that it stands in.
+  public static func load(path: String) -> LoadedConfiguration {
+    switch FileContents.read(path, most: SourceText.largest, onlyRegular: false) {
+    case .success(let contents):
+      return parse(contents.bytes, name: path, directory: directory(of: path))
+    case .failure(let problem):
+      return unreadable(path, "the configuration \(problem.described)")
+    }
+  }
+
+  /// Reads text.
+  /// - Parameters:
+  ///   - source: the contents of the file.
+  ///   - name: what the file is called in diagnostics.
+  ///   - directory: the absolute path that relative paths start from.
+  public static func parse(
+    _ source: String, name: String, directory: String
+  ) -> LoadedConfiguration {
+    parse(Array(source.utf8), name: name, directory: directory)
+  }
+
+  /// Reads bytes, which should be UTF-8; see `parse(_:name:directory:)` of a string.
+  public static func parse(
+    _ source: [UInt8], name: String, directory: String
+  ) -> LoadedConfiguration {
+    if source.count > SourceText.largest {
+      let problem = FileProblem.tooLarge(most: SourceText.largest)
+      return unreadable(name, "the configuration \(problem.described)")
+    }
+    var findings = Findings(source: SourceText(name: name, bytes: source))
+    guard isText(&findings) else { return LoadedConfiguration(diagnostics: findings.diagnostics()) }
+    let tree = Parser.parse(source: 0, &findings, isSettingName: Setting.isName)
+    if tree.directives.isEmpty && findings.errorCount == 0 {
+      findings.general(
+        .error, "the configuration is empty", help: "it needs at least listen, an origin and a site"
+      )
+      return LoadedConfiguration(diagnostics: findings.diagnostics())
+    }
+    var reader = Reader(directory: directory, isComplete: tree.isComplete, findings: findings)
+    reader.readFile(tree)
+    return LoadedConfiguration(
+      configuration: reader.findings.errorCount == 0 ? reader.draft.node : nil,
+      diagnostics: reader.findings.diagnostics())
+  }
+
+  /// Whether the source can be read as text; if not, that is the only thing to say.
+  private static func isText(_ findings: inout Findings) -> Bool {
+    guard let bad = findings.sources[0].firstUnreadable() else { return true }
+    let place = SourceRange(source: 0, lower: bad.offset, upper: bad.offset + 1)
+    if bad.isNUL {
+      findings.error("a NUL byte stands here", at: place, help: "is this a text file?")
+    } else {
+      findings.error("this is not UTF-8", at: place, help: "save the file as UTF-8")
+    }
+    return false
+  }
+
+  private static func unreadable(_ name: String, _ message: String) -> LoadedConfiguration {
+    LoadedConfiguration(diagnostics: [
+      Diagnostic(severity: .error, file: name, line: 0, column: 0, length: 0, message: message)
+    ])
+  }
+
+  /// The absolute path of the directory that a file stands in.
+  private static func directory(of path: String) -> String {
+    let parent = path.lastIndex(of: "/").map { String(path[..<$0]) }
+    if path.hasPrefix("/") { return parent.flatMap { $0.isEmpty ? nil : $0 } ?? "/" }
+    let current = FileContents.currentDirectory() ?? "/"
+    guard let parent, parent != "." else { return current }
+    return current == "/" ? "/" + parent : current + "/" + parent
+  }
+}

@@ -1,0 +1,205 @@
+// The blocks of the top level but for sites: what the node itself has.
+
+extension Reader {
+  /// An absolute path of one that may be relative to the file's directory.
+  func resolve(_ path: String) -> String {
+    if path.hasPrefix("/") { return path }
+    var rest = path[...]
+    while rest.hasPrefix("./") { rest = rest.dropFirst(2).drop { $0 == "/" } }
+    if rest.isEmpty || rest == "." { return directory }
+    return directory.hasSuffix("/") ? directory + rest : "\(directory)/\(rest)"
+  }
+
+  /// Adds where clients connect.
+  mutating func addListener(_ address: Placed<ListenAddress>) {
+    if address.value.port != 0, let first = declared.listeners[address.value] {
+      findings.error(
+        "listen: \(address.value.text) is given twice", at: address.range,
+        related: Finding.Note(message: "the first is here", range: first))
+      return
+    }
+    declared.listeners[address.value] = address.range
+    draft.node.listeners.append(address.value)
+  }
+
+  /// Sets where the access log goes.
+  mutating func setAccessLog(_ target: AccessLogTarget) {
+    if case .file(let path) = target {
+      draft.node.accessLog = .file(resolve(path))
+    } else {
+      draft.node.accessLog = target
+    }
+  }
+
+  /// `store DIR { … }`
+  mutating func readStore(_ arguments: inout Arguments) {
+    draft.store = StoreConfiguration(path: "")
+    let path = arguments.next(.path("DIR", of: "a directory"), &findings)
+    let errors = findings.errorCount
+    let seen = read(.store, arguments.body, of: arguments.directive)
+    if findings.errorCount == errors, let range = seen.settings["max_object"],
+      draft.store.maxObject > draft.store.size
+    {
+      findings.warning(
+        "\"max_object\" is larger than the store", at: range,
+        help: "the store's size is \(Units.text(size: draft.store.size))")
+    }
+    guard let path else { return }
+    draft.store.path = resolve(path.value)
+    draft.node.store = draft.store
+  }
+
+  /// `client { … }`
+  mutating func readClient(_ arguments: inout Arguments) {
+    let errors = findings.errorCount
+    let seen = read(.client, arguments.body, of: arguments.directive)
+    let client = draft.node.client
+    if findings.errorCount == errors, let range = seen.settings["max_request_line"],
+      client.maxRequestLine > client.maxHeader
+    {
+      findings.warning(
+        "\"max_request_line\" is larger than \"max_header\"", at: range,
+        help:
+          "a head, request line included, has at most \(Units.text(size: UInt64(client.maxHeader)))"
+      )
+    }
+  }
+}
+
+// The operator's listener.
+extension Reader {
+  /// `admin ADDRESS { … }`
+  mutating func readAdmin(_ arguments: inout Arguments) {
+    draft.adminToken = nil
+    let address = arguments.next(.listenAddress, &findings)
+    let seen = read(.admin, arguments.body, of: arguments.directive)
+    guard let address else { return }
+    let isTokenGiven = seen.has("token") || seen.has("token_file")
+    if !Addresses.isLoopback(address.value.host) && !isTokenGiven && arguments.directive.isWhole
+      && isComplete
+    {
+      findings.error(
+        "admin: \(address.value.text) can be reached from elsewhere and has no token",
+        at: address.range, help: "add a token_file, or listen on 127.0.0.1:\(address.value.port)")
+    }
+    if address.value.port != 0, let first = declared.listeners[address.value] {
+      findings.error(
+        "admin: \(address.value.text) is given to clients already", at: address.range,
+        related: Finding.Note(message: "by this listen", range: first))
+    }
+    if address.value.port != 0 { declared.listeners[address.value] = address.range }
+    draft.node.admin = AdminConfiguration(address: address.value, token: draft.adminToken)
+  }
+
+  /// A token, with a warning if it can be guessed.
+  mutating func checkedToken(_ token: Placed<String>) -> String {
+    if token.value.utf8.count < 16 {
+      findings.warning(
+        "the token is short", at: token.range,
+        help: "use at least 16 characters, for example of openssl rand -hex 16")
+    }
+    return token.value
+  }
+
+  /// The token in a file; nil, with the reason reported, if there is none.
+  mutating func token(inFile path: Placed<String>) -> String? {
+    let contents: FileContents
+    switch FileContents.read(resolve(path.value), most: 64 << 10, onlyRegular: true) {
+    case .success(let read): contents = read
+    case .failure(let problem):
+      findings.error(
+        "token_file: \(quoted(path.value)) \(problem.described)", at: path.range,
+        help: "the path starts from the configuration's directory")
+      return nil
+    }
+    if contents.isReadableByOthers {
+      findings.warning(
+        "token_file: \(quoted(path.value)) can be read by every user", at: path.range,
+        help: "chmod o-rwx it")
+    }
+    guard let text = String(validating: contents.bytes, as: UTF8.self) else {
+      findings.error("token_file: \(quoted(path.value)) is not text", at: path.range)
+      return nil
+    }
+    let isSpace: (Character) -> Bool = { $0.isWhitespace }
+    let trimmed = text.drop(while: isSpace).reversed().drop(while: isSpace).reversed()
+    do throws(Problem) {
+      let token = try Syntax<String>.token.read(String(trimmed))
+      return checkedToken(Placed(value: token, range: path.range))
+    } catch {
+      findings.error(
+        "token_file: \(quoted(path.value)): \(error.message)", at: path.range,
+        help: "expected one line of \(Syntax<String>.token.expected)")
+      return nil
+    }
+  }
+}
+
+// Pools.
+extension Reader {
+  /// `origin NAME { … }` and `origin NAME SERVER…;`
+  mutating func readOrigin(_ arguments: inout Arguments) {
+    draft.origin = OriginConfiguration(name: "")
+    declared.servers = [:]
+    let name = arguments.next(.name, &findings)
+    var seen = Seen()
+    while let word = arguments.upcoming {
+      seen.settings["server"] = word.range
+      if let server = arguments.next(.server, &findings) { addServer(server) }
+    }
+    _ = read(.origin, arguments.body, of: arguments.directive, given: seen)
+    guard let name, declare(name, "origin", in: \.origins) else { return }
+    draft.origin.name = name.value
+    draft.node.origins.append(draft.origin)
+  }
+
+  /// Adds a server to the open pool.
+  mutating func addServer(_ server: Placed<ServerAddress>) {
+    if let first = declared.servers[server.value] {
+      findings.warning(
+        "server: the pool has this server twice", at: server.range,
+        related: Finding.Note(message: "the first is here", range: first))
+    }
+    declared.servers[server.value] = server.range
+    draft.origin.servers.append(server.value)
+  }
+
+  /// Records a name; whether it is the first of its kind, which is reported otherwise.
+  private mutating func declare(
+    _ name: Placed<String>, _ kind: String,
+    in names: WritableKeyPath<Declarations, [String: SourceRange]>
+  ) -> Bool {
+    if let first = declared[keyPath: names][name.value] {
+      findings.error(
+        "there are two of \(kind) \(quoted(name.value))", at: name.range,
+        related: Finding.Note(message: "the first is here", range: first))
+      return false
+    }
+    declared[keyPath: names][name.value] = name.range
+    return true
+  }
+}
+
+// Limits.
+extension Reader {
+  /// `limit NAME { … }`
+  mutating func readLimit(_ arguments: inout Arguments) {
+    draft.limit = Draft().limit
+    let name = arguments.next(.name, &findings)
+    _ = read(.limit, arguments.body, of: arguments.directive)
+    guard let name, declare(name, "limit", in: \.limits) else { return }
+    draft.limit.name = name.value
+    draft.node.limits.append(draft.limit)
+  }
+
+  /// `token_bucket RATE [burst=NUMBER];`
+  mutating func readTokenBucket(_ arguments: inout Arguments) {
+    let rate = arguments.next(.rate, &findings)
+    let burst: Placed<UInt64>? = arguments.named(
+      "burst", .count(1...1_000_000_000, of: "requests"), &findings)
+    guard let rate else { return }
+    draft.limit.rate = rate.value.count
+    draft.limit.period = rate.value.period
+    draft.limit.burst = burst?.value ?? min(rate.value.count, 1_000_000_000)
+  }
+}

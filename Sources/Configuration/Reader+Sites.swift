@@ -1,0 +1,208 @@
+// Sites and their routes, and what needs the whole file.
+
+/// A route whose site is still open, so that its origin may come yet.
+struct OpenRoute {
+  var route: RouteConfiguration
+  /// Where and what it is, for messages.
+  var directive: Directive
+  /// Whether it names an origin, rightly or wrongly.
+  var namesOrigin: Bool
+}
+
+extension Reader {
+  /// `site HOST… { … }`
+  mutating func readSite(_ arguments: inout Arguments) {
+    draft.siteOrigin = nil
+    draft.openRoutes = []
+    declared.routes = [:]
+    let hosts = readHosts(&arguments)
+    let seen = read(.site, arguments.body, of: arguments.directive)
+    checkOrigins(of: arguments.directive, seen)
+    var site = SiteConfiguration(hosts: hosts)
+    if draft.openRoutes.isEmpty { site.routes.append(Draft().route) }
+    for open in draft.openRoutes { site.routes.append(open.route) }
+    for index in site.routes.indices {
+      if site.routes[index].origin.isEmpty {
+        site.routes[index].origin = draft.siteOrigin?.value ?? ""
+      }
+      site.routes[index].name = (hosts.first ?? "") + site.routes[index].path.text
+    }
+    draft.node.sites.append(site)
+  }
+
+  private mutating func readHosts(_ arguments: inout Arguments) -> [String] {
+    var hosts: [String] = []
+    repeat {
+      guard let host = arguments.next(.siteHost, &findings) else { continue }
+      if let first = declared.hosts[host.value] {
+        findings.error(
+          "site: \(quoted(host.value)) is given twice", at: host.range,
+          help: "the second would never be reached",
+          related: Finding.Note(message: "the first is here", range: first))
+      } else {
+        declared.hosts[host.value] = host.range
+        hosts.append(host.value)
+      }
+    } while arguments.upcoming != nil
+    return hosts
+  }
+
+  /// Each route needs an origin, its own or the site's.
+  private mutating func checkOrigins(of site: Directive, _ seen: Seen) {
+    guard isComplete, site.isWhole, !seen.has("origin") else { return }
+    if draft.openRoutes.isEmpty && !seen.has("route") {
+      findings.error(
+        "\(site.described) has neither a route nor an origin", at: site.range,
+        help: "add origin NAME; or route / { origin NAME; }")
+    }
+    for open in draft.openRoutes where !open.namesOrigin {
+      findings.error(
+        "\(open.directive.name.text) \(quoted(open.route.path.text)) has no origin",
+        at: open.directive.range, help: "add origin NAME; here or in the site")
+    }
+  }
+
+  /// `route [=] PATH { … }`
+  mutating func readRoute(_ arguments: inout Arguments) {
+    draft.route = Draft().route
+    declared.routeLimits = [:]
+    let path = readRoutePath(&arguments)
+    let seen = read(.route, arguments.body, of: arguments.directive)
+    guard let path else { return }
+    if let first = declared.routes[path.value] {
+      findings.error(
+        "route: \(quoted(path.value.text)) is given twice in this site", at: path.range,
+        help: "the second would never be reached",
+        related: Finding.Note(message: "the first is here", range: first))
+      return
+    }
+    declared.routes[path.value] = path.range
+    draft.route.path = path.value
+    let open = OpenRoute(
+      route: draft.route, directive: arguments.directive,
+      namesOrigin: seen.has("origin") || !arguments.directive.isWhole)
+    draft.openRoutes.append(open)
+  }
+
+  private mutating func readRoutePath(_ arguments: inout Arguments) -> Placed<RoutePath>? {
+    guard let word = arguments.upcoming, !word.isQuoted else {
+      return arguments.next(.routePath, &findings).map { $0.map(RoutePath.prefix) }
+    }
+    if ["~", "~*", "^~"].contains(word.text) {
+      reportModifier(word)
+      while arguments.upcoming != nil { arguments.skip() }
+      return nil
+    }
+    if word.text == "=" {
+      arguments.skip()
+      return arguments.next(.routePath, &findings).map { $0.map(RoutePath.exact) }
+    }
+    if word.text.hasPrefix("=") {
+      return arguments.next(.exactPath, &findings).map { $0.map(RoutePath.exact) }
+    }
+    return arguments.next(.routePath, &findings).map { $0.map(RoutePath.prefix) }
+  }
+
+  private mutating func reportModifier(_ word: Word) {
+    let isPrefix = word.text == "^~"
+    findings.error(
+      "route: there is no \(quoted(word.text))", at: word.range,
+      help: isPrefix
+        ? "write the path alone: the longest prefix wins"
+        : "a route is a prefix, or with \"=\" an exact path; there are no expressions")
+  }
+
+  /// `origin NAME;` in a site.
+  mutating func setSiteOrigin(_ name: Placed<String>) {
+    draft.siteOrigin = name
+    used.origins.append(name)
+  }
+
+  /// `origin NAME;` in a route.
+  mutating func setRouteOrigin(_ name: Placed<String>) {
+    draft.route.origin = name.value
+    used.origins.append(name)
+  }
+
+  /// `limit NAME;` in a route.
+  mutating func addRouteLimit(_ name: Placed<String>) {
+    if let first = declared.routeLimits[name.value] {
+      findings.error(
+        "limit: \(quoted(name.value)) is given twice in this route", at: name.range,
+        help: "each request would pay twice",
+        related: Finding.Note(message: "the first is here", range: first))
+      return
+    }
+    declared.routeLimits[name.value] = name.range
+    draft.route.limits.append(name.value)
+    used.limits.append(name)
+  }
+}
+
+// Names and their uses.
+extension Reader {
+  /// Reports what is used and not declared and, in a file without errors, what is not used.
+  mutating func checkReferences() {
+    check(used.origins, "origin", declared.origins)
+    check(used.limits, "limit", declared.limits)
+    guard findings.errorCount == 0 else { return }
+    warnUnused("origin", declared.origins, used.origins)
+    warnUnused("limit", declared.limits, used.limits)
+    if draft.node.sites.isEmpty {
+      findings.general(
+        .warning, "there is no site, so every request is refused",
+        help: "add site * { origin NAME; }")
+    }
+  }
+
+  private mutating func check(
+    _ uses: [Placed<String>], _ kind: String, _ names: [String: SourceRange]
+  ) {
+    guard isComplete else { return }
+    let known = names.keys.sorted()
+    for use in uses where names[use.value] == nil && !declared.perhaps.contains(use.value) {
+      let meant = findings.isFull ? nil : Spelling.nearest(to: use.value, among: known)
+      findings.error(
+        "there is no \(kind) \(quoted(use.value))", at: use.range,
+        help: meant == nil ? "declare it at the top level: \(kind) \(use.value) …" : nil,
+        suggestion: meant)
+    }
+  }
+
+  private mutating func warnUnused(
+    _ kind: String, _ names: [String: SourceRange], _ uses: [Placed<String>]
+  ) {
+    let used = Set(uses.map(\.value))
+    for (name, range) in names where !used.contains(name) {
+      findings.warning(
+        "\(kind) \(quoted(name)) is not used", at: range, help: "use it in a site, or remove it")
+    }
+  }
+}
+
+extension Placed {
+  /// The same place with another value.
+  fileprivate func map<Other>(_ transform: (Value) -> Other) -> Placed<Other> {
+    Placed<Other>(value: transform(value), range: range)
+  }
+}
+
+extension RoutePath {
+  /// As it is written in logs: an exact path behind `=`.
+  var text: String {
+    switch self {
+    case .prefix(let path): path
+    case .exact(let path): "=" + path
+    }
+  }
+}
+
+extension Syntax where Value == String {
+  /// `=/path` in one word.
+  fileprivate static var exactPath: Syntax {
+    var syntax = Syntax.routePath
+    let read = syntax.read
+    syntax.read = { text throws(Problem) in try read(String(text.dropFirst())) }
+    return syntax
+  }
+}

@@ -1,0 +1,180 @@
+internal import Configuration
+internal import Bytes
+internal import EventLoop
+internal import HTTP1
+internal import HTTPMessage
+internal import Metrics
+
+/// How a response's content is delimited (RFC 9112 §6).
+enum ResponseFraming {
+  /// By its length, or because it can have none.
+  case length
+  case chunked
+  /// By the end of the connection, for HTTP/1.0.
+  case close
+}
+
+extension ClientConnection {
+  /// Sends what is waiting. False while something is left: the kernel takes no more, or the
+  /// connection is closed.
+  @discardableResult
+  func flush() -> Bool {
+    if output.isEmpty {
+      if worker.out.isEmpty { return true }
+      let sent = write(worker.out.view)
+      if phase == .closed { return false }
+      if sent < worker.out.count { keep(worker.out.view.dropping(first: sent)) }
+      worker.out.removeAll()
+    } else {
+      output.append(worker.out.view)
+      worker.out.removeAll()
+      let waiting = output.view.dropping(first: outputSent)
+      outputSent += write(waiting)
+      if phase == .closed { return false }
+      if outputSent == output.count {
+        output.release()
+        outputSent = 0
+      }
+    }
+    return output.isEmpty
+  }
+
+  private func keep(_ bytes: ByteView) { output.append(bytes) }
+
+  /// Writes once; returns how many bytes the kernel took.
+  private func write(_ bytes: ByteView) -> Int {
+    guard isWritable else { return 0 }
+    return wrote(socket.send(bytes), of: bytes.count)
+  }
+
+  private func wrote(_ result: IOResult, of wanted: Int) -> Int {
+    guard let count = result.count else {
+      if result.wouldBlock { blocked() } else { close() }
+      return 0
+    }
+    worker.counters.add(.bytesSent, UInt64(count))
+    writeBudget -= count
+    if count < wanted {
+      blocked()
+    } else if isBlocked {
+      isBlocked = false
+      if phase == .exchange { clearDeadline() }
+    }
+    return count
+  }
+
+  /// The kernel takes no more: from now on a write must get through in time.
+  private func blocked() {
+    isWritable = false
+    isBlocked = true
+    setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
+  }
+
+  /// Appends a response's head, as far as the exchange has made its field lines.
+  ///
+  /// - Parameters:
+  ///   - length: of the content; nil if it is not known.
+  ///   - hasContent: false for HEAD, 204 and 304: a length is then only said, not sent.
+  func sendHead(
+    status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8
+  ) {
+    framing = .length
+    HTTP1Writer.statusLine(status, to: &worker.out)
+    worker.out.append(lines)
+    worker.out.append(worker.lines.view)
+    if let length {
+      if status >= 200 && status != 204 && (status != 304 || length > 0) {
+        worker.out.append("content-length: ")
+        worker.out.append(decimal: length)
+        worker.out.append("\r\n")
+      }
+    } else if hasContent {
+      if minorVersion == 0 {
+        framing = .close
+        isLast = true
+      } else {
+        framing = .chunked
+        worker.out.append("transfer-encoding: chunked\r\n")
+      }
+    }
+    if worker.isDraining || !body.isComplete && !exchange.takesBody { isLast = true }
+    if isLast {
+      worker.out.append("connection: close\r\n\r\n")
+    } else if minorVersion == 0 {
+      worker.out.append("connection: keep-alive\r\n\r\n")
+    } else {
+      worker.out.append("\r\n")
+    }
+  }
+
+  /// Sends content, with whatever waits before it, in one call. Returns how many of the bytes are
+  /// taken care of; the rest is to be offered again.
+  func sendContent(_ content: ByteView) -> Int {
+    guard output.isEmpty else { return 0 }
+    if framing == .chunked { return sendChunk(content) }
+    // Copying a small piece costs less than a second vector.
+    if content.count <= 2048 && worker.out.count + content.count <= 32 << 10 {
+      worker.out.append(content)
+      return content.count
+    }
+    guard isWritable else { return 0 }
+    let before = worker.out.count
+    let sent = wrote(socket.send(worker.out.view, content), of: before + content.count)
+    if phase == .closed { return 0 }
+    if sent < before {
+      keep(worker.out.view.dropping(first: sent))
+      worker.out.removeAll()
+      return 0
+    }
+    worker.out.removeAll()
+    return sent - before
+  }
+
+  private func sendChunk(_ content: ByteView) -> Int {
+    guard isWritable else { return 0 }
+    let piece = content.prefix(64 << 10)
+    HTTP1Writer.chunkHeader(length: piece.count, to: &worker.out)
+    let end = ByteView("\r\n")
+    let before = worker.out.count
+    let total = before + piece.count + end.count
+    let sent = wrote(socket.send(worker.out.view, piece, end), of: total)
+    if phase == .closed { return 0 }
+    // The chunk's length is announced: what the kernel did not take of it must be kept.
+    if sent < before { keep(worker.out.view.dropping(first: sent)) }
+    worker.out.removeAll()
+    if sent < before + piece.count { keep(piece.dropping(first: max(0, sent - before))) }
+    if sent < total { keep(end.dropping(first: max(0, sent - before - piece.count))) }
+    return piece.count
+  }
+
+  /// Ends a response whose content is complete.
+  func endContent(trailers: ByteView) {
+    if framing == .chunked { HTTP1Writer.lastChunk(trailers: trailers, to: &worker.out) }
+  }
+
+  /// Passes an interim response on (RFC 9110 §15.2).
+  func sendInterim(status: UInt16, lines: ByteView) {
+    guard phase == .exchange, !exchange.hasSentHead else { return }
+    HTTP1Writer.statusLine(status, to: &worker.out)
+    worker.out.append(lines)
+    worker.out.append("\r\n")
+    flush()
+  }
+
+  /// Goes over to the next request, or to the end.
+  func finishedResponse() {
+    tunnel = nil
+    if isLast || !body.isComplete {
+      isLast = true
+      phase = .closing
+      // Nothing may be pending for ever.
+      if deadline == .max {
+        setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
+      }
+      return
+    }
+    body.clear()
+    phase = .head
+    setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
+  }
+}

@@ -1,0 +1,287 @@
+// A client's HTTP/1 connection: bytes in, requests out to `Exchange`, responses back. The only part of
+// a request's way that knows HTTP/1; the exchange above it knows nothing of framing.
+//
+//   head ──request──→ exchange ──response sent──→ head …
+//     │                  └──────101───→ tunnel
+//     └── error, or the last response ──→ closing ──→ lingering ──→ closed
+//
+// Bytes are read into the worker's buffer and parsed there. Only what is left over when the connection
+// must wait is copied into `input`, and only what the kernel did not take into `output`: an idle
+// connection owns no buffer.
+
+internal import Configuration
+internal import Bytes
+internal import EventLoop
+internal import HTTP1
+internal import HTTPMessage
+internal import Metrics
+import Synchronization
+
+final class ClientConnection {
+  enum Phase {
+    /// Waiting for a request's head, or in the middle of one.
+    case head
+    /// A request is being answered.
+    case exchange
+    /// Bytes pass both ways, to an origin's connection.
+    case tunnel
+    /// All that is left is to send what is in `output`.
+    case closing
+    /// Our side has ended; what the client still sends is read and dropped, so that it gets the
+    /// answer instead of a reset (RFC 9112 §9.6).
+    case lingering
+    case closed
+  }
+
+  // Safe: the worker owns this object and ends after it. Counting references to it would cost every
+  // hit a few atomic operations.
+  private unowned(unsafe) let owner: Worker
+  @inline(__always) var worker: Worker { unsafe owner }
+  let socket: Descriptor
+  let address: SocketAddress
+  var token: UInt64 = 0
+  var phase = Phase.head
+  var isReadable = false
+  var isWritable = true
+  var peerEnded = false
+
+  /// Bytes read and not yet used, from a turn before.
+  var input = ByteBuffer()
+  /// Bytes not yet sent, from a turn before; the first `outputSent` of them are.
+  var output = ByteBuffer()
+  var outputSent = 0
+  /// How much of the unused bytes this turn has used.
+  var consumed = 0
+  /// How many bytes of the worker's read buffer are this connection's, in this turn.
+  var readCount = 0
+  /// How much of an incomplete head was looked through for its end.
+  var scanned = 0
+
+  var deadline = Int64.max
+  private var timerSet = Int64.max
+  let exchange: Exchange
+  var body = RequestBody()
+  /// How the current response is framed.
+  var framing = ResponseFraming.length
+  /// Whether this response is the last.
+  var isLast = false
+  /// Whether the kernel takes no more bytes and the deadline is that of writing.
+  var isBlocked = false
+  /// Bytes that may still be written in this turn.
+  var writeBudget = 0
+  /// The origin's connection that a tunnel leads to.
+  var tunnel: UInt64?
+
+  /// Requests answered, and bytes written, in one turn at most.
+  static let requestsPerTurn = 16
+  static let bytesPerTurn = 256 << 10
+  /// How long a client gets to take the last answer in.
+  static let lingerTime: Int64 = 2_000_000_000
+
+  init(worker: Worker, socket: consuming Descriptor, address: SocketAddress) {
+    unsafe owner = worker
+    self.socket = socket
+    self.address = address
+    exchange = Exchange()
+  }
+
+  func opened() {
+    setDeadline(worker.now.monotonic + worker.context.configuration.client.headerTimeout)
+    // Whatever the client has sent with its handshake's end is there to be read now.
+    isReadable = true
+    advance()
+  }
+
+  /// What the kernel says.
+  func handle(_ readiness: Readiness) {
+    if readiness.mayRead { isReadable = true }
+    if readiness.mayWrite { isWritable = true }
+    if readiness.peerEnded { peerEnded = true }
+    if readiness.isOver {
+      // Both directions are gone: nobody is there to take an answer.
+      close()
+      return
+    }
+    advance()
+  }
+
+  /// Goes on as far as bytes and room allow. Every way into the connection leads here.
+  func advance() {
+    guard phase != .closed else { return }
+    if !worker.out.isEmpty {
+      // Nobody's bytes may ever reach somebody else.
+      assertionFailure("a connection left bytes in the worker's buffer")
+      worker.out.removeAll()
+    }
+    consumed = 0
+    readCount = 0
+    writeBudget = Self.bytesPerTurn
+    step()
+    guard phase != .closed else { return }
+    _ = flush()
+    if phase != .closed { stash() }
+  }
+
+  private func step() {
+    var requests = 0
+    while true {
+      switch phase {
+      case .head:
+        if !output.isEmpty {
+          guard flush() else { return }
+          setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
+        }
+        if requests == Self.requestsPerTurn {
+          worker.runAgain(token)
+          return
+        }
+        guard readRequest() else { return }
+        requests += 1
+      case .exchange:
+        guard answer() else { return }
+      case .tunnel:
+        pumpTunnel()
+        return
+      case .closing:
+        guard flush() else { return }
+        endSending()
+      case .lingering:
+        dropInput()
+        return
+      case .closed: return
+      }
+    }
+  }
+
+  /// Takes the request's content and sends the response, as far as it goes. True when it is sent.
+  private func answer() -> Bool {
+    if exchange.takesBody && !body.isComplete { passContentOn() }
+    if phase != .exchange { return phase != .closed }
+    switch exchange.progress(on: self) {
+    case .finished:
+      finishedResponse()
+      return true
+    case .waiting: return false
+    }
+  }
+
+  // MARK: Time
+
+  /// Sets when `timeout` is called, unless it is moved before. Costs a store, mostly.
+  func setDeadline(_ time: Int64) {
+    deadline = time
+    if time < timerSet {
+      timerSet = time
+      worker.timers.set(deadline: time, token: token)
+    }
+  }
+
+  /// Nothing is waited for.
+  func clearDeadline() { deadline = .max }
+
+  func timerRang() {
+    timerSet = .max
+    if deadline == .max { return }
+    if deadline > worker.now.monotonic {
+      setDeadline(deadline)
+      return
+    }
+    timedOut()
+  }
+
+  private func timedOut() {
+    deadline = .max
+    switch phase {
+    case .head where isBlocked, .exchange where isBlocked:
+      worker.counters.add(.writeTimeouts)
+      reset()
+    case .head:
+      // RFC 9110 §15.5.9: a client that began a request is told; an idle one is only closed.
+      if input.isEmpty {
+        close()
+      } else {
+        worker.counters.add(.headTimeouts)
+        consumed = 0
+        readCount = 0
+        refuse(status: 408, text: "The request's head did not come in time.")
+        flush()
+        advance()
+      }
+    case .exchange:
+      if !body.isComplete && !exchange.hasSentHead {
+        worker.counters.add(.bodyTimeouts)
+        consumed = 0
+        readCount = 0
+        exchange.refuseBody(
+          status: 408, text: "The request's content did not come in time.", on: self)
+        flush()
+        advance()
+      } else {
+        reset()
+      }
+    case .tunnel: closeTunnel()
+    case .closing, .lingering, .closed: close()
+    }
+  }
+
+  // MARK: The end
+
+  /// A stopping node: an idle connection ends at once, a busy one after its response.
+  func drain() {
+    switch phase {
+    case .head where input.isEmpty: close()
+    case .tunnel: closeTunnel()
+    default: break
+    }
+  }
+
+  /// Ends the connection after what was sent; see `Phase.lingering`.
+  private func endSending() {
+    if unread.isEmpty && body.isComplete && (isLast || peerEnded) && !exchange.wasRefused {
+      close()
+      return
+    }
+    socket.shutdownSending()
+    phase = .lingering
+    setDeadline(worker.now.monotonic + Self.lingerTime)
+  }
+
+  private func dropInput() {
+    consumed = 0
+    input.release()
+    readCount = 0
+    var total = 0
+    while isReadable && total < Self.bytesPerTurn {
+      let result = unsafe socket.read(into: worker.readBuffer)
+      guard let count = result.count, count > 0 else {
+        if result.wouldBlock {
+          isReadable = false
+          return
+        }
+        close()
+        return
+      }
+      total += count
+    }
+    if isReadable { worker.runAgain(token) }
+  }
+
+  /// Closes such that the client sees an error and never a complete response.
+  func reset() {
+    socket.resetOnClose()
+    close()
+  }
+
+  func close() {
+    guard phase != .closed else { return }
+    let wasTunnel = phase == .tunnel
+    phase = .closed
+    exchange.abandon(on: self)
+    if wasTunnel { closeTunnelPeer() }
+    worker.poller.remove(socket)
+    worker.out.removeAll()
+    worker.counters.add(.connectionsClosed)
+    worker.context.connections.subtract(1, ordering: .relaxed)
+    worker.clients.remove(token)
+  }
+}

@@ -1,0 +1,288 @@
+// A response on its way from an origin, to every client that waits for it and to the store.
+//
+// One worker, the leader, reads it; clients of any worker read from it. What they share is here, under
+// one small lock that nobody holds across a system call. The content is a chain of segments that are
+// only appended to. A segment is as long as a chunk of the store, so that a full one is handed to the
+// store as it is; once it is committed the chain may forget it, and a client that is slower than the
+// others goes on from the store.
+//
+//   position   0 ......... base ............. received
+//              |  store    |  segments        |
+//
+//   waiting → streaming → complete
+//        \         \----→ failed     (a cut-off answer: every client is reset, nothing is stored)
+//         \→ private                  (not to be shared: the other clients ask for themselves)
+//
+// How far the leader may read ahead: `window` past the fastest client, and `window` past what the
+// store has committed. A fill that is not stored goes at the pace of its slowest client.
+
+package import Bytes
+package import ObjectStore
+import Synchronization
+
+/// A client's place among those that read a fill.
+struct FillReader: Hashable, Sendable {
+  /// The worker it belongs to.
+  var worker: Int
+  /// Its connection there.
+  var connection: UInt64
+}
+
+package final class Fill: @unchecked Sendable {
+  // Sendable because all that changes is in `state`, under its lock.
+
+  /// How many bytes may be read ahead of the fastest client and of the store.
+  static let window: UInt64 = 4 << 20
+  /// The most clients that may wait for one fill.
+  static let maxReaders = 10_000
+
+  enum Phase: Sendable {
+    /// No head yet.
+    case waiting
+    /// The head is there, the content is coming.
+    case streaming
+    /// All of it is there.
+    case complete
+    /// It will never be whole.
+    case failed(OriginFailure)
+  }
+
+  private struct State {
+    var phase = Phase.waiting
+    var head: FillHead?
+    var segments: [SharedBytes] = []
+    var base: UInt64 = 0
+    var received: UInt64 = 0
+    var bodyID: UInt64 = 0
+    var committed: UInt64 = 0
+    var trailers: [UInt8] = []
+    var readers: [FillReader: UInt64] = [:]
+    var isPaused = false
+    var keepsAll = false
+  }
+
+  /// What it is found by; nil for a request that nobody may share.
+  package let key: Hash128?
+  /// The full cache key, which decides.
+  package let fullKey: [UInt8]
+  /// The purge sequence at its start.
+  package let mark: FillMark?
+  /// The worker that reads it.
+  let leader: Int
+  private let state: Mutex<State>
+
+  init(key: Hash128?, fullKey: [UInt8], mark: FillMark?, leader: Int) {
+    self.key = key
+    self.fullKey = fullKey
+    self.mark = mark
+    self.leader = leader
+    state = Mutex(State())
+  }
+}
+
+// MARK: - For clients
+
+extension Fill {
+  /// What a client finds at its position.
+  enum Piece {
+    /// So many bytes of a segment.
+    case bytes(SharedBytes, Range<Int>)
+    /// A chunk of the store, from an offset; as much as there is.
+    case chunk(body: UInt64, number: UInt32, offset: Int)
+    /// Nothing yet.
+    case wait
+    /// Nothing more.
+    case end
+    /// Nothing more, though there should be.
+    case failed(OriginFailure)
+  }
+
+  /// Adds a client at the start of the content; false if there are too many.
+  func join(_ reader: FillReader) -> Bool {
+    state.withLock { state in
+      guard state.readers.count < Self.maxReaders else { return false }
+      state.readers[reader] = 0
+      return true
+    }
+  }
+
+  /// Takes a client out. The leader is told, since it may have been the one it waited for.
+  func leave(_ reader: FillReader) {
+    state.withLock { _ = $0.readers.removeValue(forKey: reader) }
+  }
+
+  /// The head once it is there, and how the fill stands.
+  func look() -> (phase: Phase, head: FillHead?) { state.withLock { ($0.phase, $0.head) } }
+
+  /// The trailers, as field lines; known when the fill is complete.
+  var trailers: [UInt8] { state.withLock { $0.trailers } }
+
+  /// What is at a client's position, after noting that position. `wakesLeader` says whether the
+  /// leader had stopped reading and may go on now.
+  func piece(for reader: FillReader, at position: UInt64, wakesLeader: inout Bool) -> Piece {
+    state.withLock { state in
+      if state.readers[reader] != nil { state.readers[reader] = position }
+      trim(&state)
+      wakesLeader = state.isPaused && mayRead(state)
+      if position < state.base {
+        guard state.bodyID != 0 else { return .failed(.closedEarly) }
+        let size = UInt64(ObjectStore.chunkSize)
+        return .chunk(
+          body: state.bodyID, number: UInt32(truncatingIfNeeded: position / size),
+          offset: Int(position % size))
+      }
+      var start = state.base
+      for index in state.segments.indices {
+        let end = start + count(of: index, in: state)
+        if position < end {
+          return .bytes(state.segments[index], Int(position - start)..<Int(end - start))
+        }
+        start = end
+      }
+      switch state.phase {
+      case .complete: return .end
+      case .failed(let failure): return .failed(failure)
+      case .waiting, .streaming: return .wait
+      }
+    }
+  }
+}
+
+// MARK: - For the leader
+
+extension Fill {
+  /// Publishes the head. `bodyID` is where the content is or will be stored, 0 for nowhere.
+  func begin(_ head: FillHead, bodyID: UInt64) {
+    state.withLock { state in
+      state.head = head
+      state.bodyID = bodyID
+      state.keepsAll = head.isShared && !head.isStored
+      state.phase = .streaming
+    }
+  }
+
+  /// Publishes a stored response that the origin confirmed: its content is in the store, or given.
+  func beginValidated(_ head: FillHead, body: SharedBytes?, bodyID: UInt64, length: UInt64) {
+    state.withLock { state in
+      state.head = head
+      state.bodyID = bodyID
+      state.received = length
+      if let body { state.segments = [body] } else { state.base = length }
+      state.committed = length
+      state.phase = .complete
+    }
+  }
+
+  /// Adds a segment that holds `count` bytes now and may grow.
+  func append(_ segment: SharedBytes, count: Int) {
+    state.withLock { state in
+      state.segments.append(segment)
+      state.received += UInt64(count)
+    }
+  }
+
+  /// Puts a larger segment, with the same bytes at its front, in the last one's place.
+  func replaceLast(_ segment: SharedBytes) {
+    state.withLock { state in
+      guard !state.segments.isEmpty else { return }
+      state.segments[state.segments.count - 1] = segment
+    }
+  }
+
+  /// Publishes bytes that were appended to the last segment.
+  func grew(by count: Int) { state.withLock { $0.received += UInt64(count) } }
+
+  /// Notes that the store has committed the content up to `position`.
+  func committed(through position: UInt64) {
+    state.withLock { state in
+      state.committed = max(state.committed, position)
+      trim(&state)
+    }
+  }
+
+  /// Notes that nothing is stored any more: what the slowest client still needs is kept.
+  func stopStoring() {
+    state.withLock { state in
+      state.keepsAll = true
+      if state.base == 0 { state.bodyID = 0 }
+    }
+  }
+
+  func complete(trailers: [UInt8]) {
+    state.withLock { state in
+      state.trailers = trailers
+      state.phase = .complete
+    }
+  }
+
+  func fail(_ failure: OriginFailure) {
+    state.withLock { state in
+      if case .complete = state.phase { return }
+      state.phase = .failed(failure)
+    }
+  }
+
+  /// Whether the leader may read on; if not, a client or the store will tell it when it may.
+  func mayReadOn() -> Bool {
+    state.withLock { state in
+      trim(&state)
+      let may = mayRead(state)
+      state.isPaused = !may
+      return may
+    }
+  }
+
+  /// Whether anybody reads it.
+  var hasReaders: Bool { state.withLock { !$0.readers.isEmpty } }
+
+  /// The workers that have clients here, the leader's own left out.
+  func otherWorkers() -> [Int] {
+    state.withLock { state in
+      var found: [Int] = []
+      for reader in state.readers.keys where reader.worker != leader && !found.contains(reader.worker)
+      {
+        found.append(reader.worker)
+      }
+      return found
+    }
+  }
+
+  /// How many bytes of a segment may be read. The last one may be growing: what was published of it is
+  /// what counts, not what its owner has written.
+  private func count(of index: Int, in state: borrowing State) -> UInt64 {
+    if index < state.segments.count - 1 { return UInt64(state.segments[index].count) }
+    var before = state.base
+    for earlier in state.segments.dropLast() { before += UInt64(earlier.count) }
+    return state.received - before
+  }
+
+  private func mayRead(_ state: borrowing State) -> Bool {
+    let held = state.received - state.base
+    guard held < Self.window else { return false }
+    guard let fastest = state.readers.values.max() else { return true }
+    return state.received < fastest + Self.window
+  }
+
+  /// Forgets segments that nobody needs from memory: committed ones once memory is short, those that
+  /// every client has read if there is no store behind it.
+  private func trim(_ state: inout State) {
+    let isStored = (state.head?.isStored ?? false) && !state.keepsAll
+    while !state.segments.isEmpty {
+      let length = count(of: 0, in: state)
+      guard length > 0 else { return }
+      let end = state.base + length
+      if isStored {
+        guard state.segments.count > 1, end <= state.committed,
+          state.received - state.base > Self.window / 2
+        else { return }
+      } else {
+        // The last segment still grows.
+        guard state.segments.count > 1, state.head?.isValidated != true,
+          let slowest = state.readers.values.min(), end <= slowest
+        else { return }
+      }
+      state.segments.removeFirst()
+      state.base = end
+    }
+  }
+}

@@ -1,0 +1,114 @@
+internal import Bytes
+internal import ObjectStore
+
+/// Why an origin's answer could not be had, or could not be had whole.
+package enum OriginFailure: UInt8, Sendable {
+  /// No server of the pool has an address.
+  case unresolved
+  /// The connection was refused or could not be made.
+  case connectFailed
+  /// The connection was not made in time.
+  case connectTimeout
+  /// The answer's head did not come in time.
+  case firstByteTimeout
+  /// The answer's content stopped coming.
+  case contentTimeout
+  /// The connection ended before the answer did.
+  case closedEarly
+  /// The answer is not HTTP.
+  case malformed
+  /// The answer's head is over the limit.
+  case headTooLarge
+  /// The request's content could not be sent whole, or the client went away.
+  case requestAborted
+  /// Too many requests already wait for the same answer.
+  case tooManyWaiters
+
+  /// The status a client gets if nothing has been sent to it yet.
+  var status: UInt16 {
+    switch self {
+    case .connectTimeout, .firstByteTimeout, .contentTimeout: 504
+    case .unresolved, .tooManyWaiters: 503
+    default: 502
+    }
+  }
+
+  /// A line for the client.
+  var text: StaticString {
+    switch self {
+    case .unresolved: "The origin has no address."
+    case .connectFailed: "The origin cannot be reached."
+    case .connectTimeout: "The origin did not accept the connection in time."
+    case .firstByteTimeout: "The origin did not answer in time."
+    case .contentTimeout: "The origin stopped answering."
+    case .closedEarly: "The origin closed the connection before it answered."
+    case .malformed: "The origin's answer is malformed."
+    case .headTooLarge: "The origin's answer has too large a head."
+    case .requestAborted: "The request was aborted."
+    case .tooManyWaiters: "Too many requests wait for the same answer."
+    }
+  }
+
+  /// The error type of RFC 9209 §2.3.
+  var proxyStatus: StaticString {
+    switch self {
+    case .unresolved: "dns_error"
+    case .connectFailed: "connection_refused"
+    case .connectTimeout: "connection_timeout"
+    case .firstByteTimeout: "http_response_timeout"
+    case .contentTimeout: "connection_read_timeout"
+    case .closedEarly: "http_response_incomplete"
+    case .malformed: "http_protocol_error"
+    case .headTooLarge: "http_response_header_section_size"
+    case .requestAborted: "connection_terminated"
+    case .tooManyWaiters: "proxy_internal_response"
+    }
+  }
+}
+
+/// The head of a fill's response, in the form that is stored and sent. Made once, never changed.
+final class FillHead: Sendable {
+  /// The status code.
+  let status: UInt16
+  /// Lower-case field lines, without those that differ by client.
+  let lines: [UInt8]
+  /// How long the content is, where the origin said so.
+  let length: UInt64?
+  /// Age, lifetime and validators.
+  let metadata: Metadata
+  /// Where the entity tag stands in `lines`.
+  let entityTag: Range<Int>?
+  /// The response's Vary rule; nil: it does not vary.
+  let varyRule: [UInt8]?
+  /// The values of the request that led the fill, for that rule.
+  let varyValues: [UInt8]
+  /// Every tag a purge may name, the implicit ones included.
+  let purgeTags: [UInt64]
+  /// Whether others than the leader's client may have it.
+  let isShared: Bool
+  /// Whether it is being stored.
+  let isStored: Bool
+  /// Whether it is a stored response that the origin has confirmed (a 304).
+  let isValidated: Bool
+  /// What the origin answered, for Cache-Status.
+  let forwardedStatus: UInt16
+
+  init(
+    status: UInt16, lines: [UInt8], length: UInt64?, metadata: Metadata, entityTag: Range<Int>?,
+    varyRule: [UInt8]?, varyValues: [UInt8], purgeTags: [UInt64], isShared: Bool, isStored: Bool,
+    isValidated: Bool, forwardedStatus: UInt16
+  ) {
+    self.status = status
+    self.lines = lines
+    self.length = length
+    self.metadata = metadata
+    self.entityTag = entityTag
+    self.varyRule = varyRule
+    self.varyValues = varyValues
+    self.purgeTags = purgeTags
+    self.isShared = isShared
+    self.isStored = isStored
+    self.isValidated = isValidated
+    self.forwardedStatus = forwardedStatus
+  }
+}

@@ -1,0 +1,255 @@
+// A connection to an origin's server, HTTP/1: bytes out, bytes in. What they mean is the request's
+// business (`OriginRequest`); between requests the connection is idle in its worker's pool.
+
+internal import Configuration
+internal import Origins
+internal import Bytes
+internal import EventLoop
+internal import Metrics
+
+/// A server of a pool, as a key.
+struct OriginKey: Hashable {
+  var pool: Int
+  var server: Int
+}
+
+final class OriginConnection {
+  enum Phase {
+    case connecting
+    case idle
+    /// A request is under way.
+    case active
+    /// Its bytes belong to a client's tunnel.
+    case tunnel
+    case closed
+  }
+
+  // Safe: the worker owns this object and ends after it. Counting references to it would cost every
+  // hit a few atomic operations.
+  private unowned(unsafe) let owner: Worker
+  @inline(__always) var worker: Worker { unsafe owner }
+  let socket: Descriptor
+  let key: OriginKey
+  var token: UInt64 = 0
+  var phase = Phase.connecting
+  var isReadable = false
+  var isWritable = false
+  var hasEnded = false
+  /// Whether a request was answered on it before.
+  var isReused = false
+  /// The request that it works for.
+  var request: OriginRequest?
+  /// The client's connection of a tunnel.
+  var client: UInt64?
+  /// Bytes of a head that is not whole yet.
+  var input = ByteBuffer()
+  /// Bytes that the kernel has not taken.
+  var output = ByteBuffer()
+  var outputSent = 0
+  private var deadline = Int64.max
+  private var timerSet = Int64.max
+  private var endsSending = false
+
+  init(worker: Worker, socket: consuming Descriptor, key: OriginKey) {
+    unsafe owner = worker
+    self.socket = socket
+    self.key = key
+  }
+
+  func handle(_ readiness: Readiness) {
+    if readiness.mayRead { isReadable = true }
+    if readiness.mayWrite { isWritable = true }
+    switch phase {
+    case .connecting: connected()
+    case .idle:
+      // Nothing was asked: the server closes, or says what nobody wants to hear (RFC 9112 §9.2).
+      if isReadable { worker.close(self) }
+    case .active, .tunnel: goOn()
+    case .closed: break
+    }
+  }
+
+  func goOn() {
+    switch phase {
+    case .active: request?.progress()
+    case .tunnel:
+      if let client, let connection = worker.clients.element(client) {
+        connection.advance()
+      } else {
+        worker.close(self)
+      }
+    case .connecting, .idle, .closed: break
+    }
+  }
+
+  private func connected() {
+    guard isWritable else { return }
+    if socket.socketError() != nil {
+      request?.failed(.connectFailed, on: self)
+      return
+    }
+    phase = .active
+    request?.connected()
+  }
+
+  // MARK: Sending
+
+  /// Sends bytes, keeping what the kernel does not take.
+  func send(_ bytes: ByteView) {
+    guard !bytes.isEmpty else { return }
+    var rest = bytes
+    if output.isEmpty && isWritable {
+      let result = socket.send(bytes)
+      if let count = result.count {
+        worker.counters.add(.originBytesSent, UInt64(count))
+        rest = bytes.dropping(first: count)
+        if !rest.isEmpty { isWritable = false }
+      } else if result.wouldBlock {
+        isWritable = false
+      } else {
+        // The reading side tells what became of the connection.
+        isReadable = true
+        isWritable = false
+        return
+      }
+    }
+    output.append(rest)
+  }
+
+  /// Sends what is waiting; whether all of it is out.
+  func flush() -> Bool {
+    while outputSent < output.count && isWritable {
+      let result = socket.send(output.view.dropping(first: outputSent))
+      guard let count = result.count else {
+        isWritable = false
+        if !result.wouldBlock { isReadable = true }
+        return false
+      }
+      outputSent += count
+      worker.counters.add(.originBytesSent, UInt64(count))
+    }
+    if outputSent < output.count { return false }
+    if !output.isEmpty {
+      output.release()
+      outputSent = 0
+    }
+    if endsSending && phase == .tunnel { socket.shutdownSending() }
+    return true
+  }
+
+  /// How many bytes wait.
+  var backlog: Int { output.count - outputSent }
+
+  // MARK: A tunnel
+
+  /// What the server has sent, at most one read; empty when there is nothing now.
+  func readForTunnel() -> ByteView {
+    if !input.isEmpty {
+      let bytes = input.view
+      input.removeAll()
+      return bytes
+    }
+    guard isReadable, !hasEnded else { return ByteView() }
+    let result = unsafe socket.read(into: worker.originBuffer)
+    guard let count = result.count, count > 0 else {
+      isReadable = false
+      if !result.wouldBlock { hasEnded = true }
+      return ByteView()
+    }
+    worker.counters.add(.originBytesReceived, UInt64(count))
+    return unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer)).prefix(count)
+  }
+
+  /// Ends our side once everything is out.
+  func endTunnelSending() {
+    endsSending = true
+    _ = flush()
+  }
+
+  // MARK: Time
+
+  func setDeadline(_ time: Int64) {
+    deadline = time
+    if time < timerSet {
+      timerSet = time
+      worker.timers.set(deadline: time, token: token | TokenKind.origin)
+    }
+  }
+
+  func clearDeadline() { deadline = .max }
+
+  func timerRang() {
+    timerSet = .max
+    if deadline == .max { return }
+    if deadline > worker.now.monotonic {
+      setDeadline(deadline)
+      return
+    }
+    deadline = .max
+    if phase == .idle { worker.close(self) } else { request?.timedOut(on: self) }
+  }
+}
+
+extension Worker {
+  /// An idle connection to a server, or a new one.
+  func openOrigin(_ key: OriginKey, reuse: Bool) throws(OriginFailureError) -> OriginConnection {
+    if reuse {
+      while let token = idleOrigins[key]?.popLast() {
+        guard let connection = origins.element(token), connection.phase == .idle else { continue }
+        counters.add(.originConnectionsReused)
+        connection.phase = .active
+        connection.isReused = true
+        connection.clearDeadline()
+        return connection
+      }
+    }
+    let server = context.pools[key.pool].servers[key.server]
+    guard let address = server.nextAddress() else { throw OriginFailureError(.unresolved) }
+    do {
+      let connection = OriginConnection(
+        worker: self, socket: try Socket.connect(to: address), key: key)
+      connection.token = origins.insert(connection)
+      try poller.add(connection.socket, token: connection.token | TokenKind.origin)
+      counters.add(.originConnectionsOpened)
+      return connection
+    } catch {
+      throw OriginFailureError(.connectFailed)
+    }
+  }
+
+  /// Keeps a connection for the next request, unless there are enough.
+  func keep(_ connection: OriginConnection) {
+    let settings = context.pools[connection.key.pool].configuration
+    connection.request = nil
+    guard !isDraining, idleOrigins[connection.key, default: []].count < settings.keepalive else {
+      close(connection)
+      return
+    }
+    connection.phase = .idle
+    connection.input.release()
+    idleOrigins[connection.key, default: []].append(connection.token)
+    connection.setDeadline(now.monotonic + settings.keepaliveTimeout)
+  }
+
+  /// Closes a connection to an origin.
+  func close(_ connection: OriginConnection) {
+    guard connection.phase != .closed else { return }
+    if connection.phase == .idle,
+      let place = idleOrigins[connection.key]?.firstIndex(of: connection.token)
+    {
+      idleOrigins[connection.key]?.remove(at: place)
+    }
+    if connection.phase == .tunnel { counters.add(.tunnelsClosed) }
+    connection.phase = .closed
+    counters.add(.originConnectionsClosed)
+    connection.request = nil
+    poller.remove(connection.socket)
+    origins.remove(connection.token)
+  }
+}
+
+/// An `OriginFailure` that is thrown.
+struct OriginFailureError: Error {
+  var failure: OriginFailure
+  init(_ failure: OriginFailure) { self.failure = failure }
+}

@@ -1,0 +1,368 @@
+// What an origin's final answer means: stored or not, shared or not, a 304 for what is stored; and the
+// reading of its content.
+
+internal import Origins
+internal import Bytes
+internal import Configuration
+internal import EventLoop
+internal import HTTP1
+internal import HTTPCaching
+internal import HTTPMessage
+internal import Metrics
+internal import ObjectStore
+
+extension OriginSettings {
+  init(_ configuration: OriginConfiguration) {
+    connectTimeout = configuration.connectTimeout
+    firstByteTimeout = configuration.firstByteTimeout
+    betweenBytesTimeout = configuration.betweenBytesTimeout
+    maxHeader = configuration.maxHeader
+  }
+}
+
+extension OriginRequest {
+  private var betweenBytesTimeout: Int64 {
+    worker.context.pools[pool].configuration.betweenBytesTimeout
+  }
+
+  /// The final head is there; `content` is what came behind it in the same read.
+  func final(content: ByteView) {
+    connection?.setDeadline(worker.now.monotonic + betweenBytesTimeout)
+    invalidate()
+    if stored != nil {
+      if response.status == 304 {
+        validated()
+        return
+      }
+      if ReuseRules.isError(response.status), serveStale(instead: response.status) { return }
+    }
+    if stored != nil { worker.counters.add(.revalidatedReplaced) }
+    let directives = ResponseDirectives(response)
+    let plan = plan(directives)
+    publish(plan, directives: directives)
+    begin(framing: response.framing)
+    take(content)
+  }
+
+  // MARK: Deciding
+
+  struct Plan {
+    var isStored = false
+    var isShared = false
+    var marksKey = false
+    var varyRule: [UInt8]?
+    var varyValues: [UInt8] = []
+    var tags: [UInt64] = []
+    var purgeTags: [UInt64] = []
+  }
+
+  private func plan(_ directives: ResponseDirectives) -> Plan {
+    var plan = Plan()
+    guard let store = worker.context.store, let mark = fill.mark, !fill.fullKey.isEmpty else {
+      return plan
+    }
+    let decision = StorageRules.decide(
+      request: head, response: response, directives: directives,
+      requestDirectives: RequestDirectives(head))
+    var rule = ByteBuffer()
+    guard decision == .store, VaryRule.append(of: response, to: &rule) != .star,
+      isWithinSize(store), isFill || !asksForPart
+    else {
+      // An error may be over at the next request; it is no reason to let all of them through.
+      plan.marksKey = response.status < 500
+      return plan
+    }
+    if !rule.isEmpty {
+      var values = ByteBuffer()
+      VaryRule.appendValues(rule: rule.view, request: head, to: &values)
+      plan.varyRule = rule.view.array
+      plan.varyValues = values.view.array
+    }
+    Tags.forEach(in: response) { plan.tags.append(store.tagHash($0)) }
+    plan.purgeTags = plan.tags + fill.fullKey.withView { [store.tagHash(ofKey: $0)] }
+    // A purge came while the origin answered: this client began before it, but nobody else did.
+    if store.isPurged(since: mark.sequence, tags: plan.purgeTags) { return plan }
+    plan.isStored = true
+    plan.isShared = fill.key != nil
+    return plan
+  }
+
+  /// Whether the request asked for less than the whole: then a 200 is not an answer to a plain GET.
+  private var asksForPart: Bool {
+    head.fields.count(of: .range) > 0 || head.fields.count(of: .ifNoneMatch) > 0
+      || head.fields.count(of: .ifModifiedSince) > 0
+  }
+
+  private func isWithinSize(_ store: ObjectStore) -> Bool {
+    guard case .length(let length) = response.framing else { return true }
+    return length <= worker.context.configuration.store?.maxObject ?? 0
+  }
+
+  private func publish(_ plan: Plan, directives: ResponseDirectives) {
+    var lines = ByteBuffer(capacity: response.length + 128)
+    var options: ResponseFieldOptions = plan.isStored ? .storing : []
+    if worker.routes.routes[route].exposeTags { options.insert(.exposeTags) }
+    ResponseComposer.append(
+      response, directives: directives, options: options, responseTime: responseTime,
+      nodeName: worker.nodeName.view, to: &lines)
+    let freshness = Freshness.of(
+      response: response, directives: directives, requestTime: requestTime,
+      responseTime: responseTime)
+    let metadata = freshness.metadata(status: response.status, lines: lines.view)
+    let fillHead = FillHead(
+      status: response.status, lines: lines.view.array, length: contentLength, metadata: metadata,
+      entityTag: Validators.etag(of: lines.view), varyRule: plan.varyRule,
+      varyValues: plan.varyValues, purgeTags: plan.purgeTags, isShared: plan.isShared,
+      isStored: plan.isStored, isValidated: false, forwardedStatus: response.status)
+    let bodyID = sink.begin(
+      fillHead, tags: plan.tags, implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)))
+    fill.begin(fillHead, bodyID: bodyID)
+    if let key = fill.key {
+      if !plan.isShared { worker.context.fills.remove(fill) }
+      if plan.marksKey { worker.context.fills.mark(key, now: worker.now.monotonic) }
+    }
+    if plan.marksKey && fill.key != nil { worker.counters.add(.hitForMiss) }
+    worker.noteMoved(fill)
+  }
+
+  /// The content's length as a client is told it. For HEAD, what GET would have had.
+  private var contentLength: UInt64? {
+    switch response.framing {
+    case .length(let length): return length
+    case .chunked, .untilClose: return nil
+    case .none:
+      guard head.method == .head, let value = response.value(.contentLength) else {
+        return head.method == .head ? nil : 0
+      }
+      return Decimal.parse(value)
+    }
+  }
+
+  /// RFC 9111 §4.4: what a successful unsafe request may have changed is not served any more.
+  private func invalidate() {
+    guard let store = worker.context.store,
+      Invalidation.applies(method: head.method, status: response.status)
+    else { return }
+    let authority = head.bytes[head.authority]
+    var key = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: authority, target: head.bytes[head.target], to: &key)
+    store.invalidate(tag: store.tagHash(ofKey: key.view))
+    for field in [KnownField.location, .contentLocation] {
+      guard let reference = response.value(field) else { continue }
+      var target = ByteBuffer(capacity: 256)
+      guard
+        Invalidation.appendTarget(
+          of: reference, scheme: ByteView("http"), authority: authority, path: head.bytes[head.path],
+          to: &target)
+      else { continue }
+      key.removeAll()
+      RequestTarget.appendKey(scheme: "http", authority: authority, target: target.view, to: &key)
+      store.invalidate(tag: store.tagHash(ofKey: key.view))
+    }
+  }
+
+  // MARK: Validation
+
+  /// A 304: what is stored is good again (RFC 9111 §4.3.4).
+  private func validated() {
+    worker.counters.add(.revalidated304)
+    guard let stored, let store = worker.context.store, let mark = fill.mark,
+      let response = worker.reader?.record(id: stored.id, hash: stored.hash),
+      stored.entityTag.withView({ tag in
+        stored.lastModified.withView { modified in
+          Validators.selects(
+            self.response, storedETag: tag.isEmpty ? nil : tag,
+            storedLastModified: modified.isEmpty ? nil : modified)
+        }
+      })
+    else {
+      askAgainWithoutConditions()
+      return
+    }
+    var lines = ByteBuffer(capacity: response.head.count + 256)
+    HeadComposer.appendFreshened(
+      stored: response.head, by: self.response, responseTime: responseTime, to: &lines)
+    let merged = ResponseHead()
+    StoredLines.read(lines.view, status: response.status, into: merged)
+    let freshness = Freshness.of(
+      response: merged, directives: ResponseDirectives(merged), requestTime: requestTime,
+      responseTime: responseTime, ageSource: self.response)
+    let metadata = freshness.metadata(status: response.status, lines: lines.view)
+    var tags: [UInt64] = []
+    Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
+    publishStored(response, lines: lines.view, metadata: metadata, newTags: tags, status: 304)
+    let fills = worker.context.fills
+    let taken = store.freshen(
+      id: stored.id, keyHash: stored.hash, head: lines.view.array, metadata: metadata,
+      tags: tags.isEmpty ? nil : tags, sequence: mark.sequence,
+      completion: { [fill] _ in
+        fills.remove(fill)
+        store.endFill(mark)
+      })
+    if !taken {
+      fills.remove(fill)
+      store.endFill(mark)
+    }
+    conclude()
+  }
+
+  /// The origin failed, and what is stored may be served for a while longer (RFC 5861 §4).
+  func serveStale(instead status: UInt16?) -> Bool {
+    guard let stored, let store = worker.context.store,
+      let response = worker.reader?.record(id: stored.id, hash: stored.hash),
+      ReuseRules.mayServeOnError(Freshness(response), now: worker.now.wall)
+    else { return false }
+    publishStored(
+      response, lines: response.head, metadata: response.metadata, newTags: [],
+      status: status ?? 502)
+    worker.context.fills.remove(fill)
+    if let mark = fill.mark { store.endFill(mark) }
+    conclude()
+    return true
+  }
+
+  /// Makes the fill one whose content is a stored response's.
+  private func publishStored(
+    _ response: StoredResponse, lines: ByteView, metadata: Metadata, newTags: [UInt64],
+    status: UInt16
+  ) {
+    var purgeTags = newTags
+    for index in 0..<response.tagCount + response.implicitTagCount
+    where newTags.isEmpty || index >= response.tagCount {
+      purgeTags.append(response.tag(index))
+    }
+    let fillHead = FillHead(
+      status: response.status, lines: lines.array, length: response.bodyLength,
+      metadata: metadata, entityTag: Validators.etag(of: lines),
+      varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
+      varyValues: response.varyValues.array, purgeTags: purgeTags, isShared: true, isStored: true,
+      isValidated: true, forwardedStatus: status)
+    var body: SharedBytes?
+    if response.bodyID == 0 {
+      let copy = SharedBytes(capacity: max(1, response.body.count))
+      copy.append(response.body)
+      body = copy
+    } else {
+      // Whoever reads the chunks pins them again; this pin bridges the time until then.
+      worker.pinForAWhile(response.bodyID)
+    }
+    fill.beginValidated(fillHead, body: body, bodyID: response.bodyID, length: response.bodyLength)
+    worker.noteMoved(fill)
+  }
+
+  private func conclude() {
+    stage = .done
+    worker.counters.add(.fillsEnded)
+    worker.leading[ObjectIdentifier(fill)] = nil
+    // An error's content is of no use; a connection that still carries it neither.
+    if response.framing != .none { connection?.isReused = false }
+    if response.status == 304 { releaseConnection() } else { dropConnection() }
+  }
+
+  private func dropConnection() {
+    guard let connection else { return }
+    self.connection = nil
+    worker.close(connection)
+  }
+
+  /// The 304 was not about what is stored, or that is gone meanwhile.
+  private func askAgainWithoutConditions() {
+    stored = nil
+    releaseConnection()
+    startAgain()
+  }
+
+  // MARK: Content
+
+  private func begin(framing: BodyFraming) {
+    decoder = nil
+    switch framing {
+    case .none: remaining = 0
+    case .length(let length): remaining = length
+    case .chunked: decoder = ChunkedDecoder()
+    case .untilClose: remaining = .max
+    }
+  }
+
+  /// Takes content that was read into a buffer.
+  private func take(_ bytes: ByteView) {
+    switch response.framing {
+    case .none:
+      hasExtra = !bytes.isEmpty
+      complete(trailers: ByteView())
+    case .length:
+      let content = bytes.prefix(Int(clamping: remaining))
+      remaining -= UInt64(content.count)
+      sink.append(content)
+      if remaining == 0 {
+        hasExtra = content.count < bytes.count
+        complete(trailers: ByteView())
+      } else if !bytes.isEmpty {
+        worker.noteMoved(fill)
+      }
+    case .untilClose:
+      sink.append(bytes)
+      worker.noteMoved(fill)
+    case .chunked: takeChunked(bytes)
+    }
+  }
+
+  private func takeChunked(_ bytes: ByteView) {
+    var offset = 0
+    while true {
+      switch decoder?.next(bytes, offset: &offset) {
+      case .content(let range): sink.append(bytes[range])
+      case .incomplete:
+        worker.noteMoved(fill)
+        return
+      case .end:
+        hasExtra = offset < bytes.count
+        var trailers = ByteBuffer()
+        if let received = decoder?.trailers { trailers.append(received) }
+        complete(trailers: trailers.view)
+        return
+      case .invalid, nil:
+        if let connection { failed(.malformed, on: connection) }
+        return
+      }
+    }
+  }
+
+  /// Reads content once; returns how much.
+  func readContent() -> Int {
+    guard let connection else { return 0 }
+    let result: IOResult
+    if case .chunked = response.framing {
+      result = unsafe connection.socket.read(into: worker.originBuffer)
+      if let count = result.count, count > 0 {
+        takeChunked(
+          unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer)).prefix(count))
+      }
+    } else {
+      // Straight into the segment that clients and the store will read.
+      result = sink.read(from: connection.socket, limit: remaining)
+      if let count = result.count, count > 0 {
+        if case .length = response.framing { remaining -= UInt64(count) }
+        if remaining == 0 { complete(trailers: ByteView()) } else { worker.noteMoved(fill) }
+      }
+    }
+    guard let count = result.count else {
+      connection.isReadable = false
+      if !result.wouldBlock { failed(.closedEarly, on: connection) }
+      return 0
+    }
+    if count == 0 {
+      connection.isReadable = false
+      if response.framing == .untilClose {
+        complete(trailers: ByteView())
+      } else {
+        failed(.closedEarly, on: connection)
+      }
+      return 0
+    }
+    worker.counters.add(.originBytesReceived, UInt64(count))
+    connection.setDeadline(worker.now.monotonic + betweenBytesTimeout)
+    return count
+  }
+}

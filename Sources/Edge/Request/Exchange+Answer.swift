@@ -1,0 +1,271 @@
+// Responses that the node makes itself, and stored ones.
+
+internal import EventLoop
+internal import AccessLog
+internal import Bytes
+internal import HTTPCaching
+internal import HTTPMessage
+internal import Metrics
+internal import ObjectStore
+
+extension Exchange {
+  /// An error of the client's: answered, and the connection ends, since what follows on it cannot be
+  /// trusted or is not wanted.
+  func refuse(status: UInt16, text: StaticString, on connection: ClientConnection) {
+    connection.isLast = true
+    wasRefused = true
+    connection.worker.lines.removeAll()
+    if status == 405 { connection.worker.lines.append("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
+    answer(status: status, text: text, on: connection)
+  }
+
+  /// An error before there was a request.
+  func refuseUnparsed(status: UInt16, text: StaticString, on connection: ClientConnection) {
+    let worker = connection.worker
+    started = worker.now.monotonic
+    requestWall = worker.now.wall
+    route = worker.routes.unrouted
+    contentSent = 0
+    originStarted = -1
+    result = .none
+    reason = nil
+    hasSentHead = false
+    takesBody = false
+    attempts = 0
+    worker.head.reset()
+    refuse(status: status, text: text, on: connection)
+  }
+
+  /// The content of a request broke off or is wrong: nothing of it may look complete to the origin.
+  func refuseBody(status: UInt16, text: StaticString, on connection: ClientConnection) {
+    upstream?.abort()
+    upstream = nil
+    if let fill {
+      self.fill = nil
+      connection.worker.leave(fill, connection: connection.token)
+    }
+    takesBody = false
+    guard !hasSentHead else {
+      connection.reset()
+      return
+    }
+    result = .none
+    refuse(status: status, text: text, on: connection)
+  }
+
+  /// An answer of the node's own, with a line of text. The fields in `worker.lines` go along.
+  func answer(status: UInt16, text: StaticString? = nil, on connection: ClientConnection) {
+    let worker = connection.worker
+    self.status = status
+    hasSentHead = true
+    worker.lines.append("date: ")
+    worker.lines.append(worker.dates.view(worker.now.wall))
+    worker.lines.append("\r\nserver: ")
+    worker.lines.append(worker.nodeName.view)
+    worker.lines.append("\r\n")
+    let head = head(worker)
+    var content = ByteView()
+    if let text, status != 204 {
+      content = ByteView(text)
+      worker.lines.append("content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n")
+      appendOwnCacheStatus(worker)
+    }
+    let length = UInt64(content.count) + (content.isEmpty ? 0 : 1)
+    connection.sendHead(
+      status: status, lines: ByteView(), length: length, hasContent: head.method != .head,
+      minorVersion: head.minorVersion)
+    if !content.isEmpty && head.method != .head {
+      worker.out.append(content)
+      worker.out.append("\n")
+      contentSent += length
+    }
+    state = .finished
+  }
+
+  /// Cache-Status of an answer that no stored response and no origin took part in.
+  private func appendOwnCacheStatus(_ worker: Worker) {
+    worker.lines.append("cache-status: ")
+    if let reason {
+      CacheStatus.appendForward(node: worker.nodeName.view, reason: reason, to: &worker.lines)
+    } else {
+      worker.lines.append(worker.nodeName.view)
+      worker.lines.append(status == 429 ? "; detail=limited" : "; detail=local")
+    }
+    worker.lines.append("\r\n")
+  }
+
+  /// No answer could be had from the origin (RFC 9110 §15.6, RFC 9209).
+  func fail(_ failure: OriginFailure, on connection: ClientConnection) {
+    let worker = connection.worker
+    result = .error
+    worker.lines.removeAll()
+    worker.lines.append("proxy-status: ")
+    worker.lines.append(worker.nodeName.view)
+    worker.lines.append("; error=")
+    worker.lines.append(failure.proxyStatus)
+    worker.lines.append("\r\n")
+    if failure.status == 503 { worker.lines.append("retry-after: 1\r\n") }
+    answer(status: failure.status, text: failure.text, on: connection)
+  }
+
+  // MARK: Stored responses
+
+  /// Sends a stored response, or that the client has it already.
+  @inline(__always)
+  func serve(_ response: StoredResponse, _ freshness: Freshness, on connection: ClientConnection) {
+    let worker = connection.worker
+    let head = head(worker)
+    let now = worker.now.wall
+    status = response.status
+    hasSentHead = true
+    worker.lines.removeAll()
+    worker.lines.append("age: ")
+    let age = freshness.currentAge(now: now)
+    worker.lines.append(decimal: UInt64(max(0, age / 1000)))
+    worker.lines.append("\r\ncache-status: ")
+    CacheStatus.appendHit(
+      node: worker.nodeName.view, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
+    worker.lines.append("\r\n")
+    switch Preconditions.evaluate(
+      request: head, etag: response.etag.isEmpty ? nil : response.etag,
+      lastModified: response.lastModified == .min ? nil : response.lastModified,
+      date: response.responseTime / 1000, status: response.status, now: now)
+    {
+    case .notModified:
+      notModified(lines: response.head, on: connection)
+      return
+    case .proceed, .failed: break
+    }
+    let hasContent = head.method != .head
+    connection.sendHead(
+      status: response.status, lines: response.head, length: response.bodyLength,
+      hasContent: hasContent, minorVersion: head.minorVersion)
+    guard hasContent && response.bodyLength > 0 else {
+      state = .finished
+      return
+    }
+    if response.bodyID == 0 {
+      sendInline(response.body, on: connection)
+    } else {
+      sendChunks(of: response, on: connection)
+    }
+  }
+
+  private func sendInline(_ content: ByteView, on connection: ClientConnection) {
+    let sent = connection.sendContent(content)
+    contentSent += UInt64(content.count)
+    // The record may be gone by the next turn; what the kernel did not take is at most 16 KiB.
+    if sent < content.count && connection.phase != .closed {
+      connection.output.append(connection.worker.out.view)
+      connection.worker.out.removeAll()
+      connection.output.append(content.dropping(first: sent))
+    }
+    if state != .idle { state = .finished }
+  }
+
+  private func sendChunks(of response: StoredResponse, on connection: ClientConnection) {
+    own(connection.worker)
+    connection.worker.reader?.pin(response.bodyID)
+    bodyID = response.bodyID
+    position = 0
+    end = response.bodyLength
+    state = .stored
+  }
+
+  /// Keeps the request beyond the turn that read it.
+  func own(_ worker: Worker) {
+    guard ownHead == nil else { return }
+    let head = worker.head
+    head.own()
+    ownHead = head
+    worker.head = RequestHead()
+  }
+
+  /// A 304 (RFC 9110 §15.4.5): the fields that a client may use to update what it has, not those that
+  /// describe content which is not there.
+  func notModified(lines: ByteView, on connection: ClientConnection) {
+    let worker = connection.worker
+    status = 304
+    FieldLines.forEach(lines) { line in
+      if FieldLines.isKeptIn304(line.name) { worker.lines.append(line.whole) }
+    }
+    connection.sendHead(
+      status: 304, lines: ByteView(), length: nil, hasContent: false,
+      minorVersion: head(worker).minorVersion)
+    state = .finished
+  }
+
+  // MARK: The log
+
+  func log(duration: Int64, on connection: ClientConnection) {
+    let worker = connection.worker
+    guard let ring = worker.logRing else { return }
+    let head = head(worker)
+    let bytes = head.bytes
+    var record = AccessRecord()
+    record.wall = requestWall
+    record.duration = duration
+    if originStarted >= 0 { record.originDuration = max(0, worker.now.monotonic - originStarted) }
+    record.status = status
+    record.cache = result.rawValue
+    if let reason { record.detail = reason.rawValue }
+    record.route = UInt16(truncatingIfNeeded: route)
+    record.version = 10 + head.minorVersion
+    record.client = connection.address
+    record.bytesSent = contentSent
+    record.bytesReceived = connection.body.received
+    record.method = bytes[head.methodRange]
+    record.host = bytes[head.authority]
+    record.target = bytes[head.target]
+    if let referer = head.value(.referer) { record.referer = referer }
+    if let agent = head.value(.userAgent) { record.userAgent = agent }
+    if !ring.append(record) { worker.counters.add(.logDropped) }
+  }
+}
+
+/// Reading the field lines that the node itself has written: `name: value\r\n`, lower-case names.
+enum FieldLines {
+  struct Line {
+    var name: ByteView
+    var value: ByteView
+    var whole: ByteView
+  }
+
+  @inline(__always)
+  static func forEach(_ lines: ByteView, _ body: (Line) -> Void) {
+    var start = 0
+    while start < lines.count, let end = lines.firstIndex(of: ASCII.lf, from: start) {
+      let whole = lines[start..<end + 1]
+      if let colon = whole.firstIndex(of: ASCII.colon), colon + 2 <= whole.count - 2 {
+        body(
+          Line(
+            name: whole.prefix(colon), value: whole[colon + 2..<whole.count - 2], whole: whole))
+      }
+      start = end + 1
+    }
+  }
+
+  /// Fields of a 304 (RFC 9110 §15.4.5): those listed there, and what is not about the content.
+  static func isKeptIn304(_ name: ByteView) -> Bool {
+    switch KnownField.identify(name) {
+    case .contentType, .contentEncoding, .contentLanguage, .contentRange, .contentMd5,
+      .lastModified, .acceptRanges:
+      false
+    default: true
+    }
+  }
+
+  /// Where the value of a field stands; nil if it is not there.
+  static func range(of name: ByteView, in lines: ByteView) -> Range<Int>? {
+    var found: Range<Int>?
+    var offset = 0
+    forEach(lines) { line in
+      if found == nil && line.name == name {
+        let start = offset + line.name.count + 2
+        found = start..<start + line.value.count
+      }
+      offset += line.whole.count
+    }
+    return found
+  }
+}

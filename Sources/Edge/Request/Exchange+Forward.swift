@@ -1,0 +1,355 @@
+// Requests that the store cannot answer: joining the fill of a key, leading one, or going alone.
+
+internal import Bytes
+internal import EventLoop
+internal import HTTPCaching
+internal import HTTPMessage
+internal import Metrics
+internal import ObjectStore
+
+extension Exchange {
+  /// Goes to the origin, together with others that want the same where that may be.
+  func forward(
+    _ reason: ForwardReason, hash: Hash128, primary: Hash128, _ directives: RequestDirectives,
+    stored: StoredResponse?, on connection: ClientConnection
+  ) {
+    let worker = connection.worker
+    guard let store = worker.context.store else { return }
+    let head = head(worker)
+    guard head.method == .get, !directives.noStore else {
+      pass(reason, on: connection)
+      return
+    }
+    self.reason = reason
+    let key = worker.keyBuffer.view.array
+    // A request that insists on validation may only use a fill that begins after it.
+    let acceptsEarlier = !directives.demandsValidation
+    let purgeTag = [store.tagHash(ofKey: worker.keyBuffer.view)]
+    let role = worker.context.fills.join(
+      hash, now: worker.now.monotonic,
+      mayJoin: { fill in
+        guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
+        return !store.isPurged(since: mark.sequence, tags: fill.look().head?.purgeTags ?? purgeTag)
+      },
+      make: {
+        Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index)
+      })
+    own(worker)
+    switch role {
+    case .lead(let fill):
+      result = stored == nil ? .miss : .revalidated
+      lead(fill, isFill: true, stored: stored.map { StoredReference($0) }, on: connection)
+    case .follow(let fill):
+      result = .collapsed
+      follow(fill, on: connection)
+    case .alone: pass(reason, on: connection)
+    }
+  }
+
+  /// Goes to the origin alone. The answer may still be stored, if it turns out to be for that.
+  func pass(_ reason: ForwardReason, upgrade: Bool = false, on connection: ClientConnection) {
+    let worker = connection.worker
+    self.reason = reason
+    result = .pass
+    own(worker)
+    let key = worker.keyBuffer.view.array
+    let mayStore = (reason != .bypass && reason != .method) && worker.context.store != nil
+    let fill = Fill(
+      key: nil, fullKey: mayStore ? key : [], mark: mayStore ? worker.context.store?.beginFill() : nil,
+      leader: worker.index)
+    takesBody = head(worker).framing != .none
+    lead(fill, isFill: false, upgrade: upgrade, stored: nil, on: connection)
+  }
+
+  private func lead(
+    _ fill: Fill, isFill: Bool, upgrade: Bool = false, stored: StoredReference?,
+    on connection: ClientConnection
+  ) {
+    let worker = connection.worker
+    isLeader = true
+    originStarted = worker.now.monotonic
+    let request = OriginRequest(
+      worker: worker, fill: fill, head: head(worker), route: route, client: connection.address,
+      isFill: isFill, upgrade: upgrade, stored: stored)
+    request.clientConnection = connection.token
+    wait(for: fill, on: connection)
+    if takesBody || upgrade || !isFill { upstream = request }
+    worker.leading[ObjectIdentifier(fill)] = request
+    request.start()
+  }
+
+  private func follow(_ fill: Fill, on connection: ClientConnection) {
+    connection.worker.counters.add(.fillsCollapsed)
+    isLeader = false
+    originStarted = connection.worker.now.monotonic
+    wait(for: fill, on: connection)
+  }
+
+  private func wait(for fill: Fill, on connection: ClientConnection) {
+    let worker = connection.worker
+    self.fill = fill
+    position = 0
+    state = .waiting
+    guard worker.join(fill, connection: connection.token) else {
+      self.fill = nil
+      fail(.tooManyWaiters, on: connection)
+      return
+    }
+  }
+
+  /// Validates a stale response that is being served meanwhile (RFC 5861 §3), once at a time.
+  func revalidateBehind(
+    _ response: StoredResponse, hash: Hash128, on connection: ClientConnection
+  ) {
+    let worker = connection.worker
+    guard let store = worker.context.store else { return }
+    let key = worker.keyBuffer.view.array
+    let role = worker.context.fills.join(
+      hash, now: worker.now.monotonic, mayJoin: { _ in true },
+      make: { Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index) })
+    guard case .lead(let fill) = role else { return }
+    let copy = RequestHead()
+    copy.copy(head(worker))
+    copy.method = .get
+    let request = OriginRequest(
+      worker: worker, fill: fill, head: copy, route: route, client: connection.address,
+      isFill: true, upgrade: false, stored: StoredReference(response))
+    worker.leading[ObjectIdentifier(fill)] = request
+    request.start()
+  }
+
+  // MARK: Answering from a fill
+
+  /// Goes on as far as the fill, the store and the client's connection allow.
+  func progress(on connection: ClientConnection) -> Progress {
+    while true {
+      switch state {
+      case .idle: return .waiting
+      case .finished:
+        finish(on: connection)
+        return .finished
+      case .waiting:
+        guard look(on: connection) else { return .waiting }
+      case .filling:
+        guard let progress = sendPiece(on: connection) else { continue }
+        return progress
+      case .stored:
+        guard let progress = sendChunk(on: connection) else { continue }
+        return progress
+      }
+      if connection.phase == .closed { return .waiting }
+    }
+  }
+
+  /// Looks whether the fill's head is there and for this request. False: nothing yet.
+  private func look(on connection: ClientConnection) -> Bool {
+    guard let fill else { return false }
+    let (phase, head) = fill.look()
+    guard let head else {
+      if case .failed(let failure) = phase {
+        fail(failure, on: connection)
+        return true
+      }
+      return false
+    }
+    if !isLeader && !isFor(fill, head, on: connection) { return state != .waiting }
+    answer(from: fill, head, on: connection)
+    return true
+  }
+
+  /// Whether a follower may use what it waited for; if not, it has begun again.
+  private func isFor(_ fill: Fill, _ head: FillHead, on connection: ClientConnection) -> Bool {
+    let worker = connection.worker
+    if !head.isShared {
+      releaseFill(on: connection)
+      pass(reason ?? .miss, on: connection)
+      return false
+    }
+    if let rule = head.varyRule {
+      worker.varyBuffer.removeAll()
+      rule.withView {
+        VaryRule.appendValues(rule: $0, request: self.head(worker), to: &worker.varyBuffer)
+      }
+      guard head.varyValues.withView({ $0 == worker.varyBuffer.view }) else {
+        beginAgain(on: connection)
+        return false
+      }
+    }
+    if let mark = fill.mark, let store = worker.context.store,
+      store.isPurged(since: mark.sequence, tags: head.purgeTags)
+    {
+      beginAgain(on: connection)
+      return false
+    }
+    return true
+  }
+
+  private func releaseFill(on connection: ClientConnection) {
+    guard let fill else { return }
+    self.fill = nil
+    connection.worker.leave(fill, connection: connection.token)
+  }
+
+  private func answer(from fill: Fill, _ response: FillHead, on connection: ClientConnection) {
+    let worker = connection.worker
+    let request = head(worker)
+    status = response.status
+    hasSentHead = true
+    if response.isValidated && isLeader { result = response.forwardedStatus == 304 ? .revalidated : .stale }
+    worker.lines.removeAll()
+    appendFillFields(response, worker: worker)
+    if isLeader ? fill.key != nil : true, mayAnswerNotModified(response, request, worker) {
+      response.lines.withView { notModified(lines: $0, on: connection) }
+      return
+    }
+    let hasContent =
+      request.method != .head && response.status != 204 && response.status != 304
+      && response.status >= 200
+    response.lines.withView {
+      connection.sendHead(
+        status: response.status, lines: $0, length: response.length, hasContent: hasContent,
+        minorVersion: request.minorVersion)
+    }
+    state = hasContent && response.length != 0 ? .filling : .finished
+  }
+
+  private func appendFillFields(_ response: FillHead, worker: Worker) {
+    let freshness = Freshness(response.metadata)
+    let age = freshness.currentAge(now: worker.now.wall)
+    worker.lines.append("age: ")
+    worker.lines.append(decimal: UInt64(max(0, age / 1000)))
+    worker.lines.append("\r\ncache-status: ")
+    CacheStatus.appendForward(
+      node: worker.nodeName.view, reason: reason ?? .miss, forwardedStatus: response.forwardedStatus,
+      stored: response.isStored, collapsed: !isLeader,
+      ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
+      to: &worker.lines)
+    worker.lines.append("\r\n")
+  }
+
+  /// The client's own conditions, where the fill asked for the whole response.
+  private func mayAnswerNotModified(
+    _ response: FillHead, _ request: RequestHead, _ worker: Worker
+  ) -> Bool {
+    response.lines.withView { lines in
+      let tag = response.entityTag.map { lines[$0] }
+      let modified = response.metadata.lastModified
+      let outcome = Preconditions.evaluate(
+        request: request, etag: tag, lastModified: modified == .min ? nil : modified,
+        date: response.metadata.responseTime / 1000, status: response.status,
+        now: worker.now.wall)
+      return outcome == .notModified
+    }
+  }
+
+  /// Sends what the fill has at this client's position. Nil: go on.
+  private func sendPiece(on connection: ClientConnection) -> Progress? {
+    let worker = connection.worker
+    guard let fill else { return .waiting }
+    guard connection.output.isEmpty || connection.flush() else { return .waiting }
+    if connection.writeBudget <= 0 {
+      worker.runAgain(connection.token)
+      return .waiting
+    }
+    var wakesLeader = false
+    let reader = FillReader(worker: worker.index, connection: connection.token)
+    let piece = fill.piece(for: reader, at: position, wakesLeader: &wakesLeader)
+    if wakesLeader { worker.wakeLeader(of: fill) }
+    switch piece {
+    case .bytes(let segment, let range):
+      return sent(connection.sendContent(segment.view(range)), on: connection)
+    case .chunk(let body, let number, let offset):
+      if bodyID == 0 {
+        worker.reader?.pin(body)
+        bodyID = body
+      }
+      guard let chunk = worker.reader?.chunk(body: body, number: number), offset < chunk.count
+      else {
+        cutOff(on: connection)
+        return .waiting
+      }
+      return sent(connection.sendContent(chunk.dropping(first: offset)), on: connection)
+    case .wait: return .waiting
+    case .end:
+      fill.trailers.withView { connection.endContent(trailers: $0) }
+      state = .finished
+      return nil
+    case .failed:
+      cutOff(on: connection)
+      return .waiting
+    }
+  }
+
+  private func sent(_ count: Int, on connection: ClientConnection) -> Progress? {
+    if connection.phase == .closed { return .waiting }
+    position += UInt64(count)
+    contentSent += UInt64(count)
+    return count > 0 ? nil : .waiting
+  }
+
+  /// A body that breaks off must not look complete: the connection is reset.
+  private func cutOff(on connection: ClientConnection) {
+    result = .error
+    connection.reset()
+  }
+
+  /// Sends a stored response's next chunk. Nil: go on.
+  private func sendChunk(on connection: ClientConnection) -> Progress? {
+    let worker = connection.worker
+    if position == end {
+      state = .finished
+      return nil
+    }
+    guard connection.output.isEmpty || connection.flush() else { return .waiting }
+    if connection.writeBudget <= 0 {
+      worker.runAgain(connection.token)
+      return .waiting
+    }
+    let size = UInt64(ObjectStore.chunkSize)
+    let offset = Int(position % size)
+    guard
+      let chunk = worker.reader?.chunk(
+        body: bodyID, number: UInt32(truncatingIfNeeded: position / size)),
+      offset < chunk.count
+    else {
+      cutOff(on: connection)
+      return .waiting
+    }
+    return sent(connection.sendContent(chunk.dropping(first: offset)), on: connection)
+  }
+}
+
+extension Worker {
+  /// Adds a client of this worker to a fill.
+  func join(_ fill: Fill, connection: UInt64) -> Bool {
+    guard fill.join(FillReader(worker: index, connection: connection)) else { return false }
+    readers[ObjectIdentifier(fill), default: []].append(connection)
+    return true
+  }
+
+  /// Takes a client out of a fill.
+  func leave(_ fill: Fill, connection: UInt64) {
+    fill.leave(FillReader(worker: index, connection: connection))
+    let key = ObjectIdentifier(fill)
+    if let place = readers[key]?.firstIndex(of: connection) { readers[key]?.swapRemove(at: place) }
+    if readers[key]?.isEmpty ?? false { readers[key] = nil }
+    wakeLeader(of: fill)
+  }
+
+  /// Tells the one who reads a fill that it may go on, or that nobody is left to read for.
+  func wakeLeader(of fill: Fill) {
+    if fill.leader == index {
+      leading[ObjectIdentifier(fill)]?.goOn()
+    } else {
+      context.post(.fillMayReadOn(fill), to: fill.leader)
+    }
+  }
+}
+
+extension Array {
+  /// Removes an element by moving the last one into its place.
+  mutating func swapRemove(at index: Int) {
+    swapAt(index, count - 1)
+    removeLast()
+  }
+}

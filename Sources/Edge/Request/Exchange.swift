@@ -1,0 +1,325 @@
+// One request's way to its response: route → limits → lookup → hit, or the fill that answers it.
+//
+//   begin ─┬─ answered by the node (errors, limits, 304) ──→ finished
+//          ├─ fresh stored response ──→ finished, or `stored` while a large body is sent
+//          └─ fill, led or followed ──→ `waiting` for its head ──→ `filling` ──→ finished
+//
+// What a hit needs happens within one call of `begin`, from bytes in the worker's read buffer and in
+// the store's map; nothing is copied but the response's head. An exchange that must wait first takes
+// the request's head with it (`own`).
+
+internal import RateLimiting
+internal import Bytes
+internal import EventLoop
+internal import HTTPCaching
+internal import HTTPMessage
+internal import Metrics
+internal import ObjectStore
+
+final class Exchange {
+  enum State {
+    /// No request.
+    case idle
+    /// For the head of a fill.
+    case waiting
+    /// Content of a fill is being sent.
+    case filling
+    /// Chunks of a stored response are being sent.
+    case stored
+    /// All is handed to the connection.
+    case finished
+  }
+
+  enum Progress {
+    case finished
+    case waiting
+  }
+
+  var state = State.idle
+  /// The request, once it must wait; before, it is the worker's `head`.
+  var ownHead: RequestHead?
+  /// The index of the route, or the table's `unrouted`.
+  var route = 0
+  var started: Int64 = 0
+  var requestWall: Int64 = 0
+
+  // What the log and the counters say in the end.
+  var status: UInt16 = 0
+  var result = CacheResult.none
+  var reason: ForwardReason?
+  var contentSent: UInt64 = 0
+  var originStarted: Int64 = -1
+
+  // Where the content comes from.
+  var fill: Fill?
+  var isLeader = false
+  var position: UInt64 = 0
+  var end: UInt64 = 0
+  var bodyID: UInt64 = 0
+  /// The origin request that this request's content goes to.
+  var upstream: OriginRequest?
+
+  var hasSentHead = false
+  /// Whether the request's content is being passed on.
+  var takesBody = false
+  /// Whether the client may still be sending what nobody will read.
+  var wasRefused = false
+  /// How often the way was begun again, because a fill turned out not to be for this request.
+  var attempts = 0
+  static let maxAttempts = 3
+
+  init() {}
+
+  /// The request's head.
+  func head(_ worker: Worker) -> RequestHead { ownHead ?? worker.head }
+
+  // MARK: Beginning
+
+  func begin(_ head: RequestHead, on connection: ClientConnection) {
+    let worker = connection.worker
+    state = .waiting
+    started = worker.now.monotonic
+    requestWall = worker.now.wall
+    status = 0
+    result = .none
+    reason = nil
+    contentSent = 0
+    originStarted = -1
+    hasSentHead = false
+    takesBody = false
+    wasRefused = false
+    isLeader = false
+    attempts = 0
+    route = worker.routes.unrouted
+    let bytes = head.bytes
+    worker.hostBuffer.removeAll()
+    RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)
+    switch head.method {
+    case .connect:
+      refuse(status: 405, text: "CONNECT is not for this server.", on: connection)
+      return
+    case .trace:
+      refuse(status: 405, text: "TRACE is not answered.", on: connection)
+      return
+    case .options where isForThisNode(head):
+      answerOptions(on: connection)
+      return
+    default: break
+    }
+    if RequestTarget.hasDotSegment(bytes[head.path]) {
+      refuse(status: 400, text: "The path has dot segments.", on: connection)
+      return
+    }
+    guard let found = worker.routes.find(host: worker.hostBuffer.view, path: bytes[head.path])
+    else {
+      refuse(status: 404, text: "No site or route for this address.", on: connection)
+      return
+    }
+    route = found
+    if case .length(let length) = head.framing, length > worker.routes.routes[found].maxBody {
+      refuse(status: 413, text: "The request's content is too large.", on: connection)
+      return
+    }
+    guard passesLimits(on: connection) else { return }
+    proceed(head, on: connection)
+  }
+
+  /// Whether an OPTIONS request ends here (RFC 9110 §9.3.7, §7.6.2).
+  private func isForThisNode(_ head: RequestHead) -> Bool {
+    if head.bytes[head.target] == ByteView("*") { return true }
+    return head.value(.maxForwards) == ByteView("0")
+  }
+
+  private func answerOptions(on connection: ClientConnection) {
+    let worker = connection.worker
+    worker.lines.removeAll()
+    worker.lines.append("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
+    answer(status: 204, on: connection)
+  }
+
+  private func passesLimits(on connection: ClientConnection) -> Bool {
+    let worker = connection.worker
+    let range = worker.routes.routes[route].limits
+    var index = range.lowerBound
+    while index < range.upperBound {
+      let limiter = worker.context.limiters[worker.routes.limits[index]]
+      index += 1
+      let address = connection.address
+      let key = limiter.key(addressHigh: address.high, addressLow: address.low)
+      switch limiter.decide(key: key, now: started) {
+      case .allowed: continue
+      case .refused(let wait):
+        worker.counters.add(.limited)
+        worker.lines.removeAll()
+        worker.lines.append("retry-after: ")
+        // Whole seconds, rounded up: earlier would be refused again.
+        worker.lines.append(decimal: UInt64(max(1, (wait + 999_999_999) / 1_000_000_000)))
+        worker.lines.append("\r\n")
+        answer(status: 429, text: "Too many requests.", on: connection)
+        return false
+      }
+    }
+    return true
+  }
+
+  /// The way after the limits; begun again when a fill turned out not to be for this request.
+  private func proceed(_ head: RequestHead, on connection: ClientConnection) {
+    let worker = connection.worker
+    let settings = worker.routes.routes[route]
+    if settings.upgrade && head.wantsUpgrade && head.method == .get {
+      pass(.bypass, upgrade: true, on: connection)
+      return
+    }
+    guard settings.cache, let store = worker.context.store, let reader = worker.reader else {
+      pass(.bypass, on: connection)
+      return
+    }
+    guard head.method == .get || head.method == .head else {
+      pass(.method, on: connection)
+      return
+    }
+    if head.framing != .none || Preconditions.requiresForwarding(head) {
+      pass(.bypass, on: connection)
+      return
+    }
+    lookUp(head, store: store, reader: reader, on: connection)
+  }
+
+  private func lookUp(
+    _ head: RequestHead, store: ObjectStore, reader: StoreReader, on connection: ClientConnection
+  ) {
+    let worker = connection.worker
+    worker.keyBuffer.removeAll()
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &worker.keyBuffer)
+    let key = worker.keyBuffer.view
+    let primary = store.keyHash(key)
+    let directives = RequestDirectives(head)
+    switch reader.lookup(primary, key: key) {
+    case .found(let response):
+      use(response, hash: primary, primary: primary, directives, on: connection)
+    case .miss:
+      missed(.uriMiss, hash: primary, primary: primary, directives, on: connection)
+    case .varies(let rules):
+      // The newest rule is the one that a new answer most likely has.
+      var newest: Hash128?
+      for index in 0..<rules.count {
+        let rule = rules.rule(index)
+        worker.varyBuffer.removeAll()
+        VaryRule.appendValues(rule: rule, request: head, to: &worker.varyBuffer)
+        let values = worker.varyBuffer.view
+        if newest == nil {
+          newest = store.variantHash(primary: primary, rule: rule, values: values)
+        }
+        if let response = reader.lookupVariant(
+          primary: primary, key: key, rule: rule, values: values)
+        {
+          use(
+            response, hash: newest ?? primary, primary: primary, directives, on: connection)
+          return
+        }
+      }
+      missed(.varyMiss, hash: newest ?? primary, primary: primary, directives, on: connection)
+    }
+  }
+
+  private func use(
+    _ response: StoredResponse, hash: Hash128, primary: Hash128, _ directives: RequestDirectives,
+    on connection: ClientConnection
+  ) {
+    let worker = connection.worker
+    let freshness = Freshness(response)
+    switch ReuseRules.decide(freshness, request: directives, now: worker.now.wall) {
+    case .fresh:
+      result = .hit
+      serve(response, freshness, on: connection)
+    case .staleWhileRevalidate:
+      result = .stale
+      if directives.permitsStoring { revalidateBehind(response, hash: hash, on: connection) }
+      serve(response, freshness, on: connection)
+    case .mustValidate(let reason):
+      forward(
+        reason, hash: hash, primary: primary, directives, stored: response, on: connection)
+    case .gatewayTimeout: onlyIfCached(on: connection)
+    }
+  }
+
+  private func missed(
+    _ reason: ForwardReason, hash: Hash128, primary: Hash128, _ directives: RequestDirectives,
+    on connection: ClientConnection
+  ) {
+    if directives.onlyIfCached {
+      onlyIfCached(on: connection)
+    } else {
+      forward(reason, hash: hash, primary: primary, directives, stored: nil, on: connection)
+    }
+  }
+
+  /// RFC 9111 §5.2.1.7.
+  private func onlyIfCached(on connection: ClientConnection) {
+    connection.worker.lines.removeAll()
+    answer(status: 504, text: "Not in the store, and only-if-cached.", on: connection)
+  }
+
+  // MARK: The end
+
+  /// Writes down what happened and forgets the request.
+  func finish(on connection: ClientConnection) {
+    let worker = connection.worker
+    let duration = max(0, worker.now.monotonic - started)
+    worker.requestCounters.record(
+      route: route, status: status, result: result, bytes: contentSent, duration: duration)
+    log(duration: duration, on: connection)
+    release(worker, token: connection.token)
+    state = .idle
+    ownHead = nil
+  }
+
+  /// Gives up: the client is gone.
+  func abandon(on connection: ClientConnection) {
+    guard state != .idle else { return }
+    if status == 0 {
+      // As nginx has it in its log: the client closed before there was an answer.
+      status = 499
+      connection.worker.counters.add(.clientAborts)
+    }
+    finish(on: connection)
+  }
+
+  /// Lets go of the fill and of the pin.
+  private func release(_ worker: Worker, token: UInt64) {
+    if bodyID != 0 {
+      worker.reader?.unpin(bodyID)
+      bodyID = 0
+    }
+    if let upstream {
+      self.upstream = nil
+      upstream.clientLeft(connection: token, sentAll: !takesBody)
+    }
+    if let fill {
+      self.fill = nil
+      worker.leave(fill, connection: token)
+    }
+  }
+
+  /// The connection is a tunnel now; the request's part is over.
+  func becameTunnel(on connection: ClientConnection) {
+    status = 101
+    upstream = nil
+    finish(on: connection)
+  }
+
+  /// Begins again: the fill was not for this request.
+  func beginAgain(on connection: ClientConnection) {
+    let worker = connection.worker
+    release(worker, token: connection.token)
+    attempts += 1
+    let head = head(worker)
+    if attempts > Self.maxAttempts {
+      pass(reason ?? .miss, on: connection)
+    } else {
+      proceed(head, on: connection)
+    }
+  }
+}

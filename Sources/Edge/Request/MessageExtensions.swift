@@ -1,0 +1,61 @@
+internal import Bytes
+internal import HTTPCaching
+internal import HTTPMessage
+internal import ObjectStore
+
+extension ObjectStore {
+  /// The tag that every response of a target URI carries, given its primary cache key. The zero byte
+  /// keeps it apart from what an origin can send as a tag.
+  func tagHash(ofKey key: ByteView) -> UInt64 {
+    var text = ByteBuffer(capacity: key.count + 2)
+    text.append(0 as UInt8)
+    text.append(0x75 as UInt8)
+    text.append(key)
+    return tagHash(text.view)
+  }
+}
+
+extension RequestDirectives {
+  /// Whether an answer may be kept.
+  var permitsStoring: Bool { !noStore }
+
+  /// Whether only an answer that the origin gives from now on will do.
+  var demandsValidation: Bool { noCache || maxAge != nil }
+}
+
+extension RequestHead {
+  /// Forgets what was parsed: of a request that was none, nothing is to be believed.
+  func reset() {
+    bytes = ByteView()
+    method = .get
+    methodRange = 0..<0
+    target = 0..<0
+    path = 0..<0
+    query = nil
+    authority = 0..<0
+    minorVersion = 1
+    fields.removeAll()
+    framing = .none
+    keepAlive = false
+    expectsContinue = false
+    wantsUpgrade = false
+    length = 0
+  }
+}
+
+/// Numbers in fields.
+enum Decimal {
+  /// A number of decimal digits and nothing else; nil if it is none or too large.
+  static func parse(_ bytes: ByteView) -> UInt64? {
+    guard !bytes.isEmpty else { return nil }
+    var value: UInt64 = 0
+    for index in 0..<bytes.count {
+      guard ASCII.isDigit(bytes[index]) else { return nil }
+      let (product, tooLarge) = value.multipliedReportingOverflow(by: 10)
+      let (sum, overflow) = product.addingReportingOverflow(UInt64(bytes[index] &- 0x30))
+      if tooLarge || overflow { return nil }
+      value = sum
+    }
+    return value
+  }
+}

@@ -1,0 +1,94 @@
+// The request as the origin gets it (RFC 9110 §7.6): hop-by-hop fields gone, `Via` and the client's
+// address added, and the fields by which a client could speak for the node overwritten.
+
+internal import Bytes
+internal import EventLoop
+internal import HTTPCaching
+internal import HTTPMessage
+
+/// What is asked of the origin, beyond what the client asked.
+struct ForwardingOptions {
+  /// The answer may be stored: ask for the whole of it, whatever the client has already.
+  var isFill = false
+  /// Validate the stored response with this entity tag.
+  var entityTag = ByteView()
+  /// Validate it with this Last-Modified value.
+  var lastModified = ByteView()
+  /// Pass an upgrade on.
+  var upgrade = false
+  /// What `Host` is to say; empty: what the client's says.
+  var host = ByteView()
+  /// The node's name for `Via`.
+  var nodeName = ByteView()
+}
+
+enum RequestComposer {
+  /// Appends the whole head.
+  static func append(
+    _ head: RequestHead, client: SocketAddress, options: ForwardingOptions,
+    to wire: inout ByteBuffer
+  ) {
+    let bytes = head.bytes
+    wire.append(bytes[head.methodRange])
+    wire.append(ASCII.space)
+    RequestTarget.appendTarget(bytes[head.target], to: &wire)
+    wire.append(" HTTP/1.1\r\nhost: ")
+    let authority = bytes[head.authority]
+    wire.append(options.host.isEmpty ? authority : options.host)
+    wire.append("\r\n")
+    HeadComposer.appendRequestFields(
+      head, omitting: options.isFill ? [.conditions, .ranges, .forwarding] : .forwarding, to: &wire)
+    Validators.appendConditions(
+      etag: options.entityTag.isEmpty ? nil : options.entityTag,
+      lastModified: options.lastModified.isEmpty ? nil : options.lastModified, to: &wire)
+    appendClient(client, authority: authority, to: &wire)
+    appendVia(head, options: options, to: &wire)
+    appendFraming(head, options: options, to: &wire)
+    wire.append("\r\n")
+  }
+
+  private static func appendFraming(
+    _ head: RequestHead, options: ForwardingOptions, to wire: inout ByteBuffer
+  ) {
+    if head.expectsContinue && head.framing != .none { wire.append("expect: 100-continue\r\n") }
+    switch head.framing {
+    case .length(let length):
+      wire.append("content-length: ")
+      wire.append(decimal: length)
+      wire.append("\r\n")
+    case .chunked: wire.append("transfer-encoding: chunked\r\n")
+    case .none, .untilClose: break
+    }
+    if options.upgrade, let protocols = head.value(.upgrade) {
+      wire.append("connection: upgrade\r\nupgrade: ")
+      wire.append(protocols)
+      wire.append("\r\n")
+    }
+  }
+
+  private static func appendClient(
+    _ client: SocketAddress, authority: ByteView, to wire: inout ByteBuffer
+  ) {
+    let host = client.host
+    wire.append("x-forwarded-for: ")
+    wire.append(text: host)
+    wire.append("\r\nx-forwarded-proto: http\r\nx-forwarded-host: ")
+    wire.append(authority)
+    // RFC 7239 §6: an IPv6 address is in brackets and quoted.
+    wire.append("\r\nforwarded: for=")
+    wire.append(text: client.isIPv4 ? host : "\"[\(host)]\"")
+    wire.append(";host=\"")
+    wire.append(authority)
+    wire.append("\";proto=http\r\n")
+  }
+
+  /// RFC 9110 §7.6.3: what the request passed before, and now us.
+  private static func appendVia(
+    _ head: RequestHead, options: ForwardingOptions, to wire: inout ByteBuffer
+  ) {
+    wire.append("via: ")
+    wire.append(head.minorVersion == 0 ? "1.0 " : "1.1 ")
+    wire.append(options.nodeName)
+    wire.append("\r\n")
+  }
+}

@@ -1,0 +1,82 @@
+// What identifies a response in the store: the target URI (RFC 9110 §7.1), normalised as far as it can
+// be without changing its meaning: scheme and host in lower case, the default port left out
+// (RFC 3986 §6.2.2.1, §6.2.3). Path and query are taken byte for byte.
+
+internal import Bytes
+internal import HTTPMessage
+
+enum RequestTarget {
+  /// Splits an authority into host and port text. An IPv6 address keeps its brackets.
+  static func split(_ authority: ByteView) -> (host: ByteView, port: ByteView) {
+    var index = authority.count
+    while index > 0 {
+      index -= 1
+      let byte = authority[index]
+      if byte == ASCII.colon {
+        return (authority.prefix(index), authority.dropping(first: index + 1))
+      }
+      if !ASCII.isDigit(byte) { break }
+    }
+    return (authority, ByteView())
+  }
+
+  /// Appends the host in lower case.
+  static func appendHost(_ authority: ByteView, to buffer: inout ByteBuffer) {
+    buffer.appendLowercased(split(authority).host)
+  }
+
+  /// Appends the primary cache key of a target: `http://host[:port]/path?query`.
+  static func appendKey(
+    scheme: StaticString, authority: ByteView, target: ByteView, to buffer: inout ByteBuffer
+  ) {
+    buffer.append(scheme)
+    buffer.append("://")
+    let (host, port) = split(authority)
+    buffer.appendLowercased(host)
+    if !port.isEmpty && port != ByteView("80") {
+      buffer.append(ASCII.colon)
+      buffer.append(port)
+    }
+    appendTarget(target, to: &buffer)
+  }
+
+  /// Appends path and query. A target that began as `http://host?query` has no path; it is `/`
+  /// (RFC 9112 §3.2.1).
+  static func appendTarget(_ target: ByteView, to buffer: inout ByteBuffer) {
+    if target.isEmpty || target[0] == ASCII.question { buffer.append(ASCII.slash) }
+    buffer.append(target)
+  }
+
+  /// Whether a path has segments that a server may take for "here" or "up" (`.`, `..`, also encoded
+  /// as %2e). Routes are chosen by what the path says, so a path that says one thing to us and
+  /// another to the origin is refused.
+  static func hasDotSegment(_ path: ByteView) -> Bool {
+    var start = 0
+    while let slash = path.firstIndex(of: ASCII.slash, from: start) {
+      start = slash + 1
+      // Most segments begin with neither a dot nor an escape.
+      guard start < path.count, path[start] == 0x2E || path[start] == 0x25 else { continue }
+      if isDotSegment(path, from: start) { return true }
+    }
+    return false
+  }
+
+  private static func isDotSegment(_ path: ByteView, from start: Int) -> Bool {
+    var index = start
+    var dots = 0
+    while index < path.count && path[index] != ASCII.slash {
+      if path[index] == 0x2E {
+        index += 1
+      } else if path.count - index >= 3, path[index] == 0x25, path[index + 1] == 0x32,
+        path[index + 2] | 0x20 == 0x65
+      {
+        index += 3
+      } else {
+        return false
+      }
+      dots += 1
+      if dots > 2 { return false }
+    }
+    return dots > 0
+  }
+}

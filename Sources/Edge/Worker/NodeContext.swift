@@ -1,0 +1,108 @@
+package import AccessLog
+internal import Bytes
+package import Configuration
+internal import HTTPCaching
+package import EventLoop
+package import Metrics
+package import ObjectStore
+package import Origins
+package import RateLimiting
+import Synchronization
+
+/// What all workers of a node share. Made once; nothing in it is locked on a hit.
+package final class NodeContext: Sendable {
+  /// The configuration that requests begin with.
+  package let configuration: NodeConfiguration
+  /// The time.
+  package let clock: NodeClock
+  /// The store, if there is one.
+  package let store: ObjectStore?
+  /// The pools, in the configuration's order.
+  package let pools: [OriginPool]
+  /// The limiters, in the configuration's order.
+  package let limiters: [RateLimiter]
+  /// The figures.
+  package let metrics: MetricsRegistry
+  /// The access log, if there is one.
+  package let log: AccessLogWriter?
+  /// Fills under way.
+  let fills = FillTable()
+  /// How many client connections there are, of all workers.
+  let connections = Atomic<Int>(0)
+  private let posts = Mutex<[Inbox<WorkerMessage>]>([])
+
+  /// Puts together what the workers share.
+  package init(
+    configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
+    limiters: [RateLimiter], metrics: MetricsRegistry, log: AccessLogWriter?
+  ) {
+    self.configuration = configuration
+    self.clock = clock
+    self.store = store
+    self.pools = pools
+    self.limiters = limiters
+    self.metrics = metrics
+    self.log = log
+  }
+
+  /// A limiter as configured, keyed with a fresh secret; nil if no bucket can have such a rate.
+  package static func limiter(_ limit: LimitConfiguration) -> RateLimiter? {
+    TokenBucketRate(tokens: limit.rate, per: limit.period, burst: limit.burst)
+      .map { RateLimiter(rate: $0, maxKeys: limit.maxKeys, secret: Random.hash128()) }
+  }
+
+  /// How many fills are under way.
+  package var fillsUnderWay: Int { fills.count }
+
+  func register(_ inbox: Inbox<WorkerMessage>) -> Int {
+    posts.withLock { posts in
+      posts.append(inbox)
+      return posts.count - 1
+    }
+  }
+
+  /// Leaves a message for a worker.
+  func post(_ message: WorkerMessage, to worker: Int) {
+    let inbox = posts.withLock { worker < $0.count ? $0[worker] : nil }
+    inbox?.post(message)
+  }
+}
+
+/// What other threads tell a worker.
+package enum WorkerMessage: Sendable {
+  /// A fill that this worker's clients read has moved on.
+  case fillProgressed(Fill)
+  /// A fill that this worker leads may be read on.
+  case fillMayReadOn(Fill)
+  /// The store has committed a fill's content up to a position.
+  case committed(Fill, through: UInt64)
+  /// The store did not take a fill's content.
+  case notStored(Fill)
+  /// Finish what is in flight, take nothing new, end by this time (monotonic).
+  case drain(deadline: Int64)
+}
+
+extension NodeContext {
+  /// Tells every worker to finish what is in flight and end by a time (monotonic).
+  package func drain(deadline: Int64) {
+    for inbox in posts.withLock({ $0 }) { inbox.post(.drain(deadline: deadline)) }
+  }
+
+  /// What the numbers of a log record mean.
+  package static func logLabels(of configuration: NodeConfiguration) -> AccessLogLabels {
+    AccessLogLabels(
+      routes: RouteTable(configuration).names,
+      cache: CacheResult.allCases.map { "\($0.label)" },
+      details: ForwardReason.allCases.map { "\($0.name)" })
+  }
+}
+
+extension NodeContext {
+  /// Adds the limits' figures to a scrape.
+  package func addLimits(to writer: inout MetricsWriter) {
+    for (limit, limiter) in zip(configuration.limits, limiters) {
+      writer.add(.limitKeys, UInt64(limiter.keys), [limit.name])
+      writer.add(.limitBytes, UInt64(limiter.bytes), [limit.name])
+    }
+  }
+}

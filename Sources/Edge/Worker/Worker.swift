@@ -1,0 +1,314 @@
+// One worker: a thread with a loop of its own. It owns its listening sockets, its clients'
+// connections, its connections to origins and one reader of the store; nobody else touches them.
+//
+// A turn: wait → what the kernel says → what other threads say → timers → what is left over from the
+// turn before → the clients of fills that moved → the end of the store's transaction. A view into the
+// store is good within the turn only; what lasts longer is kept as (id, offset).
+
+internal import Configuration
+import Synchronization
+internal import Bytes
+package import EventLoop
+internal import AccessLog
+internal import HTTP1
+internal import HTTPMessage
+internal import Metrics
+internal import ObjectStore
+internal import Origins
+
+/// What the top bits of an event's token say it belongs to.
+enum TokenKind {
+  static let client: UInt64 = 0
+  static let origin: UInt64 = 1 << 60
+  static let listener: UInt64 = 2 << 60
+  static let inbox: UInt64 = 3 << 60
+  static let acceptPause: UInt64 = 4 << 60
+  static let mask: UInt64 = 15 << 60
+}
+
+@safe
+package final class Worker {
+  let context: NodeContext
+  /// Its number among the workers.
+  let index: Int
+  let poller: Poller
+  let inbox: Inbox<WorkerMessage>
+  var listeners: [Listener]
+  var clients = Slab<ClientConnection>()
+  var origins = Slab<OriginConnection>()
+  var idleOrigins: [OriginKey: [UInt64]] = [:]
+  var timers = TimerQueue()
+  var now: Instant
+  let reader: StoreReader?
+  let routes: RouteTable
+  let counters: CounterBlock
+  let requestCounters: RequestCounters
+  let logRing: AccessLogRing?
+  let nodeName: ByteBuffer
+
+  /// Fills that this worker reads for everybody, by identity.
+  var leading: [ObjectIdentifier: OriginRequest] = [:]
+  /// This worker's clients of each fill.
+  var readers: [ObjectIdentifier: [UInt64]] = [:]
+  /// Fills that moved in this turn.
+  var moved: [Fill] = []
+  /// Connections with work left over for the next turn.
+  var leftOver: [UInt64] = []
+
+  /// Where clients' bytes are read to; good until the next read.
+  let readBuffer: UnsafeMutableRawBufferPointer
+  /// Where origins' bytes are read to.
+  let originBuffer: UnsafeMutableRawBufferPointer
+  /// What is about to be sent to the client whose turn it is.
+  var out = ByteBuffer(capacity: 64 << 10)
+  /// Field lines of the response that is being made.
+  var lines = ByteBuffer(capacity: 16 << 10)
+  var keyBuffer = ByteBuffer(capacity: 1 << 10)
+  var hostBuffer = ByteBuffer(capacity: 256)
+  var varyBuffer = ByteBuffer(capacity: 1 << 10)
+  /// The head that is being read.
+  var head = RequestHead()
+  let dates = DateText()
+
+  /// Bodies pinned until the clients that were told of them have pinned them too.
+  var bridges: [(body: UInt64, until: Int64)] = []
+  let headLimits: HeadLimits
+
+  var isDraining = false
+  var drainDeadline = Int64.max
+  var acceptPaused = false
+
+  /// A worker with its listening sockets. It runs on the thread that calls `run`.
+  package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
+    self.context = context
+    self.listeners = listeners
+    poller = try Poller.open()
+    inbox = try Inbox()
+    index = context.register(inbox)
+    context.clock.follow(inbox.waker)
+    now = context.clock.now()
+    do {
+      reader = try context.store?.makeReader()
+    } catch {
+      preconditionFailure("the store was opened for fewer workers: \(error)")
+    }
+    routes = RouteTable(context.configuration)
+    counters = CounterBlock()
+    requestCounters = RequestCounters(routes: routes.names)
+    context.metrics.register(counters: counters, requests: requestCounters)
+    logRing = context.log?.makeRing()
+    var name = ByteBuffer()
+    name.append(text: context.configuration.nodeName)
+    nodeName = name
+    let client = context.configuration.client
+    headLimits = HeadLimits(
+      maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader,
+      maxFields: client.maxFields)
+    unsafe readBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
+    unsafe originBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
+    try poller.addReader(inbox.waker.descriptor, token: TokenKind.inbox)
+    for (number, listener) in listeners.enumerated() {
+      try poller.addReader(listener.socket, token: TokenKind.listener | UInt64(number))
+    }
+  }
+
+  deinit {
+    unsafe readBuffer.deallocate()
+    unsafe originBuffer.deallocate()
+  }
+
+  /// Runs until the worker has drained.
+  package func run() {
+    while !isFinished {
+      turn()
+    }
+    for client in clients.all { client.close() }
+    for origin in origins.all { close(origin) }
+    reader?.endTurn()
+  }
+
+  private var isFinished: Bool {
+    isDraining && (now.monotonic >= drainDeadline || (clients.count == 0 && leading.isEmpty))
+  }
+
+  private func turn() {
+    let count = poller.wait(timeout: timeout())
+    now = context.clock.now()
+    counters.add(.loopTurns)
+    counters.add(.loopEvents, UInt64(count))
+    for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
+    ringTimers()
+    if !bridges.isEmpty { unpinBridges() }
+    goOnWithLeftOver()
+    tellReaders()
+    reader?.endTurn()
+  }
+
+  private func timeout() -> Int64 {
+    if !leftOver.isEmpty || !moved.isEmpty { return 0 }
+    if context.clock.standsStill { return -1 }
+    let next = min(timers.next ?? .max, isDraining ? drainDeadline : .max)
+    return next == .max ? -1 : max(0, next - context.clock.now().monotonic)
+  }
+
+  @inline(__always)
+  private func dispatch(_ token: UInt64, _ readiness: Readiness) {
+    switch token & TokenKind.mask {
+    case TokenKind.client: clients.element(token)?.handle(readiness)
+    case TokenKind.origin: origins.element(token & ~TokenKind.mask)?.handle(readiness)
+    case TokenKind.listener: accept(Int(truncatingIfNeeded: token & ~TokenKind.mask))
+    default: takeMessages()
+    }
+  }
+
+  private func takeMessages() {
+    inbox.waker.clear()
+    now = context.clock.now()
+    for message in inbox.take() {
+      switch message {
+      case .fillProgressed(let fill): noteMoved(fill)
+      case .fillMayReadOn(let fill): leading[ObjectIdentifier(fill)]?.goOn()
+      case .committed(let fill, let position):
+        fill.committed(through: position)
+        leading[ObjectIdentifier(fill)]?.goOn()
+      case .notStored(let fill): leading[ObjectIdentifier(fill)]?.stopStoring()
+      case .drain(let deadline): drain(deadline)
+      }
+    }
+  }
+
+  private func ringTimers() {
+    while let token = timers.takeDue(now: now.monotonic) {
+      switch token & TokenKind.mask {
+      case TokenKind.client: clients.element(token)?.timerRang()
+      case TokenKind.origin: origins.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.acceptPause: resumeAccepting()
+      default: break
+      }
+    }
+  }
+
+  private func goOnWithLeftOver() {
+    guard !leftOver.isEmpty else { return }
+    let tokens = leftOver
+    leftOver = []
+    for token in tokens {
+      if token & TokenKind.mask == TokenKind.origin {
+        origins.element(token & ~TokenKind.mask)?.goOn()
+      } else {
+        clients.element(token)?.advance()
+      }
+    }
+  }
+
+  /// Lets the clients of fills that moved go on: this worker's directly, the others' by a message,
+  /// one for each fill and turn.
+  private func tellReaders() {
+    while !moved.isEmpty {
+      let fills = moved
+      moved = []
+      for fill in fills {
+        if fill.leader == index {
+          for worker in fill.otherWorkers() { context.post(.fillProgressed(fill), to: worker) }
+        }
+        guard let tokens = readers[ObjectIdentifier(fill)] else { continue }
+        for token in tokens { clients.element(token)?.advance() }
+      }
+    }
+  }
+
+  /// Pins a body for as long as a message to another worker may take.
+  func pinForAWhile(_ body: UInt64) {
+    reader?.pin(body)
+    bridges.append((body, now.monotonic + 10_000_000_000))
+  }
+
+  private func unpinBridges() {
+    while let first = bridges.first, first.until <= now.monotonic {
+      reader?.unpin(first.body)
+      bridges.removeFirst()
+    }
+  }
+
+  /// Notes that a fill has moved, for the end of the turn.
+  func noteMoved(_ fill: Fill) {
+    if !moved.contains(where: { $0 === fill }) { moved.append(fill) }
+  }
+
+  /// Gives a connection another turn without waiting for the kernel.
+  func runAgain(_ token: UInt64) { leftOver.append(token) }
+}
+
+// MARK: - Accepting
+
+extension Worker {
+  /// At most so many connections are taken in a row, so that those that are there get their turn.
+  private static let acceptsPerTurn = 64
+  /// How long accepting pauses when the process has no descriptor left.
+  private static let acceptPause: Int64 = 100_000_000
+
+  func accept(_ number: Int) {
+    guard number < listeners.count, !acceptPaused else { return }
+    var address = SocketAddress(high: 0, low: 0, port: 0)
+    for _ in 0..<Self.acceptsPerTurn {
+      do {
+        guard let socket = try Socket.accept(from: listeners[number].socket, address: &address)
+        else { return }
+        admit(socket, from: address)
+      } catch {
+        counters.add(.acceptErrors)
+        pauseAccepting()
+        return
+      }
+    }
+  }
+
+  private func admit(_ socket: consuming Descriptor, from address: SocketAddress) {
+    counters.add(.connectionsAccepted)
+    let there = context.connections.add(1, ordering: .relaxed).newValue
+    guard there <= context.configuration.client.maxConnections else {
+      context.connections.subtract(1, ordering: .relaxed)
+      counters.add(.connectionsRefused)
+      counters.add(.connectionsClosed)
+      return
+    }
+    Socket.configureConnection(socket.number)
+    let connection = ClientConnection(worker: self, socket: socket, address: address)
+    connection.token = clients.insert(connection)
+    do {
+      try poller.add(connection.socket, token: connection.token)
+      connection.opened()
+    } catch {
+      connection.close()
+    }
+  }
+
+  /// Stops accepting for a moment: connections wait in the kernel's queue meanwhile.
+  private func pauseAccepting() {
+    acceptPaused = true
+    for listener in listeners { poller.remove(listener.socket) }
+    timers.set(deadline: now.monotonic + Self.acceptPause, token: TokenKind.acceptPause)
+  }
+
+  func resumeAccepting() {
+    guard acceptPaused else { return }
+    acceptPaused = false
+    for (number, listener) in listeners.enumerated() {
+      try? poller.addReader(listener.socket, token: TokenKind.listener | UInt64(number))
+    }
+  }
+
+  /// Takes what is still in the queues, closes the listeners, and lets idle clients go.
+  func drain(_ deadline: Int64) {
+    guard !isDraining else {
+      drainDeadline = min(drainDeadline, deadline)
+      return
+    }
+    for number in listeners.indices { accept(number) }
+    for listener in listeners { poller.remove(listener.socket) }
+    listeners = []
+    isDraining = true
+    drainDeadline = deadline
+    for client in clients.all { client.drain() }
+  }
+}

@@ -1,0 +1,294 @@
+// The table of everything that /metrics shows. HELP and TYPE lines, the table in docs/metrics.md and
+// `weir metrics` come from it; a test fails when the document and the table differ. A new figure is
+// a new case here, with its line in the table below.
+
+/// A family of figures on /metrics.
+package enum Metric: Int, CaseIterable, Sendable {
+  // The node.
+  case info, startTime, workers, loopTurns, loopEvents
+  // Clients.
+  case connections, connectionsAccepted, connectionsRefused, acceptErrors, receivedBytes, sentBytes
+  case clientTimeouts, clientAborts, tunnels, tunnelsOpened
+  // Requests.
+  case requests, requestsRejected, requestsLimited, responseBytes, requestDuration
+  // Origins.
+  case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
+  case originRetries, originErrors, originReceivedBytes, originSentBytes
+  // The cache.
+  case fills, fillsActive, fillsCollapsed, fillsFailed, revalidations, hitForMiss
+  // The store.
+  case storeObjects, storeBytes, storeLimitBytes, storeEvictions, storeExpired, storeStored
+  case storeRefused, storeCommits, storeCommitSeconds, storeErrors
+  // Purges.
+  case purges, purgedObjects, purgesPending
+  // Limits.
+  case limitKeys, limitBytes
+  // The access log.
+  case logLines, logDropped, logWriteErrors
+}
+
+/// What kind of figure it is, in the words of the exposition format.
+package enum MetricKind: String, Sendable {
+  /// Only grows, from 0 at the node's start.
+  case counter
+  /// Goes up and down.
+  case gauge
+  /// Counts by upper bound, with sum and count.
+  case histogram
+}
+
+/// A line of the table.
+package struct MetricDescriptor: Sendable {
+  /// The name, in Prometheus' conventions (unit last, `_total` for counters).
+  package let name: String
+  /// The kind.
+  package let kind: MetricKind
+  /// The base unit.
+  package let unit: String
+  /// The names of the labels, in order.
+  package let labels: [String]
+  /// What it says, in one line.
+  package let help: String
+
+  init(
+    _ name: String, _ kind: MetricKind, _ unit: String, _ labels: [String] = [], _ help: String
+  ) {
+    self.name = name
+    self.kind = kind
+    self.unit = unit
+    self.labels = labels
+    self.help = help
+  }
+}
+
+extension Metric {
+  /// The family's line of the table.
+  package var descriptor: MetricDescriptor { Self.table[rawValue] }
+
+  private static let table: [MetricDescriptor] = allCases.map(\.line)
+
+  private var line: MetricDescriptor {
+    switch self {
+    case .info, .startTime, .workers, .loopTurns, .loopEvents: nodeLine
+    case .connections, .connectionsAccepted, .connectionsRefused, .acceptErrors, .receivedBytes,
+      .sentBytes, .clientTimeouts, .clientAborts, .tunnels, .tunnelsOpened:
+      clientLine
+    case .requests, .requestsRejected, .requestsLimited, .responseBytes, .requestDuration:
+      requestLine
+    case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
+      .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
+      originLine
+    case .fills, .fillsActive, .fillsCollapsed, .fillsFailed, .revalidations, .hitForMiss: cacheLine
+    case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
+      .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
+      storeLine
+    case .purges, .purgedObjects, .purgesPending, .limitKeys, .limitBytes, .logLines, .logDropped,
+      .logWriteErrors:
+      operationLine
+    }
+  }
+
+  private typealias Line = MetricDescriptor
+
+  private var nodeLine: MetricDescriptor {
+    switch self {
+    case .info:
+      Line("weir_info", .gauge, "", ["version"], "Always 1; the label says which version runs.")
+    case .startTime:
+      Line("weir_start_time_seconds", .gauge, "seconds", [], "When the node started, Unix time.")
+    case .workers: Line("weir_workers", .gauge, "threads", [], "Worker threads.")
+    case .loopTurns:
+      Line("weir_loop_turns_total", .counter, "turns", [], "Turns of the workers' event loops.")
+    default:
+      Line(
+        "weir_loop_events_total", .counter, "events", [],
+        "Events that the kernel reported to the workers' event loops.")
+    }
+  }
+
+  private var clientLine: MetricDescriptor {
+    switch self {
+    case .connections:
+      Line("weir_connections", .gauge, "connections", [], "Client connections that are open.")
+    case .connectionsAccepted:
+      Line(
+        "weir_connections_accepted_total", .counter, "connections", [],
+        "Client connections accepted.")
+    case .connectionsRefused:
+      Line(
+        "weir_connections_refused_total", .counter, "connections", [],
+        "Client connections closed at once because max_connections were open.")
+    case .acceptErrors:
+      Line(
+        "weir_accept_errors_total", .counter, "errors", [],
+        "Failed accepts, such as for want of descriptors.")
+    case .receivedBytes:
+      Line("weir_received_bytes_total", .counter, "bytes", [], "Bytes received from clients.")
+    case .sentBytes: Line("weir_sent_bytes_total", .counter, "bytes", [], "Bytes sent to clients.")
+    case .clientTimeouts:
+      Line(
+        "weir_client_timeouts_total", .counter, "connections", ["phase"],
+        "Client connections closed because a head, content or a write took too long.")
+    case .clientAborts:
+      Line(
+        "weir_client_aborts_total", .counter, "requests", [],
+        "Requests whose client left before its response was complete.")
+    case .tunnels:
+      Line("weir_tunnels", .gauge, "connections", [], "Upgraded connections that are open.")
+    default:
+      Line("weir_tunnels_opened_total", .counter, "connections", [], "Connections upgraded.")
+    }
+  }
+
+  private var requestLine: MetricDescriptor {
+    switch self {
+    case .requests:
+      Line(
+        "weir_requests_total", .counter, "requests", ["route", "status", "cache"],
+        "Requests answered, by route, status code and what the cache did.")
+    case .requestsRejected:
+      Line(
+        "weir_requests_rejected_total", .counter, "requests", [],
+        "Requests that are not valid HTTP, or over a limit of size; answered 4xx or 5xx and closed."
+      )
+    case .requestsLimited:
+      Line(
+        "weir_requests_limited_total", .counter, "requests", [],
+        "Requests refused by a rate limit (429).")
+    case .responseBytes:
+      Line(
+        "weir_response_bytes_total", .counter, "bytes", ["route"],
+        "Bytes of responses sent to clients, heads included, by route.")
+    default:
+      Line(
+        "weir_request_duration_seconds", .histogram, "seconds", ["cache"],
+        "From a request's first byte to its response's last, by what the cache did.")
+    }
+  }
+
+  private var originLine: MetricDescriptor {
+    switch self {
+    case .originConnections:
+      Line("weir_origin_connections", .gauge, "connections", [], "Open connections to origins.")
+    case .originConnectionsOpened:
+      Line(
+        "weir_origin_connections_opened_total", .counter, "connections", [],
+        "Connections to origins opened.")
+    case .originConnectionsReused:
+      Line(
+        "weir_origin_connections_reused_total", .counter, "requests", [],
+        "Requests sent over a connection kept from an earlier one.")
+    case .originRequests:
+      Line("weir_origin_requests_total", .counter, "requests", [], "Requests sent to origins.")
+    case .originRetries:
+      Line(
+        "weir_origin_retries_total", .counter, "requests", [],
+        "Requests sent again because a kept connection turned out to be closed.")
+    case .originErrors:
+      Line(
+        "weir_origin_errors_total", .counter, "requests", ["kind"],
+        "Requests to origins that failed: no connection, too slow, cut off, not valid HTTP.")
+    case .originReceivedBytes:
+      Line(
+        "weir_origin_received_bytes_total", .counter, "bytes", [], "Bytes received from origins.")
+    default: Line("weir_origin_sent_bytes_total", .counter, "bytes", [], "Bytes sent to origins.")
+    }
+  }
+
+  private var cacheLine: MetricDescriptor {
+    switch self {
+    case .fills:
+      Line("weir_fills_total", .counter, "fills", [], "Fetches from an origin for the cache begun.")
+    case .fillsActive: Line("weir_fills_active", .gauge, "fills", [], "Fetches under way.")
+    case .fillsCollapsed:
+      Line(
+        "weir_fills_collapsed_total", .counter, "requests", [],
+        "Requests that joined another's fetch instead of starting one.")
+    case .fillsFailed:
+      Line("weir_fills_failed_total", .counter, "fills", [], "Fetches that did not complete.")
+    case .revalidations:
+      Line(
+        "weir_revalidations_total", .counter, "requests", ["outcome"],
+        "Stored responses validated with their origin: not_modified or replaced.")
+    default:
+      Line(
+        "weir_hit_for_miss_total", .counter, "requests", [],
+        "Requests forwarded alone because the response is known not to be storable.")
+    }
+  }
+
+  private var storeLine: MetricDescriptor {
+    switch self {
+    case .storeObjects:
+      Line("weir_store_objects", .gauge, "responses", [], "Stored responses.")
+    case .storeBytes: Line("weir_store_bytes", .gauge, "bytes", [], "Bytes the store uses.")
+    case .storeLimitBytes:
+      Line("weir_store_limit_bytes", .gauge, "bytes", [], "Bytes the store may use.")
+    case .storeEvictions:
+      Line(
+        "weir_store_evictions_total", .counter, "responses", [],
+        "Stored responses removed to make room.")
+    case .storeExpired:
+      Line(
+        "weir_store_expired_total", .counter, "responses", [],
+        "Stored responses removed because nothing may use them any more.")
+    case .storeStored:
+      Line("weir_store_stored_total", .counter, "responses", [], "Responses stored.")
+    case .storeRefused:
+      Line(
+        "weir_store_refused_total", .counter, "responses", [],
+        "Responses not stored because the store had no room or was behind.")
+    case .storeCommits:
+      Line("weir_store_commits_total", .counter, "commits", [], "Groups of changes made durable.")
+    case .storeCommitSeconds:
+      Line(
+        "weir_store_commit_seconds_total", .counter, "seconds", [],
+        "Time spent making changes durable.")
+    default:
+      Line(
+        "weir_store_errors_total", .counter, "errors", [],
+        "Reads and writes of the store that failed, damaged records included.")
+    }
+  }
+
+  private var operationLine: MetricDescriptor {
+    switch self {
+    case .purges:
+      Line("weir_purges_total", .counter, "purges", ["kind"], "Purges taken, by what they name.")
+    case .purgedObjects:
+      Line(
+        "weir_purged_objects_total", .counter, "responses", [],
+        "Stored responses that purges made unusable.")
+    case .purgesPending:
+      Line(
+        "weir_purges_pending", .gauge, "purges", [],
+        "Purges in force whose objects are not all removed from the store yet.")
+    case .limitKeys:
+      Line("weir_limit_keys", .gauge, "keys", ["limit"], "Keys that a limit remembers.")
+    case .limitBytes:
+      Line("weir_limit_bytes", .gauge, "bytes", ["limit"], "Memory of a limit's table.")
+    case .logLines: Line("weir_log_lines_total", .counter, "lines", [], "Access log lines written.")
+    case .logDropped:
+      Line(
+        "weir_log_dropped_total", .counter, "lines", ["reason"],
+        "Access log lines lost: full (the writer was behind) or write (the file took no more).")
+    default:
+      Line(
+        "weir_log_write_errors_total", .counter, "errors", [],
+        "Writes of the access log that failed.")
+    }
+  }
+}
+
+extension Metric {
+  /// The table as Markdown, as it stands in docs/metrics.md.
+  package static var documentation: String {
+    var text = "| name | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
+    for descriptor in allCases.map(\.descriptor) {
+      let labels = descriptor.labels.map { "`\($0)`" }.joined(separator: ", ")
+      text += "| `\(descriptor.name)` | \(descriptor.kind.rawValue) | \(descriptor.unit) "
+      text += "| \(labels) | \(descriptor.help) |\n"
+    }
+    return text
+  }
+}

@@ -1,0 +1,133 @@
+// Requests, counted where they end: one word for each (route, status, result), one for a route's
+// bytes, and a histogram of durations for each result. All of a worker's words lie in one block; to
+// count a request is four additions at computed places.
+//
+//   route r:  (slots × results) counts | bytes        … one more row for requests of no route
+//   result c: 22 buckets | sum of nanoseconds | unused
+//
+// The bounds of the histogram are 50 µs × 2ⁿ up to 52.4 s, so that the bucket is the position of the
+// highest bit of (duration − 1) / 50 µs.
+
+/// What the cache did for a request; the `cache` label of logs and figures.
+package enum CacheResult: UInt8, CaseIterable, Sendable {
+  /// Answered from a fresh stored response.
+  case hit
+  /// Fetched from the origin, because nothing usable was stored.
+  case miss
+  /// Answered from a stale stored response.
+  case stale
+  /// Answered from a stored response that its origin has just validated.
+  case revalidated
+  /// Answered from another request's fetch while it went on.
+  case collapsed
+  /// Forwarded without looking into the cache, or known not to be storable.
+  case pass
+  /// No response could be had from the origin; the node answered with an error.
+  case error
+  /// The node answered by itself: a refusal, a redirect, no such route.
+  case none
+
+  /// The label's value.
+  package var label: StaticString {
+    switch self {
+    case .hit: "hit"
+    case .miss: "miss"
+    case .stale: "stale"
+    case .revalidated: "revalidated"
+    case .collapsed: "collapsed"
+    case .pass: "pass"
+    case .error: "error"
+    case .none: "none"
+    }
+  }
+}
+
+/// Which status codes are counted apart. The rest count by class, so that `status=~"5.."` finds all.
+enum StatusSlots {
+  static let known: [UInt16] = [
+    101, 200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408,
+    409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 426, 429, 431, 451, 499, 500, 501, 502,
+    503, 504, 505,
+  ]
+  private static let classes = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"]
+  static let labels: [String] = known.map { String($0) } + classes
+  static var count: Int { labels.count }
+
+  /// The slot of every code below 600, and last that of all others.
+  static let bySlot: [UInt8] = (0...600).map { code in
+    if let index = known.firstIndex(of: UInt16(code)) { return UInt8(index) }
+    let family = code / 100
+    return UInt8(known.count + ((1...5).contains(family) ? family - 1 : classes.count - 1))
+  }
+}
+
+/// A worker's counts of requests. One thread records, any may read.
+package final class RequestCounters: @unchecked Sendable {
+  // Sendable for the same reason as CounterBlock.
+  private let words: CounterWords
+  private let slots: [UInt8] = StatusSlots.bySlot
+  private let rowLength: Int
+  private let histograms: Int
+  /// The routes' names, in the order of their numbers.
+  package let routes: [String]
+
+  static let results = CacheResult.allCases.count
+  static let buckets = 22
+  /// The bounds in nanoseconds; the last bucket has none.
+  static var bounds: [Int64] { (0..<buckets - 1).map { 50_000 << Int64($0) } }
+  private static let histogramLength = buckets + 2
+
+  /// All at 0, for these routes.
+  package init(routes: [String]) {
+    self.routes = routes
+    rowLength = StatusSlots.count * Self.results + 1
+    histograms = (routes.count + 1) * rowLength
+    words = CounterWords(count: histograms + Self.results * Self.histogramLength)
+  }
+
+  /// Counts a request that has ended: `bytes` sent, `duration` in nanoseconds. A route that is not
+  /// one counts as none. Only on the owning thread.
+  package func record(
+    route: Int, status: UInt16, result: CacheResult, bytes: UInt64, duration: Int64
+  ) {
+    let row = row(route)
+    words.add(row &+ cell(slots[Int(min(status, 600))], result), 1)
+    words.add(row &+ rowLength &- 1, bytes)
+    let duration = max(duration, 0)
+    let histogram = histograms &+ Int(result.rawValue) &* Self.histogramLength
+    words.add(histogram &+ Self.bucket(duration), 1)
+    words.add(histogram &+ Self.buckets, UInt64(duration))
+  }
+
+  /// The histogram's bucket of a duration.
+  @inline(__always)
+  static func bucket(_ duration: Int64) -> Int {
+    guard duration > 0 else { return 0 }
+    let steps = UInt64(duration &- 1) / 50_000
+    return min(64 &- steps.leadingZeroBitCount, buckets &- 1)
+  }
+
+  @inline(__always)
+  private func row(_ route: Int) -> Int {
+    (route >= 0 && route < routes.count ? route : routes.count) &* rowLength
+  }
+
+  @inline(__always)
+  private func cell(_ slot: UInt8, _ result: CacheResult) -> Int {
+    Int(slot) &* Self.results &+ Int(result.rawValue)
+  }
+
+  /// Requests of a route (`routes.count`: of none) in a status slot with a result.
+  func requests(route: Int, slot: Int, result: CacheResult) -> UInt64 {
+    words.value(row(route) + cell(UInt8(slot), result))
+  }
+
+  /// A route's bytes.
+  func bytes(route: Int) -> UInt64 { words.value(row(route) + rowLength - 1) }
+
+  /// A histogram's counts, bucket by bucket, and its sum in nanoseconds.
+  func durations(_ result: CacheResult) -> (counts: [UInt64], sum: UInt64) {
+    let start = histograms + Int(result.rawValue) * Self.histogramLength
+    return ((0..<Self.buckets).map { words.value(start + $0) }, words.value(start + Self.buckets))
+  }
+}

@@ -1,0 +1,123 @@
+/// What a store is opened with.
+package struct StoreOptions: Sendable {
+  /// The directory that holds the store's files; made if it is missing.
+  package var path: String
+  /// How many bytes of pages may be in use. The file may be larger by the reserve that commits need
+  /// (four groups, at most 64 MiB and a quarter of the limit). Less than 8 MiB counts as 8 MiB.
+  package var sizeLimit: UInt64
+  /// How many readers will be made: one for each worker thread.
+  package var readers: Int
+
+  /// Options for a store.
+  package init(path: String, sizeLimit: UInt64, readers: Int) {
+    self.path = path
+    self.sizeLimit = sizeLimit
+    self.readers = readers
+  }
+}
+
+/// Why a store cannot be opened, or a purge not be made durable.
+package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The file or directory concerned.
+  package var path: String
+  /// What went wrong, for an operator.
+  package var reason: String
+
+  /// An error at a path.
+  package init(path: String, reason: String) {
+    self.path = path
+    self.reason = reason
+  }
+
+  package var description: String { "\(path): \(reason)" }
+}
+
+/// What became of an object that was to be stored.
+package enum StoreOutcome: Sendable, Equatable {
+  /// Committed, and found by every lookup from now on. The id names the stored response.
+  case stored(id: UInt64)
+  /// A purge newer than the fill's start matches it: nothing is stored, and nothing of the fill may
+  /// be reused.
+  case purged
+  /// The stored response that was to be freshened is no longer the one stored.
+  case replaced
+  /// No space could be made, the disk refused, a chunk of the body is missing, or writing has ended.
+  case refused
+}
+
+/// What a purge has reached.
+package struct PurgeResult: Sendable, Equatable {
+  /// The sequence number of the last of its tags.
+  package var sequence: UInt64
+  /// For each tag, in order, how many committed objects carried it and were not yet purged by it.
+  package var counts: [UInt64]
+
+  /// A result.
+  package init(sequence: UInt64, counts: [UInt64]) {
+    self.sequence = sequence
+    self.counts = counts
+  }
+
+  /// The sum of the counts: an object that carries two of the tags counts twice.
+  package var objects: UInt64 { counts.reduce(0, &+) }
+}
+
+/// A fill in progress, as purging sees it: no purge newer than its start is forgotten before it ends.
+package struct FillMark: Sendable, Equatable {
+  /// The newest purge when the fill began; goes into the object it makes.
+  package let sequence: UInt64
+
+  init(sequence: UInt64) { self.sequence = sequence }
+}
+
+/// Where a chunk's bytes stand in the store's data file, for sendfile. Good while its body is pinned.
+package struct ChunkLocation: Sendable, Equatable {
+  /// The data file's descriptor, owned by the store.
+  package var file: Int32
+  /// Where the chunk begins, in bytes from the file's start.
+  package var offset: Int
+  /// How many bytes it has.
+  package var count: Int
+}
+
+/// The store's figures. Counts go from the store's opening, unless said otherwise.
+package struct StoreStatistics: Sendable, Equatable {
+  /// Objects stored now; variants and Vary rules count each.
+  package var objects: UInt64 = 0
+  /// Bytes of pages in use now.
+  package var bytesInUse: UInt64 = 0
+  /// Bytes of pages that may be in use.
+  package var sizeLimit: UInt64 = 0
+  /// Bytes of the data file now.
+  package var fileBytes: UInt64 = 0
+  /// Objects stored, freshened ones included.
+  package var insertions: UInt64 = 0
+  /// Objects evicted for space.
+  package var evictions: UInt64 = 0
+  /// Objects that eviction moved to the end of a queue instead.
+  package var reinsertions: UInt64 = 0
+  /// Groups committed.
+  package var commits: UInt64 = 0
+  /// Operations that wait for the writer now.
+  package var queueLength: UInt64 = 0
+  /// Bytes that wait for the writer now.
+  package var queueBytes: UInt64 = 0
+  /// Objects and chunks refused.
+  package var refusals: UInt64 = 0
+  /// Times that LMDB had no page left and a group was tried again.
+  package var mapFull: UInt64 = 0
+  /// Stored responses dropped because their checksum or layout was wrong.
+  package var damaged: UInt64 = 0
+  /// Whether a failed commit has ended writing for good.
+  package var writingEnded = false
+  /// Purged tags, invalidations included.
+  package var purges: UInt64 = 0
+  /// Purges in force and not yet forgotten, now.
+  package var pendingPurges: UInt64 = 0
+  /// Passes of the sweeper completed.
+  package var sweeps: UInt64 = 0
+  /// Objects deleted by the sweeper.
+  package var swept: UInt64 = 0
+  /// Bytes of the object table now.
+  package var tableBytes: UInt64 = 0
+}
