@@ -126,6 +126,8 @@ let package = Package(
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin",
       ], swiftSettings: strict),
+    .testTarget(
+      name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
