@@ -44,9 +44,13 @@ final class AdminFixture: Sendable {
   }
 
   deinit {
-    server.stop()
+    stop()
     store?.close()
   }
+
+  /// Stops the server. A test that keeps a connection says `defer { admin.stop() }`, so that the server
+  /// lives as long as the test.
+  func stop() { server.stop() }
 
   /// A node's context without workers.
   static func context(clock: NodeClock, store: ObjectStore?) -> NodeContext {

@@ -11,7 +11,9 @@ struct ConnectionTests {
     "POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n\(AdminFixture.bearer)\r\n\(AdminFixture.json)\r\n"
 
   @Test func `a connection is kept, and pipelined requests are answered in order`() async throws {
-    let client = try await AdminFixture().connect()
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let client = try await admin.connect()
     try await client.write(Self.health + "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" + Self.health)
     #expect(try await client.readResponse().status == 200)
     #expect(try await client.readResponse().status == 404)
@@ -21,14 +23,18 @@ struct ConnectionTests {
   }
 
   @Test func `a client that wants the connection closed is obeyed`() async throws {
-    let client = try await AdminFixture().connect()
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let client = try await admin.connect()
     let response = try await client.get("/healthz", host: "localhost", ["Connection: close"])
     #expect(response.header("connection") == "close")
     try await client.expectClosed()
   }
 
   @Test func `a client that has ended its side still gets its answers`() async throws {
-    let client = try await AdminFixture().connect()
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let client = try await admin.connect()
     try await client.write(Self.health + Self.health)
     client.endSending()
     for _ in 0..<2 { #expect(try await client.readResponse().status == 200) }
@@ -36,7 +42,9 @@ struct ConnectionTests {
   }
 
   @Test func `HTTP/1.0 is served, and kept open on request`() async throws {
-    let client = try await AdminFixture().connect()
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let client = try await admin.connect()
     try await client.write("GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     #expect(try await client.readResponse().header("connection") == "keep-alive")
     try await client.write("GET /healthz HTTP/1.0\r\n\r\n")
@@ -64,7 +72,9 @@ struct ConnectionTests {
   func `what is not a request is refused and ends the connection`(
     _ bytes: String, _ status: Int
   ) async throws {
-    let client = try await AdminFixture().connect()
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let client = try await admin.connect()
     try await client.write(bytes)
     let response = try await client.readResponse()
     #expect(response.status == status)
@@ -76,7 +86,9 @@ struct ConnectionTests {
   // MARK: Content
 
   @Test func `content may come in chunks`() async throws {
-    let client = try await AdminFixture(withStore: true).connect()
+    let admin = try AdminFixture(withStore: true)
+    defer { admin.stop() }
+    let client = try await admin.connect()
     try await client.write(
       Self.purgeHead + "Transfer-Encoding: chunked\r\n\r\n5;x=y\r\n{\"tag\r\n8\r\n\": \"a\"}\n\r\n"
         + "0\r\nTrailer: x\r\n\r\n" + Self.health, inPiecesOf: 7)
@@ -85,7 +97,9 @@ struct ConnectionTests {
   }
 
   @Test func `a client that waits for 100 is told to go on, or not`() async throws {
-    let client = try await AdminFixture(withStore: true).connect()
+    let admin = try AdminFixture(withStore: true)
+    defer { admin.stop() }
+    let client = try await admin.connect()
     try await client.write(
       Self.purgeHead + "Content-Length: 12\r\nExpect: 100-continue\r\n\r\n")
     let interim = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
@@ -110,7 +124,9 @@ struct ConnectionTests {
     "Content-Length: 1048577\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n100001\r\n",
   ])
   func `more content than 1 MiB is refused`(_ framing: String) async throws {
-    let client = try await AdminFixture(withStore: true).connect()
+    let admin = try AdminFixture(withStore: true)
+    defer { admin.stop() }
+    let client = try await admin.connect()
     try await client.write(Self.purgeHead + framing)
     try await client.write(String(repeating: "x", count: 1_048_577))
     let response = try await client.readResponse()
@@ -144,7 +160,9 @@ struct ConnectionTests {
   }
 
   @Test func `content that no route asked for ends the connection after the answer`() async throws {
-    let client = try await AdminFixture().connect()
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let client = try await admin.connect()
     let response = try await client.request(
       "GET", "/healthz", host: "localhost", body: "GET /x HTTP/1.1\r\n")
     #expect(response.status == 200)
@@ -155,6 +173,7 @@ struct ConnectionTests {
 
   @Test func `a head that does not come to an end is given up`() async throws {
     let admin = try AdminFixture()
+    defer { admin.stop() }
     let client = try await admin.connect()
     #expect(try await client.get("/healthz", host: "localhost").status == 200)
     try await client.write("GET /healthz HTTP/1.1\r\nHost: loc")
@@ -166,6 +185,7 @@ struct ConnectionTests {
 
   @Test func `content that does not come to an end is given up`() async throws {
     let admin = try AdminFixture(withStore: true)
+    defer { admin.stop() }
     let client = try await admin.connect()
     #expect(try await client.get("/healthz", host: "localhost").status == 200)
     try await client.write(Self.purgeHead + "Content-Length: 12\r\n\r\n{\"tag\"")
@@ -177,6 +197,7 @@ struct ConnectionTests {
 
   @Test func `an idle connection, and one that never speaks, is closed`() async throws {
     let admin = try AdminFixture()
+    defer { admin.stop() }
     let idle = try await admin.connect()
     #expect(try await idle.get("/healthz", host: "localhost").status == 200)
     let silent = try await admin.connect()
@@ -190,6 +211,7 @@ struct ConnectionTests {
     async throws
   {
     let admin = try AdminFixture()
+    defer { admin.stop() }
     let client = try await admin.connect()
     try await client.write("x\r\n\r\n")
     #expect(try await client.readResponse().status == 400)
@@ -201,6 +223,7 @@ struct ConnectionTests {
 
   @Test func `beyond 64 connections the one that has been idle longest makes room`() async throws {
     let admin = try AdminFixture()
+    defer { admin.stop() }
     var clients: [RawClient] = []
     for _ in 0...64 {
       let client = try await admin.connect()
@@ -215,15 +238,15 @@ struct ConnectionTests {
 
   @Test func `stopping closes every connection`() async throws {
     let admin = try AdminFixture()
+    defer { admin.stop() }
     let idle = try await admin.connect()
     let busy = try await admin.connect()
     for client in [idle, busy] {
       #expect(try await client.get("/healthz", host: "localhost").status == 200)
     }
     try await busy.write("GET /healthz HTTP")
-    admin.server.stop()
+    admin.stop()
     try await idle.expectClosed()
     #expect(try await busy.readToEnding().bytes.isEmpty)
-    admin.server.stop()
   }
 }

@@ -29,7 +29,9 @@ struct PurgeTests {
   }
 
   @Test func `purges follow one another on one connection`() async throws {
-    let client = try await AdminFixture(withStore: true).connect()
+    let admin = try AdminFixture(withStore: true)
+    defer { admin.stop() }
+    let client = try await admin.connect()
     for _ in 0..<20 {
       try await client.send(
         "POST", "/v1/purge", host: "localhost", [AdminFixture.bearer, AdminFixture.json],

@@ -72,7 +72,9 @@ struct RouteTests {
 
   @Test(arguments: AdminRoute.all.filter { $0.method == .get })
   func `HEAD has the head of GET`(_ route: AdminRoute) async throws {
-    let client = try await AdminFixture().connect()
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let client = try await admin.connect()
     let get = try await client.get(route.path, host: "localhost")
     let head = try await client.request("HEAD", route.path, host: "localhost")
     #expect(head.status == 200)
