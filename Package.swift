@@ -71,7 +71,7 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "Edge", "Admin",
+        "Origins", "RateLimiting", "Edge", "Admin",
       ], swiftSettings: strict),
 
     // Commands.
@@ -118,7 +118,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ObjectStoreTests",
-      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop"],
+      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
       swiftSettings: strict),
     .testTarget(
       name: "AdminTests",

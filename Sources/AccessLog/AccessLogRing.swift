@@ -113,7 +113,8 @@ package final class AccessLogRing: @unchecked Sendable {
   @discardableResult
   package func append(_ record: borrowing AccessRecord) -> Bool {
     let lengths = (
-      min(record.method.count, AccessRecord.textLimit), min(record.host.count, AccessRecord.textLimit),
+      min(record.method.count, AccessRecord.textLimit),
+      min(record.host.count, AccessRecord.textLimit),
       min(record.target.count, AccessRecord.textLimit),
       min(record.referer.count, AccessRecord.textLimit),
       min(record.userAgent.count, AccessRecord.textLimit)

@@ -3,8 +3,8 @@
 // It never makes a worker wait, and nothing that the file does ends it: what cannot be written is
 // counted and forgotten. Lines of one worker are in order; of several, within 50 ms of it.
 
-package import EventLoop
 internal import Bytes
+package import EventLoop
 internal import Synchronization
 
 /// The access log.

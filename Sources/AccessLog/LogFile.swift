@@ -5,8 +5,8 @@
 // is asked first whether it takes a page (PIPE_BUF, which a pipe that is writable takes without
 // blocking), and given up on for this batch when it has not for a second.
 
-internal import CLinux
 internal import Bytes
+internal import CLinux
 internal import EventLoop
 
 /// Where the log goes.

@@ -5,19 +5,19 @@ internal import CLinux
 /// An empty buffer owns no memory, so that an idle connection costs nothing. Appending may move the
 /// bytes: a view taken before is no longer good (see `ByteView`).
 @safe
-package struct ByteBuffer: ~Copyable, @unchecked Sendable {
+public struct ByteBuffer: ~Copyable, @unchecked Sendable {
   // Sendable because it has one owner: whoever holds it may move it to another thread.
   @usableFromInline var storage: UnsafeMutableRawPointer?
   /// How many bytes it holds.
-  @usableFromInline package private(set) var count: Int = 0
+  public internal(set) var count: Int = 0
   /// How many it could hold without growing.
-  @usableFromInline package private(set) var capacity: Int = 0
+  public internal(set) var capacity: Int = 0
 
   /// An empty buffer that owns no memory.
-  package init() { unsafe storage = nil }
+  public init() { unsafe storage = nil }
 
   /// An empty buffer with room for `capacity` bytes.
-  package init(capacity: Int) {
+  public init(capacity: Int) {
     unsafe storage = nil
     reserve(capacity)
   }
@@ -25,16 +25,17 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   deinit { unsafe free(storage) }
 
   /// Whether it holds nothing.
-  package var isEmpty: Bool { count == 0 }
+  @inlinable public var isEmpty: Bool { count == 0 }
 
   /// The bytes, good until the buffer is next written to.
-  package var view: ByteView {
+  @inlinable
+  public var view: ByteView {
     guard let storage = unsafe storage else { return ByteView() }
     return unsafe ByteView(unsafeStart: UnsafeRawPointer(storage), count: count)
   }
 
   /// Makes room for `additional` more bytes, growing at least by half.
-  package mutating func reserve(_ additional: Int) {
+  public mutating func reserve(_ additional: Int) {
     let (needed, overflow) = count.addingReportingOverflow(additional)
     precondition(additional >= 0 && !overflow, "buffer size out of range")
     guard needed > capacity else { return }
@@ -47,7 +48,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Appends the bytes of a view, which must not be of this buffer.
-  package mutating func append(_ bytes: ByteView) {
+  public mutating func append(_ bytes: ByteView) {
     guard bytes.count > 0 else { return }
     reserve(bytes.count)
     guard let storage = unsafe storage else { return }
@@ -56,10 +57,10 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Appends a literal.
-  package mutating func append(_ literal: StaticString) { append(ByteView(literal)) }
+  public mutating func append(_ literal: StaticString) { append(ByteView(literal)) }
 
   /// Appends one byte.
-  package mutating func append(_ byte: UInt8) {
+  public mutating func append(_ byte: UInt8) {
     reserve(1)
     guard let storage = unsafe storage else { return }
     unsafe storage.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
@@ -67,10 +68,10 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Appends a string's UTF-8. Not for the hit path.
-  package mutating func append(text: String) { text.withView { append($0) } }
+  public mutating func append(text: String) { text.withView { append($0) } }
 
   /// Appends bytes with ASCII letters in lower case.
-  package mutating func appendLowercased(_ bytes: ByteView) {
+  public mutating func appendLowercased(_ bytes: ByteView) {
     reserve(bytes.count)
     guard let storage = unsafe storage else { return }
     for index in 0..<bytes.count {
@@ -81,7 +82,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Appends a number in decimal.
-  package mutating func append(decimal value: UInt64) {
+  public mutating func append(decimal value: UInt64) {
     reserve(20)
     guard let storage = unsafe storage else { return }
     var length = 1
@@ -102,13 +103,13 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Appends a signed number in decimal.
-  package mutating func append(decimal value: Int) {
+  public mutating func append(decimal value: Int) {
     if value < 0 { append(0x2D as UInt8) }
     append(decimal: UInt64(value.magnitude))
   }
 
   /// Appends a number in lower-case hexadecimal, without leading zeros.
-  package mutating func append(hexadecimal value: UInt64) {
+  public mutating func append(hexadecimal value: UInt64) {
     var started = false
     for shift in stride(from: UInt64(60), through: 0, by: -4) {
       let digit = UInt8(truncatingIfNeeded: value &>> shift & 0xF)
@@ -119,7 +120,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Appends an integer's bytes, least significant first.
-  package mutating func append<Value: FixedWidthInteger>(littleEndian value: Value) {
+  public mutating func append<Value: FixedWidthInteger>(littleEndian value: Value) {
     let size = MemoryLayout<Value>.size
     reserve(size)
     guard let storage = unsafe storage else { return }
@@ -128,7 +129,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Overwrites bytes at `offset`, which must exist, with an integer's, least significant first.
-  package mutating func overwrite<Value: FixedWidthInteger>(
+  public mutating func overwrite<Value: FixedWidthInteger>(
     at offset: Int, littleEndian value: Value
   ) {
     let size = MemoryLayout<Value>.size
@@ -138,10 +139,10 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Forgets the bytes and keeps the memory.
-  package mutating func removeAll() { count = 0 }
+  public mutating func removeAll() { count = 0 }
 
   /// Forgets the first `length` bytes and moves the rest to the front.
-  package mutating func removeFirst(_ length: Int) {
+  public mutating func removeFirst(_ length: Int) {
     precondition(length >= 0 && length <= count, "cannot remove more than there is")
     guard let storage = unsafe storage, length > 0 else { return }
     count -= length
@@ -149,13 +150,13 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Keeps only the first `length` bytes.
-  package mutating func truncate(to length: Int) {
+  public mutating func truncate(to length: Int) {
     precondition(length >= 0 && length <= count, "cannot keep more than there is")
     count = length
   }
 
   /// Forgets the bytes and gives the memory back.
-  package mutating func release() {
+  public mutating func release() {
     unsafe free(storage)
     unsafe storage = nil
     count = 0
@@ -164,7 +165,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
 
   /// Lets `fill` write into at least `atLeast` free bytes behind the content; what it returns, at
   /// most the buffer's length, is how many bytes it wrote.
-  package mutating func appendUninitialized<Failure: Error>(
+  public mutating func appendUninitialized<Failure: Error>(
     atLeast: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Int
   ) throws(Failure) {
     reserve(atLeast)

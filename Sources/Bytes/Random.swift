@@ -1,9 +1,9 @@
 internal import CLinux
 
 /// Secrets from the kernel.
-package enum Random {
+public enum Random {
   /// A fresh 128-bit secret. Blocks only before the kernel's pool is first filled, right after boot.
-  package static func hash128() -> Hash128 {
+  public static func hash128() -> Hash128 {
     var words: (UInt64, UInt64) = (0, 0)
     let got = unsafe withUnsafeMutableBytes(of: &words) {
       unsafe getrandom($0.baseAddress, $0.count, 0)

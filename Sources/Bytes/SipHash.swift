@@ -1,13 +1,13 @@
 /// A 128-bit keyed hash.
-package struct Hash128: Hashable, Sendable {
+public struct Hash128: Hashable, Sendable {
   /// The first eight bytes of the digest, little-endian.
-  package var low: UInt64
+  public var low: UInt64
   /// The last eight.
-  package var high: UInt64
+  public var high: UInt64
 
   /// A hash of two words.
   @inlinable
-  package init(low: UInt64, high: UInt64) {
+  public init(low: UInt64, high: UInt64) {
     self.low = low
     self.high = high
   }
@@ -16,14 +16,14 @@ package struct Hash128: Hashable, Sendable {
 /// SipHash with a secret key, so that nobody outside can choose colliding keys (Aumasson and
 /// Bernstein, 2012). The tables use SipHash-1-3, as Rust's and Python's do; 2-4 is there for its
 /// published vectors.
-package struct SipHash: Sendable {
+public struct SipHash: Sendable {
   /// The secret, 128 bits.
-  package let key: Hash128
+  public let key: Hash128
   @usableFromInline let compressionRounds: Int
   @usableFromInline let finalizationRounds: Int
 
   /// A hash function with the given secret.
-  package init(key: Hash128, compressionRounds: Int = 1, finalizationRounds: Int = 3) {
+  public init(key: Hash128, compressionRounds: Int = 1, finalizationRounds: Int = 3) {
     self.key = key
     self.compressionRounds = compressionRounds
     self.finalizationRounds = finalizationRounds
@@ -31,7 +31,7 @@ package struct SipHash: Sendable {
 
   /// The 128-bit hash of the bytes.
   @inlinable
-  package func hash(_ bytes: ByteView) -> Hash128 {
+  public func hash(_ bytes: ByteView) -> Hash128 {
     var state = State(key: key)
     var offset = 0
     while bytes.count - offset >= 8 {
@@ -51,7 +51,7 @@ package struct SipHash: Sendable {
 
   /// The 128-bit hash of two words, for keys that are numbers (an address).
   @inlinable
-  package func hash(_ first: UInt64, _ second: UInt64) -> Hash128 {
+  public func hash(_ first: UInt64, _ second: UInt64) -> Hash128 {
     var state = State(key: key)
     state.absorb(first, rounds: compressionRounds)
     state.absorb(second, rounds: compressionRounds)

@@ -19,7 +19,7 @@ enum DeclaredLength: Equatable {
       try DeclaredLength.checkTransferEncoding(fields, bytes)
       self = .chunked
     } else if let value = fields.value(.contentLength, in: bytes) {
-      guard fields.count(of: .contentLength) == 1 else { throw .repeatedContentLength }
+      guard !fields.isRepeated(.contentLength) else { throw .repeatedContentLength }
       guard let length = value.decimal else { throw .badContentLength }
       self = .length(length)
     } else {
@@ -34,7 +34,7 @@ enum DeclaredLength: Equatable {
     guard let first = fields.first(.transferEncoding) else { return }
     let chunked = ByteView("chunked")
     let value = fields[first].value(in: bytes)
-    if fields.count(of: .transferEncoding) == 1, value.equalsIgnoringCase(chunked) { return }
+    if !fields.isRepeated(.transferEncoding), value.equalsIgnoringCase(chunked) { return }
     // Refused in any case; the rest finds out with which status.
     var isLast = false
     var others = 0

@@ -243,7 +243,7 @@ package enum RequestParser {
   private static func setExpectation(
     _ bytes: ByteView, _ head: RequestHead
   ) throws(RequestDefect) {
-    guard head.fields.count(of: .expect) == 1, let value = head.value(.expect),
+    guard !head.fields.isRepeated(.expect), let value = head.value(.expect),
       value.equalsIgnoringCase(ByteView("100-continue"))
     else { throw .unknownExpectation }
     let hasContent = head.framing != .none && head.framing != .length(0)

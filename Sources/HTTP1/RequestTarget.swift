@@ -12,23 +12,30 @@ extension RequestParser {
   ) throws(RequestDefect) {
     head.target = whole
     head.authority = 0..<0
-    if bytes[whole.lowerBound] == ASCII.slash, head.method != .connect { return }
-    try setUnusualForm(bytes, whole, head)
+    // By pattern, because `==` of another module's enum goes through its conformance.
+    if case .connect = head.method {
+      try setAuthorityForm(bytes, whole, head)
+    } else if bytes[whole.lowerBound] != ASCII.slash {
+      try setUnusualForm(bytes, whole, head)
+    }
   }
 
   @inline(never)
   private static func setUnusualForm(
     _ bytes: ByteView, _ whole: Range<Int>, _ head: RequestHead
   ) throws(RequestDefect) {
-    if head.method == .connect {
-      guard head.query == nil, Authority.isValidWithPort(bytes, whole) else { throw .badTargetForm }
-      head.authority = whole
-      head.path = whole.upperBound..<whole.upperBound
-    } else if bytes[whole] == ByteView("*") {
-      guard head.method == .options else { throw .badTargetForm }
-    } else {
-      try setAbsoluteForm(bytes, whole, head)
-    }
+    guard bytes[whole] == ByteView("*") else { return try setAbsoluteForm(bytes, whole, head) }
+    guard head.method == .options else { throw .badTargetForm }
+  }
+
+  /// `authority:port`, for CONNECT alone, which has no other.
+  @inline(never)
+  private static func setAuthorityForm(
+    _ bytes: ByteView, _ whole: Range<Int>, _ head: RequestHead
+  ) throws(RequestDefect) {
+    guard head.query == nil, Authority.isValidWithPort(bytes, whole) else { throw .badTargetForm }
+    head.authority = whole
+    head.path = whole.upperBound..<whole.upperBound
   }
 
   /// `http://authority/path?query`
@@ -66,7 +73,7 @@ extension RequestParser {
       if head.minorVersion >= 1 { throw .missingHost }
       return
     }
-    guard head.fields.count(of: .host) == 1 else { throw .repeatedHost }
+    guard !head.fields.isRepeated(.host) else { throw .repeatedHost }
     let line = head.fields[index]
     let host = Int(line.valueOffset)..<Int(line.valueOffset) + Int(line.valueLength)
     if !head.authority.isEmpty {

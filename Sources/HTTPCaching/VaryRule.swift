@@ -61,14 +61,20 @@ package enum VaryRule {
   package static func appendValues(
     rule: ByteView, request: RequestHead, to buffer: inout ByteBuffer
   ) {
-    let connection = ConnectionOptions(request)
+    var connection: ConnectionOptions?
     var names = CommaList(rule)
     while let name = names.next() {
       let lengthOffset = buffer.count
       buffer.append(littleEndian: UInt32.max)
       let known = KnownField.identify(name)
-      if known != .other && request.fields.count(of: known) == 0 { continue }
-      if FieldRules.isHopByHop(known, name: name, connectionOptions: connection) { continue }
+      if known == .other {
+        // Only such a field can be nominated: see `ConnectionOptions`.
+        let options = connection ?? ConnectionOptions(request)
+        connection = options
+        if options.nominates(known, name: name) { continue }
+      } else if FieldRules.isHopByHop(known) {
+        continue
+      }
       if appendValue(of: name, known: known, request: request, to: &buffer) {
         let length = buffer.count - lengthOffset - 4
         buffer.overwrite(at: lengthOffset, littleEndian: UInt32(truncatingIfNeeded: length))
@@ -108,11 +114,17 @@ package enum VaryRule {
     let normalization = Normalization(known)
     let start = buffer.count
     var isPresent = false
-    for index in 0..<request.fields.count {
+    // 255 stands for that many or more.
+    let count = known == .other ? 255 : request.fields.count(of: known)
+    var left = count == 255 ? Int.max : count
+    var index = known == .other ? 0 : request.fields.first(known) ?? 0
+    while left > 0, index < request.fields.count {
       let line = request.fields[index]
+      index += 1
       guard line.known == known,
         known != .other || line.name(in: request.bytes).equalsIgnoringCase(name)
       else { continue }
+      left -= 1
       let value = line.value(in: request.bytes)
       switch normalization {
       case .text(let separator):
@@ -163,19 +175,43 @@ package enum VaryRule {
     return value.count
   }
 
-  /// Appends a member without the whitespace that stands outside of quotes.
+  /// Appends a member without the whitespace that stands outside of quotes; what is in quotes keeps
+  /// its case.
   private static func appendCompact(
     _ member: ByteView, isLowercased: Bool, to buffer: inout ByteBuffer
   ) {
-    var isQuoted = false
-    var isEscaped = false
-    for index in 0..<member.count {
-      let byte = member[index]
-      if !isQuoted, byte == ASCII.space || byte == ASCII.tab { continue }
-      if byte == ASCII.quote, !isEscaped { isQuoted.toggle() }
-      isEscaped = isQuoted && !isEscaped && byte == ASCII.backslash
-      buffer.append(isLowercased && !isQuoted ? ASCII.lowercase(byte) : byte)
+    var index = 0
+    while index < member.count {
+      let start = index
+      if member[index] == ASCII.quote {
+        index = quotedEnd(member, from: index)
+        buffer.append(member[start..<index])
+        continue
+      }
+      while index < member.count, !isBreak(member[index]) { index += 1 }
+      let run = member[start..<index]
+      if isLowercased { buffer.appendLowercased(run) } else { buffer.append(run) }
+      while index < member.count, isWhitespace(member[index]) { index += 1 }
     }
+  }
+
+  /// Where the quoted string ends that begins at `from`, its closing quote included.
+  private static func quotedEnd(_ member: ByteView, from: Int) -> Int {
+    var index = from + 1
+    while index < member.count, member[index] != ASCII.quote {
+      index += member[index] == ASCII.backslash ? 2 : 1
+    }
+    return min(index + 1, member.count)
+  }
+
+  @inline(__always)
+  private static func isWhitespace(_ byte: UInt8) -> Bool {
+    byte == ASCII.space || byte == ASCII.tab
+  }
+
+  @inline(__always)
+  private static func isBreak(_ byte: UInt8) -> Bool {
+    isWhitespace(byte) || byte == ASCII.quote
   }
 
   /// How a field's values are brought into one form.

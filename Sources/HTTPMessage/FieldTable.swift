@@ -9,20 +9,20 @@
 // The lines lie in memory of the table's own instead of an array, whose append would check for a
 // second owner and grow through a generic path: about 3 ns a line, a tenth of a head's parsing.
 
-package import Bytes
+public import Bytes
 
 /// One field line: where its name and its value are.
-package struct FieldLine: Sendable {
+@usableFromInline package struct FieldLine: Sendable {
   /// Offset of the name.
-  package var nameOffset: UInt32
+  @usableFromInline package var nameOffset: UInt32
   /// Offset of the value, optional whitespace around it already taken off.
-  package var valueOffset: UInt32
+  @usableFromInline package var valueOffset: UInt32
   /// Length of the value.
-  package var valueLength: UInt32
+  @usableFromInline package var valueLength: UInt32
   /// Length of the name.
-  package var nameLength: UInt16
+  @usableFromInline package var nameLength: UInt16
   /// Which known name it is.
-  package var known: KnownField
+  @usableFromInline package var known: KnownField
 
   /// A field line at the given places.
   @inlinable
@@ -52,7 +52,7 @@ package struct FieldLine: Sendable {
 
 /// The field lines of one message, in order, and where each known name first stands.
 @safe
-package struct FieldTable: ~Copyable, @unchecked Sendable {
+@usableFromInline package struct FieldTable: ~Copyable, @unchecked Sendable {
   // Sendable because it has one owner, as a ByteBuffer does.
   // Invariant: `lines` holds `capacity` lines, the first `count` of them written; with capacity 0 it
   // is an address that nobody reads.
@@ -127,6 +127,10 @@ package struct FieldTable: ~Copyable, @unchecked Sendable {
     }
     return nil
   }
+
+  /// Whether there is more than one line with a known name.
+  @inlinable
+  package func isRepeated(_ field: KnownField) -> Bool { repeated.contains(field) }
 
   /// How many lines have a known name (0 for `other`).
   @inlinable

@@ -2,7 +2,7 @@
 // nobody after it compares names again.
 
 /// A field name known to the node, or `other`.
-package enum KnownField: UInt8, CaseIterable, Sendable {
+@usableFromInline package enum KnownField: UInt8, CaseIterable, Sendable {
   /// Any name not listed here.
   case other
   /// `host`
@@ -133,7 +133,7 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
   case xRequestId
 
   /// How many there are; the size of a table indexed by `rawValue`.
-  package static var tableSize: Int { @inlinable get { 64 } }
+  @inlinable package static var tableSize: Int { 64 }
 
   /// The name in lower case; empty for `other`.
   package var name: StaticString {

@@ -1,6 +1,6 @@
 /// A set of known field names in one word: what a message carries, or what a rule is about. Asking
 /// whether a message has any of several fields is one instruction.
-package struct KnownFieldSet: Equatable, Sendable {
+@usableFromInline package struct KnownFieldSet: Equatable, Sendable {
   // One bit for each raw value, as KnownField.tableSize is 64.
   @usableFromInline var bits: UInt64
 

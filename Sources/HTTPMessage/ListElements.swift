@@ -6,7 +6,7 @@ package import Bytes
 
 extension ASCII {
   /// Whether the byte is optional whitespace: a space or a tab (RFC 9110 §5.6.3).
-  @inlinable @inline(__always)
+  @inline(__always)
   package static func isWhitespace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 }
 

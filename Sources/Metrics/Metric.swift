@@ -149,7 +149,8 @@ extension Metric {
     case .requestsRejected:
       Line(
         "weir_requests_rejected_total", .counter, "requests", [],
-        "Requests that are not valid HTTP, or over a limit of size; answered 4xx or 5xx and closed.")
+        "Requests that are not valid HTTP, or over a limit of size; answered 4xx or 5xx and closed."
+      )
     case .requestsLimited:
       Line(
         "weir_requests_limited_total", .counter, "requests", [],
@@ -188,7 +189,8 @@ extension Metric {
         "weir_origin_errors_total", .counter, "requests", ["kind"],
         "Requests to origins that failed: no connection, too slow, cut off, not valid HTTP.")
     case .originReceivedBytes:
-      Line("weir_origin_received_bytes_total", .counter, "bytes", [], "Bytes received from origins.")
+      Line(
+        "weir_origin_received_bytes_total", .counter, "bytes", [], "Bytes received from origins.")
     default: Line("weir_origin_sent_bytes_total", .counter, "bytes", [], "Bytes sent to origins.")
     }
   }

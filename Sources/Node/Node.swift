@@ -10,6 +10,7 @@ internal import Admin
 internal import Bytes
 internal import Edge
 internal import Origins
+internal import RateLimiting
 import Synchronization
 
 /// A running point of presence.
@@ -73,7 +74,7 @@ package final class Node: Sendable {
     resolver = try Resolver(pools: pools)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
-      limiters: NodeContext.limiters(of: configuration), metrics: metrics, log: log)
+      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
     addresses = listeners.data.compactMap { $0.first.flatMap { Socket.localAddress(of: $0.socket) } }
     adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
     if let listener = listeners.admin {
@@ -88,6 +89,17 @@ package final class Node: Sendable {
     try startWorkers(listeners)
     resolver.start()
     admin?.start()
+  }
+
+  private static func limiters(of configuration: NodeConfiguration) throws -> [RateLimiter] {
+    try configuration.limits.map { limit in
+      guard let limiter = NodeContext.limiter(limit) else {
+        throw NodeError(
+          "limit \(limit.name): the rate must be from 1 a day to 1,000,000 a second, and the bucket "
+            + "must fill within 73 years")
+      }
+      return limiter
+    }
   }
 
   private static func openStore(
@@ -139,10 +151,10 @@ package final class Node: Sendable {
 
   // MARK: Stopping
 
-  /// Stops accepting, finishes what is in flight for as long as `drain_timeout` allows, and ends every
-  /// thread. Blocks until then. Call once.
-  package func stop() {
-    let deadline = clock.now().monotonic + configuration.drainTimeout
+  /// Stops accepting, finishes what is in flight for as long as `drain_timeout` allows (or `time`, in
+  /// nanoseconds), and ends every thread. Blocks until then. Call once.
+  package func stop(within time: Int64? = nil) {
+    let deadline = clock.now().monotonic + (time ?? configuration.drainTimeout)
     context.drain(deadline: deadline)
     while runningWorkers.load(ordering: .acquiring) > 0 { finished.wait(milliseconds: 1000) }
     for thread in threads.withLock({ $0 }) { thread.join() }
@@ -169,10 +181,11 @@ package final class Node: Sendable {
     let log = log
     let workers = UInt64(workerCount)
     let startedAt = UInt64(max(0, clock.now().wall / 1000))
-    metrics.addSource { writer in
+    // Weakly: the figures may be read for longer than the store is open.
+    metrics.addSource { [weak store, weak context] writer in
       writer.add(.startTime, startedAt)
       writer.add(.workers, workers)
-      context.addLimits(to: &writer)
+      context?.addLimits(to: &writer)
       if let log {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)

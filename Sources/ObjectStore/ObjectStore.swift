@@ -1,4 +1,6 @@
 package import Bytes
+import LMDB
+import Synchronization
 
 /// Stored responses on disk, shared by all workers.
 package final class ObjectStore: Sendable {
@@ -7,47 +9,108 @@ package final class ObjectStore: Sendable {
   /// How many bytes of a body are kept within the record; longer ones go into chunks.
   package static let inlineLimit = 16_384
 
-  private init() {}
+  private let core: StoreCore
+  private let writer: Writer
+  private let journal: Journal
+  private let nextBody: Atomic<UInt64>
+  private let isClosed = Atomic<Bool>(false)
+  /// What was unusual about the opening, for the log; nil if nothing was.
+  package let openingNote: String?
+
+  private init(_ opened: OpenedStore, note: String?) {
+    core = opened.core
+    writer = opened.writer
+    journal = opened.journal
+    nextBody = Atomic(opened.writer.accounts.reservedBodies)
+    openingNote = note
+    let writer = opened.writer
+    journal.start(opened.journalFile) { [weak writer] in writer?.requestFolding() }
+    writer.start()
+  }
+
+  deinit { close() }
 
   /// Opens the store in `options.path`, making it if need be. Blocks; for the start of a node.
   ///
   /// A store that cannot be read is set aside and a fresh one made (see `openingNote`). Throws if the
   /// directory cannot be used at all, or is in use by another process.
   package static func open(_ options: StoreOptions) throws(StoreError) -> ObjectStore {
-    ObjectStore()
+    try open(options, fault: nil)
   }
 
-  /// What was unusual about the opening, for the log; nil if nothing was.
-  package var openingNote: String? { nil }
+  /// As `open`; tests may have commits fail by their number.
+  static func open(_ options: StoreOptions, fault: (@Sendable (UInt64) -> LMDBError?)?)
+    throws(StoreError) -> ObjectStore
+  {
+    let directory = try StoreDirectory(options.path)
+    var note = directory.note
+    if let reason = directory.suspicion() { note = try directory.setAside(because: reason) }
+    directory.beginOpening()
+    defer { directory.endOpening() }
+    do throws(OpeningFault) {
+      return ObjectStore(try OpenedStore.open(directory, options, fault: fault), note: note)
+    } catch {
+      guard case .bad(let reason) = error else {
+        throw StoreError(path: options.path, reason: "the store cannot be opened: \(error)")
+      }
+      note = try directory.setAside(because: reason)
+    }
+    do throws(OpeningFault) {
+      return ObjectStore(try OpenedStore.open(directory, options, fault: fault), note: note)
+    } catch {
+      throw StoreError(path: options.path, reason: "no store can be made: \(error)")
+    }
+  }
 
   /// A way to read, for one thread. At most `StoreOptions.readers` may exist at a time.
-  package func makeReader() throws(StoreError) -> StoreReader { StoreReader() }
+  package func makeReader() throws(StoreError) -> StoreReader {
+    guard let slot = core.takeReaderSlot() else {
+      throw StoreError(path: core.directory.path, reason: "more readers than were asked for")
+    }
+    do throws(LMDBError) {
+      return try StoreReader(core: core, slot: slot)
+    } catch {
+      core.returnReaderSlot(slot)
+      throw StoreError(path: core.directory.path, reason: "no reader can be made: \(error)")
+    }
+  }
+
+  // MARK: Hashes
 
   /// The keyed hash of a full primary key.
-  package func keyHash(_ key: ByteView) -> Hash128 { Hash128(low: 0, high: 0) }
+  package func keyHash(_ key: ByteView) -> Hash128 { core.keyHash(key) }
 
   /// The hash that a variant is stored under.
   package func variantHash(primary: Hash128, rule: ByteView, values: ByteView) -> Hash128 {
-    primary
+    core.variantHash(primary, rule, values)
   }
 
   /// The keyed hash of a tag; never 0.
-  package func tagHash(_ tag: ByteView) -> UInt64 { 1 }
+  package func tagHash(_ tag: ByteView) -> UInt64 { core.tagHash(tag) }
+
+  // MARK: Fills
 
   /// The newest purge's number. Takes no lock.
-  package var purgeSequence: UInt64 { 0 }
+  package var purgeSequence: UInt64 { core.ledger.sequence }
 
   /// Begins a fill (or a validation): end it with `endFill` after its last `store` has completed.
-  package func beginFill() -> FillMark { FillMark(sequence: 0) }
+  package func beginFill() -> FillMark { core.ledger.beginFill() }
 
   /// Ends a fill.
-  package func endFill(_ mark: FillMark) {}
+  package func endFill(_ mark: FillMark) { core.ledger.endFill(mark) }
 
-  /// Whether something newer than `sequence` purges an object with these tags. Takes no lock.
-  package func isPurged(since sequence: UInt64, tags: [UInt64]) -> Bool { false }
+  /// Whether something newer than `sequence` purges an object with these tags. Takes a short lock if
+  /// there is anything newer at all.
+  package func isPurged(since sequence: UInt64, tags: [UInt64]) -> Bool {
+    core.ledger.isPurged(since: sequence, tags: tags)
+  }
 
   /// A new body's id.
-  package func makeBodyID() -> UInt64 { 1 }
+  package func makeBodyID() -> UInt64 { nextBody.add(1, ordering: .relaxed).oldValue }
+
+  // MARK: Storing
+
+  private var takesNoMore: Bool { core.counters.writingEnded.load(ordering: .relaxed) }
 
   /// Hands over a chunk of a body: exactly `chunkSize` bytes, or fewer for the last; `number` from 0,
   /// in order. The bytes are those that `bytes` holds at the call.
@@ -57,14 +120,25 @@ package final class ObjectStore: Sendable {
   package func storeChunk(
     body: UInt64, number: UInt32, _ bytes: SharedBytes,
     completion: @escaping @Sendable (Bool) -> Void
-  ) -> Bool { false }
+  ) -> Bool {
+    let count = bytes.count
+    precondition(count > 0 && count <= Self.chunkSize, "a chunk of a wrong size")
+    guard !takesNoMore, body < ChunkKey.bodyLimit, UInt64(number) < ChunkKey.numberLimit else {
+      return false
+    }
+    return core.queue.push(
+      .chunk(body: body, number: number, bytes, count: count, completion))
+  }
 
   /// Hands over an object. The completion is called on the writer's thread, after the commit and after
   /// every lookup can find it. Returns false, takes nothing and never calls it if too much waits, a
   /// length is out of range or writing has ended; then `dropBody` is the caller's to call.
   package func store(
     _ object: NewObject, completion: @escaping @Sendable (StoreOutcome) -> Void
-  ) -> Bool { false }
+  ) -> Bool {
+    guard !takesNoMore, object.isInRange else { return false }
+    return core.queue.push(.store(object, completion))
+  }
 
   /// Gives a stored response a new head and metadata, as a 304 does (RFC 9111 §4.3.4); the content
   /// stays. Tags that are nil stay as well. As `store` otherwise.
@@ -72,37 +146,135 @@ package final class ObjectStore: Sendable {
     id: UInt64, keyHash: Hash128, head: [UInt8], metadata: Metadata, tags: [UInt64]? = nil,
     implicitTags: [UInt64]? = nil, sequence: UInt64,
     completion: @escaping @Sendable (StoreOutcome) -> Void
-  ) -> Bool { false }
+  ) -> Bool {
+    guard !takesNoMore, head.count <= NewObject.headLimit,
+      tags?.count ?? 0 <= NewObject.tagLimit,
+      implicitTags?.count ?? 0 <= NewObject.implicitTagLimit
+    else { return false }
+    let freshening = Freshening(
+      id: id, keyHash: keyHash, head: head, metadata: metadata, tags: tags,
+      implicitTags: implicitTags, sequence: sequence)
+    return core.queue.push(.freshen(freshening, completion))
+  }
 
   /// Drops the chunks of a body that will get no record: its fill has failed.
-  package func dropBody(_ body: UInt64) {}
+  package func dropBody(_ body: UInt64) { _ = core.queue.push(.dropBody(body), isSmall: true) }
 
   /// Removes a stored response, if it is still the one stored under that hash.
-  package func remove(keyHash: Hash128, id: UInt64) {}
+  package func remove(keyHash: Hash128, id: UInt64) {
+    _ = core.queue.push(.remove(keyHash, birth: id), isSmall: true)
+  }
+
+  // MARK: Purging
 
   /// Purges every object that carries one of the tags. In force for every lookup when it returns;
   /// once it is durable, the completion is called on the journal's thread with the counts.
   package func purge(
     tags: [UInt64], completion: @escaping @Sendable (Result<PurgeResult, StoreError>) -> Void
-  ) { completion(.success(PurgeResult(sequence: 0, counts: tags.map { _ in 0 }))) }
+  ) {
+    let (entries, counts) = core.ledger.purge(tags)
+    let result = PurgeResult(sequence: entries.last?.sequence ?? purgeSequence, counts: counts)
+    journal.append(entries) { error in
+      if let error { completion(.failure(error)) } else { completion(.success(result)) }
+    }
+    askForSweep()
+  }
 
   /// Purges by one tag without waiting for the disk (RFC 9111 §4.4): in force when it returns, written
   /// to the journal soon after.
-  package func invalidate(tag: UInt64) {}
+  package func invalidate(tag: UInt64) {
+    journal.append(core.ledger.purge([tag]).entries, completion: nil)
+    askForSweep()
+  }
+
+  /// Lets the writer see that there is something to sweep, now and then.
+  private func askForSweep() {
+    if purgeSequence & 255 == 1 { core.queue.wake() }
+  }
+
+  // MARK: The store as a whole
 
   /// The store's figures now.
-  package var statistics: StoreStatistics { StoreStatistics() }
+  package var statistics: StoreStatistics {
+    let counters = core.counters
+    let waiting = core.queue.waiting
+    let purges = core.ledger.figures
+    let page = UInt64(StoreSizes.pageSize)
+    return StoreStatistics(
+      objects: counters.objects.load(ordering: .relaxed),
+      bytesInUse: counters.pagesInUse.load(ordering: .relaxed) * page,
+      sizeLimit: counters.pageLimit.load(ordering: .relaxed) * page,
+      fileBytes: UInt64(core.environment.usedPages) * page,
+      insertions: counters.insertions.load(ordering: .relaxed),
+      evictions: counters.evictions.load(ordering: .relaxed),
+      reinsertions: counters.reinsertions.load(ordering: .relaxed),
+      commits: counters.commits.load(ordering: .relaxed),
+      queueLength: UInt64(waiting.count), queueBytes: UInt64(waiting.bytes),
+      refusals: counters.refusals.load(ordering: .relaxed),
+      mapFull: counters.mapFull.load(ordering: .relaxed),
+      damaged: counters.damaged.load(ordering: .relaxed),
+      writingEnded: counters.writingEnded.load(ordering: .relaxed),
+      purges: purges.purges, pendingPurges: purges.pending,
+      sweeps: counters.sweeps.load(ordering: .relaxed),
+      swept: counters.swept.load(ordering: .relaxed), tableBytes: UInt64(core.table.bytes))
+  }
 
   /// Waits until everything handed over before is committed or refused.
-  package func flush() {}
+  package func flush() {
+    let latch = Latch()
+    if core.queue.push(.barrier { _ in latch.open() }, isSmall: true) { latch.wait() }
+  }
 
   /// Waits until a pass of the sweeper that began after the call has ended, and what it makes
-  /// forgettable is forgotten. For tests.
-  package func waitForSweep() {}
+  /// forgettable is forgotten. For tests: no turn may be open.
+  package func waitForSweep() {
+    let latch = Latch()
+    let sequence = purgeSequence
+    let asked = core.queue.push(
+      .barrier { $0.sweepWaiters.append((sequence, latch)) }, isSmall: true)
+    if asked { latch.wait() }
+  }
 
   /// Commits what waits and stops the store's threads. The files are closed when the last reader goes.
-  package func close() {}
+  package func close() {
+    guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    journal.stop()
+    writer.stop()
+  }
 
   /// Compares everything with everything (index, records, table, chunks, counts). Slow; for tests.
-  package func check() throws(StoreError) {}
+  package func check() throws(StoreError) {
+    let latch = Latch()
+    let faults = Mutex<[String]>([])
+    let asked = core.queue.push(
+      .barrier { writer in
+        let found = writer.faults()
+        faults.withLock { $0 = found }
+        latch.open()
+      }, isSmall: true)
+    guard asked else { return }
+    latch.wait()
+    let found = faults.withLock { $0 }
+    if !found.isEmpty {
+      throw StoreError(path: core.directory.path, reason: found.joined(separator: "\n"))
+    }
+  }
+}
+
+extension NewObject {
+  static let headLimit = 1 << 20
+  static let tagLimit = 4_096
+  static let implicitTagLimit = 64
+
+  /// Whether every part is within its limits.
+  var isInRange: Bool {
+    guard key.count <= 65_535, varyRule?.count ?? 0 <= 4_096, varyValues.count <= 65_535,
+      head.count <= Self.headLimit, tags.count <= Self.tagLimit,
+      implicitTags.count <= Self.implicitTagLimit
+    else { return false }
+    switch body {
+    case .inline(let bytes): return bytes.count <= ObjectStore.inlineLimit
+    case .chunks(let id, let length): return id != 0 && id < ChunkKey.bodyLimit && length > 0
+    }
+  }
 }

@@ -1,4 +1,13 @@
+// How a worker reads. In a turn's first lookup the reader enters the epoch and renews its LMDB
+// transaction; `endTurn` resets it. Nothing on the way of a hit allocates or takes a lock.
+//
+// The table may be ahead of the turn's snapshot, or a moment behind it (see `fetch`). In the first case
+// a second transaction is taken beside the first, since views from the first must stay good.
+
 package import Bytes
+internal import Checksum
+internal import LMDB
+internal import Synchronization
 
 /// One worker thread's way to read the store.
 ///
@@ -6,32 +15,213 @@ package import Bytes
 /// gave is good until then. Between turns keep ids and offsets, and a pin on a body being sent.
 package final class StoreReader: @unchecked Sendable {
   // Sendable so that it can be handed to the thread that will use it, once, before its first use.
+  private let core: StoreCore
+  private let slot: Int
+  private var current: ReadTransaction
+  /// Begun later in the turn than `current`, for what that lacks.
+  private var late: ReadTransaction
+  private var isInTurn = false
 
-  init() {}
+  init(core: StoreCore, slot: Int) throws(LMDBError) {
+    self.core = core
+    self.slot = slot
+    current = try core.environment.beginRead()
+    late = try core.environment.beginRead()
+    current.reset()
+    late.reset()
+  }
+
+  deinit {
+    endTurn()
+    core.returnReaderSlot(slot)
+  }
+
+  // MARK: Turns
+
+  /// False if LMDB gives no transaction: then everything is a miss.
+  @inline(__always)
+  private func beginTurn() -> Bool { isInTurn || enter() }
+
+  @inline(never)
+  private func enter() -> Bool {
+    // The epoch first: a snapshot taken before it could see what is thought to be out of reach.
+    core.epochs.enter(slot)
+    do throws(LMDBError) {
+      try current.renew()
+    } catch {
+      core.epochs.leave(slot)
+      return false
+    }
+    isInTurn = true
+    return true
+  }
+
+  /// Ends the turn: every view is void. Costs next to nothing if nothing was looked up.
+  package func endTurn() {
+    guard isInTurn else { return }
+    isInTurn = false
+    current.reset()
+    late.reset()
+    core.epochs.leave(slot)
+  }
+
+  // MARK: Stored responses
 
   /// What is stored under a primary key. A found response counts as used.
-  package func lookup(_ hash: Hash128, key: ByteView) -> Lookup { .miss }
+  package func lookup(_ hash: Hash128, key: ByteView) -> Lookup {
+    guard beginTurn(), let record = fetch(hash), record.key == key, record.ruleLength == 0 else {
+      return .miss
+    }
+    return record.isRules ? .varies(VaryRules(list: record.head)) : .found(StoredResponse(record))
+  }
 
   /// The variant of a primary key selected by a rule and the request's values for it.
   package func lookupVariant(
     primary: Hash128, key: ByteView, rule: ByteView, values: ByteView
-  ) -> StoredResponse? { nil }
+  ) -> StoredResponse? {
+    let hash = core.variantHash(primary, rule, values)
+    guard beginTurn(), let record = fetch(hash), !record.isRules, record.key == key,
+      record.rule == rule, record.values == values
+    else { return nil }
+    return StoredResponse(record)
+  }
 
-  /// A stored response again, in a later turn: nil once it is replaced, removed, purged or evicted.
-  package func record(id: UInt64, hash: Hash128) -> StoredResponse? { nil }
+  /// A stored response again, in a later turn: nil once it is replaced, removed or evicted. Purges are
+  /// not looked at, so that what was begun can be finished; does not count as a use.
+  package func record(id: UInt64, hash: Hash128) -> StoredResponse? {
+    guard beginTurn(), let slot = core.table.find(hash), let bytes = bytes(slot.entry, hash),
+      let record = RecordView(bytes), record.birth == id, record.keyHash == hash, !record.isRules
+    else { return nil }
+    return StoredResponse(record)
+  }
 
-  /// The bytes of a body's chunk; nil if it is not there or damaged.
-  package func chunk(body: UInt64, number: UInt32) -> ByteView? { nil }
+  /// The record that a hash names, whole and not purged.
+  @inline(__always)
+  private func fetch(_ hash: Hash128) -> RecordView? {
+    guard let slot = core.table.find(hash), !slot.entry.isDamaged else { return nil }
+    guard let bytes = bytes(slot.entry, hash) else { return nil }
+    guard let record = RecordView(bytes) else { return damaged(slot, hash) }
+    var bits: UInt64 = 0
+    if !slot.entry.isVerified {
+      guard isWhole(record) else { return damaged(slot, hash) }
+      bits = TableEntry.verifiedBit
+    }
+    // Another key with the same 64 bits.
+    guard record.keyHash == hash else { return nil }
+    let sequence = core.ledger.sequence
+    let checked = slot.checkedThrough ?? record.sequence
+    if checked < sequence {
+      if core.ledger.index.matches(record.tags, since: checked, through: sequence) { return nil }
+      slot.remember(checkedThrough: sequence)
+    }
+    slot.touch(setting: bits)
+    return record
+  }
+
+  /// The bytes of the object that an entry names.
+  @inline(__always)
+  private func bytes(_ entry: TableEntry, _ hash: Hash128) -> ByteView? {
+    if let bytes = get(entry) { return bytes }
+    return bytesElsewhere(entry, hash)
+  }
+
+  @inline(__always)
+  private func get(_ entry: TableEntry) -> ByteView? {
+    do throws(LMDBError) {
+      return try current.get(core.databases.records(entry.queue), entry.id)
+    } catch {
+      return nil
+    }
+  }
+
+  /// When the turn's snapshot lacks an id that the table names. Either the snapshot is newer than the
+  /// table: the commit's moves, or the table a moment later, name the object's new id. Or it is older:
+  /// a later snapshot has the id. Or the object is gone.
+  @inline(never)
+  private func bytesElsewhere(_ first: TableEntry, _ hash: Hash128) -> ByteView? {
+    var entry = first
+    for _ in 0..<3 {
+      if let moved = core.moves.find(entry.id), let bytes = get(moved) { return bytes }
+      if let bytes = getLate(entry) { return bytes }
+      guard let again = core.table.find(hash)?.entry else { return nil }
+      if again.id == entry.id { return nil }
+      entry = again
+      if let bytes = get(entry) { return bytes }
+    }
+    return nil
+  }
+
+  private func getLate(_ entry: TableEntry) -> ByteView? {
+    do throws(LMDBError) {
+      // Views from an earlier late snapshot of this turn must stay good, so there is only one.
+      if !late.isActive { try late.renew() }
+      return try late.get(core.databases.records(entry.queue), entry.id)
+    } catch {
+      return nil
+    }
+  }
+
+  @inline(never)
+  private func isWhole(_ record: RecordView) -> Bool {
+    Checksum.of(record.bytes.dropping(first: 8)) == record.checksum
+  }
+
+  /// Counts a damaged record and has it removed, once.
+  @inline(never)
+  private func damaged(_ slot: TableSlot, _ hash: Hash128) -> RecordView? {
+    if slot.markDamaged() {
+      core.counters.damaged.add(1, ordering: .relaxed)
+      _ = core.queue.push(.removeDamaged(hash, id: slot.entry.id), isSmall: true)
+    }
+    return nil
+  }
+
+  // MARK: Bodies
+
+  /// The bytes of a body's chunk; nil if it is not there or damaged: then `ObjectStore.remove` the
+  /// object. The first use in a process verifies the checksum (about 15 µs for a full chunk).
+  package func chunk(body: UInt64, number: UInt32) -> ByteView? {
+    guard beginTurn(), body < ChunkKey.bodyLimit, UInt64(number) < ChunkKey.numberLimit else {
+      return nil
+    }
+    let key = ChunkKey.make(body, UInt64(number))
+    guard let value = chunkValue(key), value.count > ChunkSize.trailer else { return nil }
+    let bytes = value.prefix(value.count - ChunkSize.trailer)
+    if !core.verifiedChunks.contains(key) {
+      guard Checksum.of(bytes) == value.uint64(at: bytes.count) else {
+        core.counters.damaged.add(1, ordering: .relaxed)
+        return nil
+      }
+      core.verifiedChunks.insert(key)
+    }
+    return bytes
+  }
+
+  private func chunkValue(_ key: UInt64) -> ByteView? {
+    do throws(LMDBError) {
+      if let value = try current.get(core.databases.chunks, key) { return value }
+      if !late.isActive { try late.renew() }
+      return try late.get(core.databases.chunks, key)
+    } catch {
+      return nil
+    }
+  }
 
   /// Where a chunk stands in the data file; nil if it is not there or damaged. Pin the body first.
-  package func chunkLocation(body: UInt64, number: UInt32) -> ChunkLocation? { nil }
+  package func chunkLocation(body: UInt64, number: UInt32) -> ChunkLocation? {
+    guard let bytes = chunk(body: body, number: number),
+      let offset = core.environment.fileOffset(of: bytes)
+    else { return nil }
+    return ChunkLocation(file: core.environment.dataFile, offset: offset, count: bytes.count)
+  }
 
   /// Keeps a body's chunks after its record is gone, until `unpin`. Within the turn that found it.
-  package func pin(_ body: UInt64) {}
+  package func pin(_ body: UInt64) {
+    if body != 0 { core.pins[slot - 1].insert(body) }
+  }
 
   /// Takes one `pin` back.
-  package func unpin(_ body: UInt64) {}
-
-  /// Ends the turn: every view is void. Costs next to nothing if nothing was looked up.
-  package func endTurn() {}
+  package func unpin(_ body: UInt64) {
+    if body != 0 { core.pins[slot - 1].remove(body) }
+  }
 }

@@ -29,7 +29,7 @@ final class GuardedPages {
     precondition(bytes.count <= size)
     let place = unsafe start + (size - bytes.count)
     unsafe bytes.withUnsafeBytes { source in
-      guard let base = unsafe source.baseAddress else { return }
+      guard let base = source.baseAddress else { return }
       unsafe place.copyMemory(from: base, byteCount: source.count)
     }
     return unsafe body(ByteView(unsafeStart: UnsafeRawPointer(place), count: bytes.count))

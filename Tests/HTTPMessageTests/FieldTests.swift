@@ -62,6 +62,7 @@ import Testing
     #expect(table.count(of: .via) == 3)
     #expect(table.count(of: .host) == 1)
     #expect(table.count(of: .age) == 0)
+    #expect(table.isRepeated(.via) && !table.isRepeated(.host) && !table.isRepeated(.age))
     #expect(table.contains(.host) && !table.contains(.age))
     var values: [String] = []
     "abcdef".withView { bytes in table.forEach(.via, in: bytes) { values.append($0.string) } }

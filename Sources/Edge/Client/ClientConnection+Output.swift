@@ -54,13 +54,19 @@ extension ClientConnection {
     }
     worker.counters.add(.bytesSent, UInt64(count))
     writeBudget -= count
-    if count < wanted { blocked() }
+    if count < wanted {
+      blocked()
+    } else if isBlocked {
+      isBlocked = false
+      if phase == .exchange { clearDeadline() }
+    }
     return count
   }
 
   /// The kernel takes no more: from now on a write must get through in time.
   private func blocked() {
     isWritable = false
+    isBlocked = true
     setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
   }
 

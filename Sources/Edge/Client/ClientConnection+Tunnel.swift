@@ -16,6 +16,7 @@ extension ClientConnection {
     worker.out.append(lines)
     worker.out.append("\r\n")
     touchTunnel()
+    flush()
   }
 
   private var origin: OriginConnection? { tunnel.flatMap { worker.origins.element($0) } }

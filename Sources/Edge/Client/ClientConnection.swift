@@ -65,6 +65,8 @@ final class ClientConnection {
   var framing = ResponseFraming.length
   /// Whether this response is the last.
   var isLast = false
+  /// Whether the kernel takes no more bytes and the deadline is that of writing.
+  var isBlocked = false
   /// Bytes that may still be written in this turn.
   var writeBudget = 0
   /// The origin's connection that a tunnel leads to.
@@ -92,10 +94,10 @@ final class ClientConnection {
 
   /// What the kernel says.
   func handle(_ readiness: Readiness) {
-    if !readiness.isDisjoint(with: [.readable, .peerEnded, .hungUp, .failed]) { isReadable = true }
-    if !readiness.isDisjoint(with: [.writable, .hungUp, .failed]) { isWritable = true }
-    if !readiness.isDisjoint(with: [.peerEnded, .hungUp]) { peerEnded = true }
-    if !readiness.isDisjoint(with: [.hungUp, .failed]) {
+    if readiness.mayRead { isReadable = true }
+    if readiness.mayWrite { isWritable = true }
+    if readiness.peerEnded { peerEnded = true }
+    if readiness.isOver {
       // Both directions are gone: nobody is there to take an answer.
       close()
       return
@@ -106,6 +108,11 @@ final class ClientConnection {
   /// Goes on as far as bytes and room allow. Every way into the connection leads here.
   func advance() {
     guard phase != .closed else { return }
+    if !worker.out.isEmpty {
+      // Nobody's bytes may ever reach somebody else.
+      assertionFailure("a connection left bytes in the worker's buffer")
+      worker.out.removeAll()
+    }
     consumed = 0
     readCount = 0
     writeBudget = Self.bytesPerTurn
@@ -122,6 +129,7 @@ final class ClientConnection {
       case .head:
         if !output.isEmpty {
           guard flush() else { return }
+          setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
         }
         if requests == Self.requestsPerTurn {
           worker.runAgain(token)
@@ -184,7 +192,9 @@ final class ClientConnection {
   private func timedOut() {
     deadline = .max
     switch phase {
-    case .head where isBlockedOnOutput: reset()
+    case .head where isBlocked, .exchange where isBlocked:
+      worker.counters.add(.writeTimeouts)
+      reset()
     case .head:
       // RFC 9110 §15.5.9: a client that began a request is told; an idle one is only closed.
       if input.isEmpty {
@@ -194,15 +204,17 @@ final class ClientConnection {
         consumed = 0
         readCount = 0
         refuse(status: 408, text: "The request's head did not come in time.")
+        flush()
         advance()
       }
     case .exchange:
-      if !isBlockedOnOutput && !body.isComplete && !exchange.hasSentHead {
+      if !body.isComplete && !exchange.hasSentHead {
         worker.counters.add(.bodyTimeouts)
         consumed = 0
         readCount = 0
         exchange.refuseBody(
           status: 408, text: "The request's content did not come in time.", on: self)
+        flush()
         advance()
       } else {
         reset()
@@ -211,8 +223,6 @@ final class ClientConnection {
     case .closing, .lingering, .closed: close()
     }
   }
-
-  private var isBlockedOnOutput: Bool { output.count > outputSent || !isWritable }
 
   // MARK: The end
 

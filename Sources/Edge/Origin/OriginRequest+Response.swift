@@ -102,11 +102,9 @@ extension OriginRequest {
     var lines = ByteBuffer(capacity: response.length + 128)
     var options: ResponseFieldOptions = plan.isStored ? .storing : []
     if worker.routes.routes[route].exposeTags { options.insert(.exposeTags) }
-    worker.nodeName.withView {
-      ResponseComposer.append(
-        response, directives: directives, options: options, responseTime: responseTime,
-        nodeName: $0, to: &lines)
-    }
+    ResponseComposer.append(
+      response, directives: directives, options: options, responseTime: responseTime,
+      nodeName: worker.nodeName.view, to: &lines)
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: requestTime,
       responseTime: responseTime)

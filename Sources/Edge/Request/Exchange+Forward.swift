@@ -40,7 +40,7 @@ extension Exchange {
       result = stored == nil ? .miss : .revalidated
       lead(fill, isFill: true, stored: stored.map { StoredReference($0) }, on: connection)
     case .follow(let fill):
-      result = .miss
+      result = .collapsed
       follow(fill, on: connection)
     case .alone: pass(reason, on: connection)
     }
@@ -195,7 +195,7 @@ extension Exchange {
     let request = head(worker)
     status = response.status
     hasSentHead = true
-    if response.isValidated && result == .miss { result = .revalidated }
+    if response.isValidated && isLeader { result = response.forwardedStatus == 304 ? .revalidated : .stale }
     worker.lines.removeAll()
     appendFillFields(response, worker: worker)
     if isLeader ? fill.key != nil : true, mayAnswerNotModified(response, request, worker) {
@@ -219,13 +219,11 @@ extension Exchange {
     worker.lines.append("age: ")
     worker.lines.append(decimal: UInt64(max(0, age / 1000)))
     worker.lines.append("\r\ncache-status: ")
-    worker.nodeName.withView {
-      CacheStatus.appendForward(
-        node: $0, reason: reason ?? .miss, forwardedStatus: response.forwardedStatus,
-        stored: response.isStored, collapsed: !isLeader,
-        ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
-        to: &worker.lines)
-    }
+    CacheStatus.appendForward(
+      node: worker.nodeName.view, reason: reason ?? .miss, forwardedStatus: response.forwardedStatus,
+      stored: response.isStored, collapsed: !isLeader,
+      ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
+      to: &worker.lines)
     worker.lines.append("\r\n")
   }
 

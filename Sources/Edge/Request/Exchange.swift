@@ -77,6 +77,7 @@ final class Exchange {
 
   func begin(_ head: RequestHead, on connection: ClientConnection) {
     let worker = connection.worker
+    state = .waiting
     started = worker.now.monotonic
     requestWall = worker.now.wall
     status = 0
@@ -138,8 +139,11 @@ final class Exchange {
 
   private func passesLimits(on connection: ClientConnection) -> Bool {
     let worker = connection.worker
-    for limit in worker.routes.routes[route].limits {
-      let limiter = worker.context.limiters[limit]
+    let range = worker.routes.routes[route].limits
+    var index = range.lowerBound
+    while index < range.upperBound {
+      let limiter = worker.context.limiters[worker.routes.limits[index]]
+      index += 1
       let address = connection.address
       let key = limiter.key(addressHigh: address.high, addressLow: address.low)
       switch limiter.decide(key: key, now: started) {

@@ -31,7 +31,7 @@ enum RequestComposer {
     let bytes = head.bytes
     wire.append(bytes[head.methodRange])
     wire.append(ASCII.space)
-    wire.append(bytes[head.target])
+    RequestTarget.appendTarget(bytes[head.target], to: &wire)
     wire.append(" HTTP/1.1\r\nhost: ")
     let authority = bytes[head.authority]
     wire.append(options.host.isEmpty ? authority : options.host)

@@ -37,6 +37,13 @@ enum RequestTarget {
       buffer.append(ASCII.colon)
       buffer.append(port)
     }
+    appendTarget(target, to: &buffer)
+  }
+
+  /// Appends path and query. A target that began as `http://host?query` has no path; it is `/`
+  /// (RFC 9112 §3.2.1).
+  static func appendTarget(_ target: ByteView, to buffer: inout ByteBuffer) {
+    if target.isEmpty || target[0] == ASCII.question { buffer.append(ASCII.slash) }
     buffer.append(target)
   }
 

@@ -45,15 +45,10 @@ package final class NodeContext: Sendable {
     self.log = log
   }
 
-  /// Limiters as a configuration names them, keyed with a fresh secret.
-  package static func limiters(of configuration: NodeConfiguration) -> [RateLimiter] {
-    configuration.limits.map { limit in
-      guard
-        let rate = TokenBucketRate(
-          tokens: limit.rate, per: limit.period, burst: limit.burst)
-      else { preconditionFailure("the configuration let a rate through that is out of range") }
-      return RateLimiter(rate: rate, maxKeys: limit.maxKeys, secret: Random.hash128())
-    }
+  /// A limiter as configured, keyed with a fresh secret; nil if no bucket can have such a rate.
+  package static func limiter(_ limit: LimitConfiguration) -> RateLimiter? {
+    TokenBucketRate(tokens: limit.rate, per: limit.period, burst: limit.burst)
+      .map { RateLimiter(rate: $0, maxKeys: limit.maxKeys, secret: Random.hash128()) }
   }
 
   /// How many fills are under way.
