@@ -92,12 +92,12 @@ final class AdminConnection {
 
   /// What the kernel says.
   func handle(_ readiness: Readiness) {
-    if !readiness.isDisjoint(with: [.hungUp, .failed]) {
+    if readiness.isOver {
       close()
       return
     }
-    if !readiness.isDisjoint(with: [.readable, .peerEnded]) { isReadable = true }
-    if readiness.contains(.writable) { isWritable = true }
+    if readiness.mayRead { isReadable = true }
+    if readiness.mayWrite { isWritable = true }
     advance()
   }
 
