@@ -84,7 +84,7 @@ final class OriginRequest {
     self.stored = stored
     pool = worker.routes.routes[route].origin
     serversLeft = worker.context.pools[pool].servers.count
-    sentAll = isFill || head.framing == .none
+    sentAll = isFill || head.framing == .none || head.framing == .length(0)
     sink = FillSink(fill: fill, worker: worker)
   }
 
