@@ -187,6 +187,8 @@ final class OriginConnection {
 
   func clearDeadline() { deadline = .max }
 
+  var hasDeadline: Bool { deadline != .max }
+
   func timerRang() {
     timerSet = .max
     if deadline == .max { return }

@@ -252,7 +252,13 @@ final class OriginRequest {
       end(with: .requestAborted)
       return
     }
-    if stage == .content { progress() }
+    if stage == .content {
+      // While the origin is held back no deadline runs.
+      if let connection, !connection.hasDeadline {
+        connection.setDeadline(worker.now.monotonic + settings.betweenBytesTimeout)
+      }
+      progress()
+    }
   }
 
   func stopStoring() { sink.stopStoring() }
