@@ -207,12 +207,12 @@ extension Worker {
     if reuse {
       while let token = idleOrigins[key]?.popLast() {
         guard let connection = origins.element(token), connection.phase == .idle else { continue }
-        counters.add(.originConnectionsReused)
-        connection.phase = .active
         guard connection.isSilent() else {
           close(connection)
           continue
         }
+        counters.add(.originConnectionsReused)
+        connection.phase = .active
         connection.isReused = true
         connection.clearDeadline()
         return connection

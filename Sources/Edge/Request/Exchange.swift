@@ -127,7 +127,7 @@ final class Exchange {
   /// Whether an OPTIONS request ends here (RFC 9110 §9.3.7, §7.6.2).
   private func isForThisNode(_ head: RequestHead) -> Bool {
     if head.bytes[head.target] == ByteView("*") { return true }
-    return head.value(.maxForwards) == ByteView("0")
+    return head.value(.maxForwards).flatMap { Decimal.parse($0) } == 0
   }
 
   private func answerOptions(on connection: ClientConnection) {
