@@ -97,8 +97,9 @@ final class ClientConnection {
     if readiness.mayRead { isReadable = true }
     if readiness.mayWrite { isWritable = true }
     if readiness.peerEnded { peerEnded = true }
-    if readiness.isOver {
-      // Both directions are gone: nobody is there to take an answer.
+    if readiness.isOver && phase != .tunnel {
+      // Both directions are gone: nobody is there to take an answer. (In a tunnel our own end may be
+      // one of the two, and what the client sent before its end is still to be read.)
       close()
       return
     }
