@@ -283,6 +283,8 @@ final class Exchange {
       // As nginx has it in its log: the client closed before there was an answer.
       status = 499
       connection.worker.counters.add(.clientAborts)
+    } else if !connection.wasReset {
+      connection.worker.counters.add(.clientAborts)
     }
     finish(on: connection)
   }
