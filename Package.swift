@@ -121,11 +121,19 @@ let package = Package(
       dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
       swiftSettings: strict),
     .testTarget(
+      name: "AdminTests",
+      dependencies: [
+        "Admin", "EdgeTesting", "Edge", "Bytes", "Configuration", "EventLoop", "HTTPMessage",
+        "Metrics", "ObjectStore",
+      ], swiftSettings: strict),
+    .testTarget(
       name: "EdgeTests",
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin",
       ], swiftSettings: strict),
+    .testTarget(
+      name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -114,7 +114,7 @@ final class Writer: @unchecked Sendable {
 
   var sweep: Sweep?
   var lastSweepSequence: UInt64
-  var lastSweepEnd: Int64 = 0
+  var lastSweepEnd = monotonicTime()
   /// Objects to be deleted because they are purged.
   var victims: [SweepVictim] = []
   /// Passes that have ended, with the epoch from which on their purges can be forgotten.
