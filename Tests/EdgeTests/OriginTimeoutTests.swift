@@ -101,6 +101,41 @@ import Testing
     try await node.expectNothingLeft()
   }
 
+  /// The node stops reading with nothing left to read, so that nothing tells it when it may go on.
+  @Test func `an origin that was held back and then stalls is given up`() async throws {
+    let step = 64 << 10
+    let window = 4 << 20
+    let steps = Watched(0)
+    let origin = try await ScriptedOrigin { connection in
+      _ = try await connection.readRequest()
+      try await connection.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+      for written in 0..<Int.max {
+        let wanted = try await steps.wait(for: "a step") { $0 > written }
+        if wanted == .max { break }
+        try await connection.write([UInt8](repeating: 7, count: step))
+      }
+      try await connection.waitUntilClosed()
+    }
+    let node = try TestNode.forwarding(to: origin, pool: "between_bytes_timeout 5s;", workers: 1)
+    let client = try await RawClient.connect(to: node.port, receiveBuffer: 4096)
+    try await client.send("GET", "/")
+    #expect(try await client.readResponseHead().status == 200)
+    let head = (sent: Int(node.count(.bytesSent)), received: Int(node.count(.originBytesReceived)))
+    var count = 0
+    var sent = 0
+    repeat {
+      count += 1
+      steps.update { [count] in $0 = count }
+      try await node.expect(.originBytesReceived, reaches: UInt64(head.received + count * step))
+      sent = Int(node.count(.bytesSent)) - head.sent
+    } while count * step < sent / step * step + window
+    _ = try await client.read(exactly: count * step)
+    node.advance(seconds: 5.1)
+    try await client.expectReset()
+    steps.update { $0 = .max }
+    try await node.expectNothingLeft()
+  }
+
   @Test func `a connection that is not accepted is a 504`() async throws {
     let deaf = try DeafListener()
     let node = try TestNode.start(
