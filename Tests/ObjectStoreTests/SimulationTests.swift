@@ -377,7 +377,7 @@ private struct Model {
         }
       }
       let text = String(repeating: "x", count: 1_000)
-      for number in 0..<20_000 {
+      for number in 0..<10_000 {
         if number % 50 == 0 {
           fixture.hand(fixture.object("replaced", "\(number)"))
           // Each reader must have had the processor since, or its object is not in use.
