@@ -267,7 +267,8 @@ final class Exchange {
   /// Writes down what happened and forgets the request.
   func finish(on connection: ClientConnection) {
     let worker = connection.worker
-    let duration = max(0, worker.now.monotonic - started)
+    // From the beginning of the turn that read it, so that waiting for others' requests counts.
+    let duration = max(0, worker.context.clock.monotonic() - started)
     worker.requestCounters.record(
       route: route, status: status, result: result, bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)
