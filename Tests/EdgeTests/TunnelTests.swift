@@ -64,20 +64,28 @@ import Testing
   }
 
   @Test func `the origin may end its side first and still get everything`() async throws {
-    let count = 3_000_000
+    let count = 24_000_000
+    let read = Signal("the origin to read")
     let origin = try await ScriptedOrigin { connection in
       _ = try await connection.readRequest()
       try await connection.write(Self.switching + "over")
       connection.endSending()
-      #expect(try await connection.read(exactly: count).count == count)
+      try await read.wait()
+      for _ in 0..<24 { _ = try await connection.read(exactly: count / 24) }
       try await connection.expectClosed()
     }
     let node = try TestNode.forwarding(to: origin, route: "upgrade on;")
     let client = try await node.connect()
     #expect(try await client.ask(Self.request).status == 101)
     #expect(try await client.readUntilClose() == Array("over".utf8))
-    try await client.write([UInt8](repeating: 7, count: count))
-    client.close()
+    let writing = Task {
+      try await client.write([UInt8](repeating: 7, count: count))
+      client.close()
+    }
+    // The end comes while much of what is before it is still to be read.
+    try await node.standsStill(.bytesReceived)
+    read.send()
+    try await writing.value
     try await node.expectNothingLeft()
     try await origin.finish()
   }
