@@ -74,11 +74,14 @@ let package = Package(
         "Origins", "RateLimiting", "Edge", "Admin",
       ], swiftSettings: strict),
 
+    // What keeps a node running: rules only.
+    .target(name: "Supervision", swiftSettings: strict),
+
     // Commands.
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Configuration", "EventLoop", "Metrics", "Node",
+        "CLinux", "Configuration", "EventLoop", "Node", "Supervision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -121,11 +124,24 @@ let package = Package(
       dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
       swiftSettings: strict),
     .testTarget(
+      name: "AdminTests",
+      dependencies: [
+        "Admin", "EdgeTesting", "Edge", "Bytes", "Configuration", "EventLoop", "HTTPMessage",
+        "Metrics", "ObjectStore",
+      ], swiftSettings: strict),
+    .testTarget(
       name: "EdgeTests",
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin",
       ], swiftSettings: strict),
+    .testTarget(
+      name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),
+    .testTarget(
+      name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: ["weir", "CLinux", "EdgeTesting", "EventLoop"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,17 +1,78 @@
+// The operator's way in: a small HTTP/1.1 server on a listener, a loop and a thread of its own, so that
+// a flooded data plane still answers it. Here clarity comes before speed: requests become values with
+// strings in them, and an answer is made as a whole and then sent.
+//
+//     AdminServer        starts and stops the thread
+//       AdminLoop        the thread's loop: accepts, waits, rings timers, takes messages
+//         AdminConnection    bytes in, one request at a time, bytes out
+//           AdminService     from a request to an answer: route, access, handler
+//             AdminRoute         the table of routes, from which docs/admin.md's comes too
+//             Problem            every refusal (RFC 9457), in a table as well
+//
+// Nothing of it blocks or is waited for by a worker. It reads the figures that they count (each in its
+// own memory) and hands purges to the store, whose journal answers through the loop's inbox.
+
 package import Edge
 package import EventLoop
+internal import Synchronization
 
 /// The operator's listener.
 package final class AdminServer: Sendable {
+  private let loop: AdminLoopBox
+  private let inbox: Inbox<AdminMessage>
+  private let thread = Mutex<LoopThread?>(nil)
+
   /// A server on a listening socket; `start` runs it.
+  ///
+  /// - Parameters:
+  ///   - token: what a request must carry (RFC 6750); nil: nothing can be changed.
+  ///   - note: called on the server's thread with a line for the operator's log, for each purge.
   package init(
     listener: Listener, token: String?, context: NodeContext,
     note: @escaping @Sendable (String) -> Void
-  ) throws(Errno) {}
+  ) throws(Errno) {
+    let inbox = try Inbox<AdminMessage>()
+    let address = Socket.localAddress(of: listener.socket)
+    let service = AdminService(
+      context: context, access: AdminAccess(token: token, isLoopback: address?.isLoopback ?? false),
+      inbox: inbox, note: note)
+    self.inbox = inbox
+    loop = AdminLoopBox(
+      try AdminLoop(listener: listener, clock: context.clock, service: service, inbox: inbox))
+  }
 
-  /// Begins to answer, on a thread of its own.
-  package func start() {}
+  /// Begins to answer, on a thread of its own. Does nothing the second time.
+  package func start() {
+    thread.withLock { thread in
+      if thread == nil { thread = LoopThread(name: "weir-admin") { [loop] in loop.run() } }
+    }
+  }
 
-  /// Ends the thread and closes every connection.
-  package func stop() {}
+  /// Ends the thread and closes every connection. Purges under way are still answered and noted, for
+  /// at most 5 s. Blocks until then; does nothing if the server does not run.
+  package func stop() {
+    let running = thread.withLock { thread in
+      let running = thread
+      thread = nil
+      return running
+    }
+    guard let running else { return }
+    inbox.post(.stop)
+    running.join()
+  }
+}
+
+/// Carries the loop to the thread that runs it.
+private final class AdminLoopBox: @unchecked Sendable {
+  // Sendable because the loop is used by one thread only, from `run` on.
+  private let loop: AdminLoop
+  init(_ loop: AdminLoop) { self.loop = loop }
+  func run() { loop.run() }
+}
+
+extension SocketAddress {
+  /// Whether only this machine reaches it: 127.0.0.0/8 and ::1.
+  var isLoopback: Bool {
+    isIPv4 ? UInt32(truncatingIfNeeded: low) >> 24 == 127 : high == 0 && low == 1
+  }
 }

@@ -89,7 +89,7 @@ extension Setting {
     Setting(
       "max_object", in: .store, .size(1...64 << 40), to: \.store.maxObject,
       aliases: ["max_object_size"],
-      "The largest content that is stored."),
+      "The largest content that is stored; never more than half of `size`."),
   ]
 
   private static let client: [Setting] = [

@@ -4,22 +4,23 @@
 
 internal import CLinux
 
-/// What happened to a descriptor.
-package struct Readiness: OptionSet, Sendable {
-  /// The kernel's bits.
-  package let rawValue: UInt32
-  /// A set of the kernel's bits.
-  package init(rawValue: UInt32) { self.rawValue = rawValue }
-  /// There is something to read, or a connection to accept.
-  package static let readable = Readiness(rawValue: 0x001)
-  /// There is room to write.
-  package static let writable = Readiness(rawValue: 0x004)
-  /// The socket has met an error.
-  package static let failed = Readiness(rawValue: 0x008)
-  /// Both directions are closed.
-  package static let hungUp = Readiness(rawValue: 0x010)
+/// What happened to a descriptor: the kernel's bits. Not an OptionSet, whose operations on literals are
+/// generic and cost a hit more than parsing its request.
+@usableFromInline
+package struct Readiness: Sendable {
+  @usableFromInline let bits: UInt32
+
+  @inlinable
+  init(bits: UInt32) { self.bits = bits }
+
+  /// A read will not block: there are bytes, a connection to accept, the end, or an error.
+  @inlinable package var mayRead: Bool { bits & (0x001 | 0x008 | 0x010 | 0x2000) != 0 }
+  /// A write will not block: there is room, or an error.
+  @inlinable package var mayWrite: Bool { bits & (0x004 | 0x008 | 0x010) != 0 }
   /// The peer has ended its sending side.
-  package static let peerEnded = Readiness(rawValue: 0x2000)
+  @inlinable package var peerEnded: Bool { bits & (0x010 | 0x2000) != 0 }
+  /// The connection is over in both directions, or has met an error.
+  @inlinable package var isOver: Bool { bits & (0x008 | 0x010) != 0 }
 }
 
 /// An epoll instance and room for the events of one turn. Used by one thread.
@@ -93,6 +94,6 @@ package struct Poller: ~Copyable {
   /// What an event of the last wait says.
   package borrowing func readiness(_ index: Int) -> Readiness {
     precondition(index >= 0 && index < capacity, "no such event")
-    return unsafe Readiness(rawValue: events[index].events)
+    return unsafe Readiness(bits: events[index].events)
   }
 }

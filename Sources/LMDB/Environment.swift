@@ -86,13 +86,22 @@ package struct Environment: ~Copyable, @unchecked Sendable {
     return descriptor
   }
 
-  /// Where a view into the map begins in the data file.
-  package func fileOffset(of view: ByteView) -> Int? {
-    var info = unsafe MDB_envinfo()
-    guard unsafe mdb_env_info(handle, &info) == MDB_SUCCESS, let base = unsafe info.me_mapaddr
-    else { return nil }
-    let offset = unsafe view.baseAddress - UnsafeRawPointer(base)
-    return offset >= 0 && offset < mapSize ? offset : nil
+  /// Where a value begins in the data file, if it has pages of its own (from about half a page on); nil
+  /// for one that shares its page, which LMDB may rewrite elsewhere at any commit.
+  package func fileOffset(ofValue view: ByteView) -> Int? {
+    // Such a value follows its page's header, 16 bytes: u64 page number, u16 pad, u16 flags (4: overflow
+    // page), u32 pages. No value that shares a page can begin there.
+    let header = 16
+    guard unsafe UInt(bitPattern: view.baseAddress) % UInt(pageSize) == UInt(header) else {
+      return nil
+    }
+    // Safe: the header is on the same page, right before the value.
+    let page = unsafe ByteView(unsafeStart: view.baseAddress - header, count: header)
+    guard page.uint16(at: 10) & 4 != 0, let number = Int(exactly: page.uint64(at: 0)) else {
+      return nil
+    }
+    let (offset, overflow) = number.multipliedReportingOverflow(by: pageSize)
+    return overflow || offset >= mapSize ? nil : offset + header
   }
 
   /// Begins a transaction that reads the newest commit.

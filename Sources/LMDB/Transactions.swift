@@ -8,10 +8,20 @@ package struct ReadTransaction: ~Copyable, @unchecked Sendable {
   private let handle: OpaquePointer
   /// Whether it holds a commit: between `renew` and `reset`.
   package private(set) var isActive = true
+  private var isClosed = false
 
   init(handle: OpaquePointer) { unsafe self.handle = handle }
 
-  deinit { unsafe mdb_txn_abort(handle) }
+  deinit { if !isClosed { unsafe mdb_txn_abort(handle) } }
+
+  /// Gives its place in the reader table back, for an owner that cannot order its end before the
+  /// environment's otherwise. Nothing may be called afterwards.
+  package mutating func close() {
+    guard !isClosed else { return }
+    unsafe mdb_txn_abort(handle)
+    isActive = false
+    isClosed = true
+  }
 
   /// Lets the commit go. Every view is void.
   package mutating func reset() {

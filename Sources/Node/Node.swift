@@ -183,6 +183,7 @@ package final class Node: Sendable {
     let startedAt = UInt64(max(0, clock.now().wall / 1000))
     // Weakly: the figures may be read for longer than the store is open.
     metrics.addSource { [weak store, weak context] writer in
+      writer.add(.info, 1, [Release.version])
       writer.add(.startTime, startedAt)
       writer.add(.workers, workers)
       context?.addLimits(to: &writer)

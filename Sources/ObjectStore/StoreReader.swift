@@ -33,6 +33,9 @@ package final class StoreReader: @unchecked Sendable {
 
   deinit {
     endTurn()
+    // Before `core` goes, and with it perhaps the environment.
+    current.close()
+    late.close()
     core.returnReaderSlot(slot)
   }
 
@@ -207,10 +210,11 @@ package final class StoreReader: @unchecked Sendable {
     }
   }
 
-  /// Where a chunk stands in the data file; nil if it is not there or damaged. Pin the body first.
+  /// Where a chunk stands in the data file; nil if it is not there or damaged, or so small (a last chunk
+  /// of less than half a page) that it has no place of its own. Pin the body first.
   package func chunkLocation(body: UInt64, number: UInt32) -> ChunkLocation? {
     guard let bytes = chunk(body: body, number: number),
-      let offset = core.environment.fileOffset(of: bytes)
+      let offset = core.environment.fileOffset(ofValue: bytes)
     else { return nil }
     return ChunkLocation(file: core.environment.dataFile, offset: offset, count: bytes.count)
   }

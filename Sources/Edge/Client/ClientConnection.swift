@@ -94,10 +94,10 @@ final class ClientConnection {
 
   /// What the kernel says.
   func handle(_ readiness: Readiness) {
-    if !readiness.isDisjoint(with: [.readable, .peerEnded, .hungUp, .failed]) { isReadable = true }
-    if !readiness.isDisjoint(with: [.writable, .hungUp, .failed]) { isWritable = true }
-    if !readiness.isDisjoint(with: [.peerEnded, .hungUp]) { peerEnded = true }
-    if !readiness.isDisjoint(with: [.hungUp, .failed]) {
+    if readiness.mayRead { isReadable = true }
+    if readiness.mayWrite { isWritable = true }
+    if readiness.peerEnded { peerEnded = true }
+    if readiness.isOver {
       // Both directions are gone: nobody is there to take an answer.
       close()
       return

@@ -74,9 +74,7 @@ struct FillSink {
   private mutating func grew(by count: Int) {
     received += UInt64(count)
     fill.grew(by: count)
-    if let maximum = worker.context.configuration.store?.maxObject, received > maximum, isStoring {
-      stopStoring()
-    }
+    if isStoring && received > worker.context.largestObject { stopStoring() }
     if let segment, segment.isFull { handOver(segment) }
   }
 

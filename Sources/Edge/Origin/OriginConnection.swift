@@ -57,8 +57,8 @@ final class OriginConnection {
   }
 
   func handle(_ readiness: Readiness) {
-    if !readiness.isDisjoint(with: [.readable, .peerEnded, .hungUp, .failed]) { isReadable = true }
-    if !readiness.isDisjoint(with: [.writable, .hungUp, .failed]) { isWritable = true }
+    if readiness.mayRead { isReadable = true }
+    if readiness.mayWrite { isWritable = true }
     switch phase {
     case .connecting: connected()
     case .idle:

@@ -66,7 +66,7 @@ extension OriginRequest {
       requestDirectives: RequestDirectives(head))
     var rule = ByteBuffer()
     guard decision == .store, VaryRule.append(of: response, to: &rule) != .star,
-      isWithinSize(store), isFill || !asksForPart
+      isWithinSize, isFill || !asksForPart
     else {
       // An error may be over at the next request; it is no reason to let all of them through.
       plan.marksKey = response.status < 500
@@ -93,20 +93,18 @@ extension OriginRequest {
       || head.fields.count(of: .ifModifiedSince) > 0
   }
 
-  private func isWithinSize(_ store: ObjectStore) -> Bool {
+  private var isWithinSize: Bool {
     guard case .length(let length) = response.framing else { return true }
-    return length <= worker.context.configuration.store?.maxObject ?? 0
+    return length <= worker.context.largestObject
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
     var lines = ByteBuffer(capacity: response.length + 128)
     var options: ResponseFieldOptions = plan.isStored ? .storing : []
     if worker.routes.routes[route].exposeTags { options.insert(.exposeTags) }
-    worker.nodeName.withView {
-      ResponseComposer.append(
-        response, directives: directives, options: options, responseTime: responseTime,
-        nodeName: $0, to: &lines)
-    }
+    ResponseComposer.append(
+      response, directives: directives, options: options, responseTime: responseTime,
+      nodeName: worker.nodeName.view, to: &lines)
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: requestTime,
       responseTime: responseTime)

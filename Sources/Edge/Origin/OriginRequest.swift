@@ -160,15 +160,13 @@ final class OriginRequest {
     let tag = stored?.entityTag ?? []
     let modified = stored?.lastModified ?? []
     host.withView { host in
-      worker.nodeName.withView { name in
-        tag.withView { tag in
-          modified.withView { modified in
-            options.host = host
-            options.nodeName = name
-            options.entityTag = tag
-            options.lastModified = modified
-            RequestComposer.append(head, client: client, options: options, to: &wire)
-          }
+      tag.withView { tag in
+        modified.withView { modified in
+          options.host = host
+          options.nodeName = worker.nodeName.view
+          options.entityTag = tag
+          options.lastModified = modified
+          RequestComposer.append(head, client: client, options: options, to: &wire)
         }
       }
     }

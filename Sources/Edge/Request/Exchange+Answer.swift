@@ -61,7 +61,7 @@ extension Exchange {
     worker.lines.append("date: ")
     worker.lines.append(worker.dates.view(worker.now.wall))
     worker.lines.append("\r\nserver: ")
-    worker.nodeName.withView { worker.lines.append($0) }
+    worker.lines.append(worker.nodeName.view)
     worker.lines.append("\r\n")
     let head = head(worker)
     var content = ByteView()
@@ -85,16 +85,11 @@ extension Exchange {
   /// Cache-Status of an answer that no stored response and no origin took part in.
   private func appendOwnCacheStatus(_ worker: Worker) {
     worker.lines.append("cache-status: ")
-    worker.nodeName.withView { name in
-      if let reason {
-        CacheStatus.appendForward(
-          node: name, reason: reason, forwardedStatus: nil, stored: false, collapsed: false,
-          ttl: nil, detail: nil, to: &worker.lines)
-      } else {
-        worker.lines.append(name)
-        worker.lines.append("; detail=")
-        worker.lines.append(status == 429 ? "limited" : "local")
-      }
+    if let reason {
+      CacheStatus.appendForward(node: worker.nodeName.view, reason: reason, to: &worker.lines)
+    } else {
+      worker.lines.append(worker.nodeName.view)
+      worker.lines.append(status == 429 ? "; detail=limited" : "; detail=local")
     }
     worker.lines.append("\r\n")
   }
@@ -105,7 +100,7 @@ extension Exchange {
     result = .error
     worker.lines.removeAll()
     worker.lines.append("proxy-status: ")
-    worker.nodeName.withView { worker.lines.append($0) }
+    worker.lines.append(worker.nodeName.view)
     worker.lines.append("; error=")
     worker.lines.append(failure.proxyStatus)
     worker.lines.append("\r\n")
@@ -128,10 +123,8 @@ extension Exchange {
     let age = freshness.currentAge(now: now)
     worker.lines.append(decimal: UInt64(max(0, age / 1000)))
     worker.lines.append("\r\ncache-status: ")
-    worker.nodeName.withView {
-      CacheStatus.appendHit(
-        node: $0, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
-    }
+    CacheStatus.appendHit(
+      node: worker.nodeName.view, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
     worker.lines.append("\r\n")
     switch Preconditions.evaluate(
       request: head, etag: response.etag.isEmpty ? nil : response.etag,

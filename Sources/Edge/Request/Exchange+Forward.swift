@@ -219,13 +219,11 @@ extension Exchange {
     worker.lines.append("age: ")
     worker.lines.append(decimal: UInt64(max(0, age / 1000)))
     worker.lines.append("\r\ncache-status: ")
-    worker.nodeName.withView {
-      CacheStatus.appendForward(
-        node: $0, reason: reason ?? .miss, forwardedStatus: response.forwardedStatus,
-        stored: response.isStored, collapsed: !isLeader,
-        ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
-        to: &worker.lines)
-    }
+    CacheStatus.appendForward(
+      node: worker.nodeName.view, reason: reason ?? .miss, forwardedStatus: response.forwardedStatus,
+      stored: response.isStored, collapsed: !isLeader,
+      ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
+      to: &worker.lines)
     worker.lines.append("\r\n")
   }
 

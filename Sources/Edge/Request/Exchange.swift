@@ -139,8 +139,11 @@ final class Exchange {
 
   private func passesLimits(on connection: ClientConnection) -> Bool {
     let worker = connection.worker
-    for limit in worker.routes.routes[route].limits {
-      let limiter = worker.context.limiters[limit]
+    let range = worker.routes.routes[route].limits
+    var index = range.lowerBound
+    while index < range.upperBound {
+      let limiter = worker.context.limiters[worker.routes.limits[index]]
+      index += 1
       let address = connection.address
       let key = limiter.key(addressHigh: address.high, addressLow: address.low)
       switch limiter.decide(key: key, now: started) {

@@ -10,26 +10,30 @@ struct Route: Sendable {
   var index: Int
   /// The index of its pool.
   var origin: Int
-  /// The indices of its limits, in order.
-  var limits: [Int]
+  /// Where its limits stand in the table's `limits`. No array here: a route is copied on every
+  /// request, and an array would be retained.
+  var limits: Range<Int>
   var cache: Bool
   var upgrade: Bool
   var exposeTags: Bool
   var maxBody: UInt64
 }
 
-struct RouteTable: Sendable {
-  private struct Entry: Sendable {
-    var path: [UInt8]
+final class RouteTable {
+  /// A path of a site. Exact paths first, then prefixes, longest first: the first that matches is the
+  /// one.
+  private struct Entry {
+    var start: Int
+    var length: Int
     var isExact: Bool
     var route: Int
   }
-  private struct Site: Sendable {
-    /// Exact paths first, then prefixes, longest first: the first that matches is the one.
-    var entries: [Entry] = []
+  private struct Site {
+    var entries: Range<Int>
   }
-  private struct Host: Sendable {
-    var name: [UInt8]
+  private struct Host {
+    var start: Int
+    var length: Int
     var site: Int
   }
 
@@ -37,11 +41,16 @@ struct RouteTable: Sendable {
   let routes: [Route]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
+  /// The indices of the limits of all routes.
+  let limits: [Int]
   private var sites: [Site] = []
-  /// Open addressing by a hash of the name; empty names are free places.
+  private var entries: [Entry] = []
+  /// Open addressing by a hash of the name; a length of 0 is a free place.
   private var hosts: [Host] = []
   private var wildcards: [Host] = []
-  private var anySite: Int?
+  private var anySite = -1
+  /// The bytes of all paths and names.
+  private var text = ByteBuffer()
 
   /// The index that stands for "no route" in counters and the log.
   var unrouted: Int { routes.count }
@@ -49,61 +58,85 @@ struct RouteTable: Sendable {
   init(_ configuration: NodeConfiguration) {
     var routes: [Route] = []
     var names: [String] = []
-    var exact: [Host] = []
-    for (siteIndex, site) in configuration.sites.enumerated() {
-      var compiled = Site()
+    var limits: [Int] = []
+    for site in configuration.sites {
       for route in site.routes {
-        let (path, isExact) =
-          switch route.path {
-          case .exact(let path): (path, true)
-          case .prefix(let path): (path, false)
-          }
-        compiled.entries.append(
-          Entry(path: Array(path.utf8), isExact: isExact, route: routes.count))
+        let first = limits.count
+        limits += route.limits.compactMap { name in
+          configuration.limits.firstIndex { $0.name == name }
+        }
         routes.append(
           Route(
             index: routes.count,
             origin: configuration.origins.firstIndex { $0.name == route.origin } ?? 0,
-            limits: route.limits.compactMap { name in
-              configuration.limits.firstIndex { $0.name == name }
-            },
-            cache: route.cache && configuration.store != nil, upgrade: route.upgrade,
-            exposeTags: route.exposeTags, maxBody: route.maxBody ?? configuration.client.maxBody))
+            limits: first..<limits.count, cache: route.cache && configuration.store != nil,
+            upgrade: route.upgrade, exposeTags: route.exposeTags,
+            maxBody: route.maxBody ?? configuration.client.maxBody))
         names.append(route.name)
       }
-      compiled.entries.sort {
-        $0.isExact != $1.isExact ? $0.isExact : $0.path.count > $1.path.count
-      }
-      sites.append(compiled)
-      for host in site.hosts {
-        if host == "*" {
-          anySite = anySite ?? siteIndex
-        } else if host.hasPrefix("*.") {
-          wildcards.append(Host(name: Array(host.dropFirst().utf8), site: siteIndex))
-        } else {
-          exact.append(Host(name: Array(host.utf8), site: siteIndex))
-        }
-      }
     }
-    wildcards.sort { $0.name.count > $1.name.count }
     self.routes = routes
+    self.limits = limits
     self.names = names + ["none"]
-    hosts = Self.table(of: exact)
+    addSites(configuration)
   }
 
-  private static func table(of exact: [Host]) -> [Host] {
+  private func addSites(_ configuration: NodeConfiguration) {
+    var exact: [Host] = []
+    var route = 0
+    for (index, site) in configuration.sites.enumerated() {
+      var own: [Entry] = []
+      for configured in site.routes {
+        let (path, isExact) =
+          switch configured.path {
+          case .exact(let path): (path, true)
+          case .prefix(let path): (path, false)
+          }
+        let (start, length) = add(path)
+        own.append(Entry(start: start, length: length, isExact: isExact, route: route))
+        route += 1
+      }
+      own.sort { $0.isExact != $1.isExact ? $0.isExact : $0.length > $1.length }
+      sites.append(Site(entries: entries.count..<entries.count + own.count))
+      entries += own
+      for host in site.hosts {
+        let isWildcard = host.hasPrefix("*.")
+        if host == "*" {
+          if anySite < 0 { anySite = index }
+          continue
+        }
+        let (start, length) = add(isWildcard ? String(host.dropFirst()) : host)
+        let entry = Host(start: start, length: length, site: index)
+        if isWildcard { wildcards.append(entry) } else { exact.append(entry) }
+      }
+    }
+    wildcards.sort { $0.length > $1.length }
+    hosts = table(of: exact)
+  }
+
+  private func add(_ string: String) -> (start: Int, length: Int) {
+    let start = text.count
+    text.append(text: string)
+    return (start, text.count - start)
+  }
+
+  private func table(of exact: [Host]) -> [Host] {
     guard !exact.isEmpty else { return [] }
     var size = 8
     while size < exact.count * 2 { size *= 2 }
-    var table = [Host](repeating: Host(name: [], site: 0), count: size)
+    var table = [Host](repeating: Host(start: 0, length: 0, site: 0), count: size)
     for host in exact {
-      var place = host.name.withView { Int(truncatingIfNeeded: hash($0)) } & (size - 1)
-      while !table[place].name.isEmpty && table[place].name != host.name {
+      var place = Int(truncatingIfNeeded: Self.hash(name(of: host))) & (size - 1)
+      while table[place].length > 0 && name(of: table[place]) != name(of: host) {
         place = (place + 1) & (size - 1)
       }
-      if table[place].name.isEmpty { table[place] = host }
+      if table[place].length == 0 { table[place] = host }
     }
     return table
+  }
+
+  private func name(of host: Host) -> ByteView {
+    text.view[host.start..<host.start + host.length]
   }
 
   /// FNV-1a; the names are the operator's, so that nobody outside chooses what collides.
@@ -117,27 +150,36 @@ struct RouteTable: Sendable {
 
   /// The index of a request's route. `host` is lower-case and without a port.
   func find(host: ByteView, path: ByteView) -> Int? {
-    guard let site = site(host) else { return nil }
-    for entry in sites[site].entries {
-      let matches = entry.path.withView { candidate in
-        entry.isExact ? candidate == path : path.starts(with: candidate)
-      }
-      if matches { return entry.route }
+    let site = site(host)
+    guard site >= 0 else { return nil }
+    let range = sites[site].entries
+    var index = range.lowerBound
+    while index < range.upperBound {
+      let entry = entries[index]
+      let candidate = text.view[entry.start..<entry.start + entry.length]
+      if entry.isExact ? candidate == path : path.starts(with: candidate) { return entry.route }
+      index += 1
     }
     return nil
   }
 
-  private func site(_ host: ByteView) -> Int? {
+  private func site(_ host: ByteView) -> Int {
     if !hosts.isEmpty && !host.isEmpty {
       var place = Int(truncatingIfNeeded: Self.hash(host)) & (hosts.count - 1)
-      while !hosts[place].name.isEmpty {
-        if hosts[place].name.withView({ $0 == host }) { return hosts[place].site }
+      while hosts[place].length > 0 {
+        if name(of: hosts[place]) == host { return hosts[place].site }
         place = (place + 1) & (hosts.count - 1)
       }
     }
-    for wildcard in wildcards where wildcard.name.count < host.count {
-      let tail = host.dropping(first: host.count - wildcard.name.count)
-      if wildcard.name.withView({ $0 == tail }) { return wildcard.site }
+    var index = 0
+    while index < wildcards.count {
+      let wildcard = wildcards[index]
+      if wildcard.length < host.count,
+        name(of: wildcard) == host.dropping(first: host.count - wildcard.length)
+      {
+        return wildcard.site
+      }
+      index += 1
     }
     return anySite
   }

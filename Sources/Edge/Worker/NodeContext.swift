@@ -25,6 +25,9 @@ package final class NodeContext: Sendable {
   package let metrics: MetricsRegistry
   /// The access log, if there is one.
   package let log: AccessLogWriter?
+  /// The longest content that is stored: as configured, and at most half of the store, since storing
+  /// something longer would evict nearly all else for it.
+  let largestObject: UInt64
   /// Fills under way.
   let fills = FillTable()
   /// How many client connections there are, of all workers.
@@ -37,6 +40,7 @@ package final class NodeContext: Sendable {
     limiters: [RateLimiter], metrics: MetricsRegistry, log: AccessLogWriter?
   ) {
     self.configuration = configuration
+    largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
     self.clock = clock
     self.store = store
     self.pools = pools

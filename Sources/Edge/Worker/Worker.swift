@@ -44,7 +44,7 @@ package final class Worker {
   let counters: CounterBlock
   let requestCounters: RequestCounters
   let logRing: AccessLogRing?
-  let nodeName: [UInt8]
+  let nodeName: ByteBuffer
 
   /// Fills that this worker reads for everybody, by identity.
   var leading: [ObjectIdentifier: OriginRequest] = [:]
@@ -97,7 +97,9 @@ package final class Worker {
     requestCounters = RequestCounters(routes: routes.names)
     context.metrics.register(counters: counters, requests: requestCounters)
     logRing = context.log?.makeRing()
-    nodeName = Array(context.configuration.nodeName.utf8)
+    var name = ByteBuffer()
+    name.append(text: context.configuration.nodeName)
+    nodeName = name
     let client = context.configuration.client
     headLimits = HeadLimits(
       maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader,

@@ -1,0 +1,184 @@
+// The admin server's loop, on the pattern of a worker's: wait → what the kernel says → what other
+// threads say → timers → what is left over from the turn before.
+
+internal import EventLoop
+
+/// What other threads tell the loop.
+enum AdminMessage: Sendable {
+  /// The journal has written a purge, or could not.
+  case purged(Purge, PurgeOutcome)
+  /// Close everything and end.
+  case stop
+}
+
+/// The loop. Made on one thread, then used by the one that calls `run`.
+final class AdminLoop {
+  /// Tokens of events; a connection's has zeros in its top four bits.
+  private enum Token {
+    static let listener: UInt64 = 1 << 60
+    static let inbox: UInt64 = 2 << 60
+    static let acceptPause: UInt64 = 3 << 60
+  }
+  /// The most connections at a time.
+  static let maxConnections = 64
+  /// How long accepting pauses when the process has no descriptor left.
+  private static let acceptPause: Int64 = 100_000_000
+  /// How long a stopping server waits for the journal.
+  private static let stopPatience: Int64 = 5_000_000_000
+
+  let service: AdminService
+  private(set) var now: Instant
+  private let clock: NodeClock
+  private let poller: Poller
+  private let inbox: Inbox<AdminMessage>
+  private let listener: Listener
+  private var connections = Slab<AdminConnection>()
+  private var timers = TimerQueue()
+  private var leftOver: [UInt64] = []
+  private var stopDeadline: Int64?
+
+  init(
+    listener: Listener, clock: NodeClock, service: AdminService, inbox: Inbox<AdminMessage>
+  ) throws(Errno) {
+    self.listener = listener
+    self.clock = clock
+    self.service = service
+    self.inbox = inbox
+    now = clock.now()
+    poller = try Poller.open(capacity: 128)
+    try poller.addReader(inbox.waker.descriptor, token: Token.inbox)
+    try poller.addReader(listener.socket, token: Token.listener)
+    clock.follow(inbox.waker)
+  }
+
+  /// Whether the server is being stopped: every answer is a connection's last.
+  var isStopping: Bool { stopDeadline != nil }
+
+  /// Runs until it is stopped.
+  func run() {
+    while !isFinished { turn() }
+    for connection in connections.all { connection.close() }
+  }
+
+  private var isFinished: Bool {
+    guard let stopDeadline else { return false }
+    return service.purgesUnderWay == 0 || now.monotonic >= stopDeadline
+  }
+
+  private func turn() {
+    let count = poller.wait(timeout: timeout())
+    now = clock.now()
+    for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
+    ringTimers()
+    let tokens = leftOver
+    leftOver = []
+    for token in tokens { connections.element(token)?.advance() }
+  }
+
+  private func timeout() -> Int64 {
+    if !leftOver.isEmpty { return 0 }
+    if clock.standsStill { return -1 }
+    let next = min(timers.next ?? .max, stopDeadline ?? .max)
+    return next == .max ? -1 : max(0, next - clock.now().monotonic)
+  }
+
+  private func dispatch(_ token: UInt64, _ readiness: Readiness) {
+    switch token {
+    case Token.listener: accept()
+    case Token.inbox: takeMessages()
+    default: connections.element(token)?.handle(readiness)
+    }
+  }
+
+  private func takeMessages() {
+    inbox.waker.clear()
+    now = clock.now()
+    for message in inbox.take() {
+      switch message {
+      case .purged(let purge, let outcome):
+        let answer = service.finish(purge, outcome, at: now)
+        connections.element(purge.connection)?.respond(answer)
+      case .stop: beginStop()
+      }
+    }
+  }
+
+  private func beginStop() {
+    stopDeadline = now.monotonic + Self.stopPatience
+    poller.remove(listener.socket)
+    for connection in connections.all where !connection.isAnswering { connection.close() }
+  }
+
+  // MARK: What connections ask for
+
+  /// Has `timerRang` called at a time (monotonic).
+  func setTimer(_ deadline: Int64, for token: UInt64) {
+    timers.set(deadline: deadline, token: token)
+  }
+
+  /// Gives a connection another turn without waiting for the kernel.
+  func runAgain(_ token: UInt64) { leftOver.append(token) }
+
+  /// Forgets a connection that is closing.
+  func remove(_ connection: AdminConnection) {
+    poller.remove(connection.socket)
+    connections.remove(connection.token)
+  }
+
+  private func ringTimers() {
+    while let token = timers.takeDue(now: now.monotonic) {
+      if token == Token.acceptPause {
+        resumeAccepting()
+      } else {
+        connections.element(token)?.timerRang()
+      }
+    }
+  }
+
+  // MARK: Accepting
+
+  private func accept() {
+    var address = SocketAddress(high: 0, low: 0, port: 0)
+    for _ in 0..<Self.maxConnections {
+      do {
+        guard let socket = try Socket.accept(from: listener.socket, address: &address) else {
+          return
+        }
+        admit(socket, from: address)
+      } catch {
+        // Most likely no descriptor is left: connections wait in the kernel's queue meanwhile.
+        poller.remove(listener.socket)
+        setTimer(now.monotonic + Self.acceptPause, for: Token.acceptPause)
+        return
+      }
+    }
+  }
+
+  private func resumeAccepting() {
+    if isStopping { return }
+    do {
+      try poller.addReader(listener.socket, token: Token.listener)
+    } catch {
+      setTimer(now.monotonic + Self.acceptPause, for: Token.acceptPause)
+    }
+  }
+
+  /// Takes a connection in. Where there are too many, the one that has been idle longest makes room;
+  /// if none is idle, the new one is closed.
+  private func admit(_ socket: consuming Descriptor, from address: SocketAddress) {
+    if connections.count >= Self.maxConnections {
+      let idle = connections.all.filter(\.isIdle).min { $0.deadline < $1.deadline }
+      guard let idle else { return }
+      idle.close()
+    }
+    Socket.configureConnection(socket.number)
+    let connection = AdminConnection(loop: self, socket: socket, peer: address)
+    connection.token = connections.insert(connection)
+    do {
+      try poller.add(connection.socket, token: connection.token)
+      connection.opened()
+    } catch {
+      connection.close()
+    }
+  }
+}

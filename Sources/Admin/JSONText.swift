@@ -1,0 +1,64 @@
+// JSON as it is written (RFC 8259). By hand, because members must keep their order (answers that do not
+// jump about can be read and compared), and because tags are names there: two tags with other bytes
+// are two tags, where a Dictionary of strings would take "é" and "e" with an accent for one.
+
+/// A JSON text.
+struct JSONText: Sendable, Equatable {
+  /// The text.
+  let text: String
+
+  private init(_ text: String) { self.text = text }
+
+  /// `null`.
+  static let null = JSONText("null")
+
+  /// A whole number.
+  static func number(_ value: UInt64) -> JSONText { JSONText(String(value)) }
+
+  /// A number of thousandths: 1500 is 1.500.
+  static func thousandths(_ value: UInt64) -> JSONText {
+    let rest = String(value % 1000)
+    return JSONText(
+      "\(value / 1000)." + String(repeating: "0", count: 3 - rest.utf8.count) + rest)
+  }
+
+  /// `true` or `false`.
+  static func bool(_ value: Bool) -> JSONText { JSONText(value ? "true" : "false") }
+
+  /// An object with its members in order.
+  static func object(_ members: [(name: String, value: JSONText)]) -> JSONText {
+    let lines = members.map { "\(string($0.name).text): \($0.value.text)" }
+    return JSONText("{" + lines.joined(separator: ", ") + "}")
+  }
+
+  /// A string. What a terminal would act on, or not show, is escaped as well as what must be.
+  static func string(_ value: String) -> JSONText {
+    var text = "\""
+    for scalar in value.unicodeScalars {
+      switch scalar {
+      case "\"": text += "\\\""
+      case "\\": text += "\\\\"
+      case "\n": text += "\\n"
+      case "\r": text += "\\r"
+      case "\t": text += "\\t"
+      case _ where isInvisible(scalar): text += escaped(scalar)
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+    return JSONText(text + "\"")
+  }
+
+  private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
+  }
+
+  private static func escaped(_ scalar: Unicode.Scalar) -> String {
+    String(scalar).utf16.map { unit in
+      let digits = String(unit, radix: 16)
+      return "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
+    }.joined()
+  }
+}

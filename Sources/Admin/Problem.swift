@@ -1,0 +1,106 @@
+// Every refusal is a problem (RFC 9457): `type` is about:blank and `title` the status's phrase, so the
+// status says what a client can do about it; `code` tells cases of one status apart for programs, and
+// `detail` says it to people. The codes are a table, from which docs/admin.md's comes.
+
+internal import HTTP1
+internal import HTTPMessage
+
+/// Why a request is refused.
+struct Problem: Error {
+  /// The case, by a name that stays.
+  enum Code: String, CaseIterable {
+    case malformedRequest = "malformed_request"
+    case requestTimeout = "request_timeout"
+    case wrongHost = "wrong_host"
+    case notFound = "not_found"
+    case methodNotAllowed = "method_not_allowed"
+    case unauthorized = "unauthorized"
+    case noToken = "no_token"
+    case unexpectedQuery = "unexpected_query"
+    case lengthRequired = "length_required"
+    case contentTooLarge = "content_too_large"
+    case notJSON = "not_json"
+    case invalidJSON = "invalid_json"
+    case invalidPurge = "invalid_purge"
+    case noStore = "no_store"
+    case purgeFailed = "purge_failed"
+
+    /// The status code of the answer; malformed requests have others too.
+    var status: UInt16 {
+      switch self {
+      case .malformedRequest, .unexpectedQuery, .invalidJSON, .invalidPurge: 400
+      case .unauthorized: 401
+      case .noToken: 403
+      case .notFound: 404
+      case .methodNotAllowed: 405
+      case .requestTimeout: 408
+      case .lengthRequired: 411
+      case .contentTooLarge: 413
+      case .notJSON: 415
+      case .wrongHost: 421
+      case .noStore, .purgeFailed: 503
+      }
+    }
+
+    /// What it means, for the documentation.
+    var text: String {
+      switch self {
+      case .malformedRequest:
+        "Not valid HTTP/1.1, or over a limit (then 414, 417, 431, 501 or 505). The connection ends."
+      case .requestTimeout: "The head or the content took longer than 10 s. The connection ends."
+      case .wrongHost:
+        "On loopback, `Host` must be `localhost` or a loopback address: see below."
+      case .notFound: "No such path."
+      case .methodNotAllowed: "The path has other methods: see `Allow`."
+      case .unauthorized: "No bearer token, or a wrong one: see `WWW-Authenticate`."
+      case .noToken: "The configuration has no token, so nothing can be changed."
+      case .unexpectedQuery: "A route that changes something takes no query."
+      case .lengthRequired: "The route needs content, with `Content-Length` or in chunks."
+      case .contentTooLarge: "More than 1 MiB of content."
+      case .notJSON: "`Content-Type` must be `application/json`."
+      case .invalidJSON: "The content is not JSON (RFC 8259); `detail` has line and column."
+      case .invalidPurge: "JSON, but not an order to purge; `detail` says why."
+      case .noStore: "The node runs without a store: nothing is cached."
+      case .purgeFailed:
+        "The purge is in force, but could not be written: it may be lost when the node ends."
+      }
+    }
+  }
+
+  let code: Code
+  let detail: String
+  let status: UInt16
+  /// Further fields of the answer.
+  var fields: [(name: String, value: String)] = []
+
+  init(_ code: Code, _ detail: String, _ status: UInt16? = nil) {
+    self.code = code
+    self.detail = detail
+    self.status = status ?? code.status
+  }
+
+  /// What is wrong with a request's head.
+  init(_ defect: RequestDefect) {
+    self.init(.malformedRequest, "Not a request: \(defect.text).", defect.status)
+  }
+
+  /// More content than is read.
+  static var contentTooLarge: Problem {
+    Problem(
+      .contentTooLarge, "The content may have at most \(ContentReader.maxContent) bytes.")
+  }
+
+  /// The answer.
+  var response: AdminResponse {
+    let text = JSONText.object([
+      ("type", .string("about:blank")),
+      ("title", .string("\(StatusCode.reason(status))")),
+      ("status", .number(UInt64(status))),
+      ("code", .string(code.rawValue)),
+      ("detail", .string(detail)),
+    ])
+    return AdminResponse(
+      status: status, contentType: "application/problem+json", fields: fields,
+      content: Array(text.text.utf8))
+  }
+}

@@ -1,0 +1,106 @@
+import Configuration
+import Edge
+import EdgeTesting
+import EventLoop
+import Metrics
+import ObjectStore
+
+@testable import Admin
+
+/// An admin server on a free port, without a node around it; stopped when it goes.
+final class AdminFixture: Sendable {
+  static let token = "0123456789abcdef"
+  static let bearer = "Authorization: Bearer \(token)"
+  static let json = "Content-Type: application/json"
+
+  let server: AdminServer
+  let port: UInt16
+  let clock: NodeClock
+  let notes = Watched<[String]>([])
+  let store: ObjectStore?
+  private let directory: TemporaryDirectory?
+
+  /// - Parameter host: the address to listen on; clients always come over 127.0.0.1.
+  init(
+    token: String? = AdminFixture.token, host: String = "127.0.0.1", withStore: Bool = false
+  ) throws {
+    clock = NodeClock(manualFrom: 1_700_000_000_000)
+    let directory = withStore ? try TemporaryDirectory() : nil
+    store = try directory.map { directory throws(StoreError) in
+      try ObjectStore.open(
+        StoreOptions(path: directory.file("store"), sizeLimit: 16 << 20, readers: 1))
+    }
+    self.directory = directory
+    guard let address = SocketAddress(host: host, port: 0) else {
+      throw PeerFailure(.system, "\(host) is not an address")
+    }
+    let socket = try Socket.listen(on: address, shared: false)
+    port = Socket.localAddress(of: socket)?.port ?? 0
+    server = try AdminServer(
+      listener: Listener(socket), token: token,
+      context: AdminFixture.context(clock: clock, store: store),
+      note: { [notes] line in notes.update { $0.append(line) } })
+    server.start()
+  }
+
+  deinit {
+    stop()
+    store?.close()
+  }
+
+  /// Stops the server. A test that keeps a connection says `defer { admin.stop() }`, so that the server
+  /// lives as long as the test.
+  func stop() { server.stop() }
+
+  /// A node's context without workers.
+  static func context(clock: NodeClock, store: ObjectStore?) -> NodeContext {
+    var configuration = NodeConfiguration()
+    configuration.workers = 3
+    return NodeContext(
+      configuration: configuration, clock: clock, store: store, pools: [], limiters: [],
+      metrics: MetricsRegistry(), log: nil)
+  }
+
+  func connect() async throws -> RawClient { try await RawClient.connect(to: port) }
+
+  /// The answer to one request on a connection of its own.
+  func ask(
+    _ method: String, _ target: String, host: String = "localhost", _ fields: [String] = [],
+    body: String? = nil
+  ) async throws -> PeerResponse {
+    try await connect().request(method, target, host: host, fields, body: body)
+  }
+
+  /// The answer to an order to purge, with everything right but its content.
+  func purge(_ body: String) async throws -> PeerResponse {
+    try await ask("POST", "/v1/purge", [Self.bearer, Self.json], body: body)
+  }
+
+  /// Lets time pass, second by second, for as long as `body` waits for something to come of it.
+  func whileTimePasses<Result: Sendable>(
+    _ body: @Sendable () async throws -> Result
+  ) async throws -> Result {
+    let ticking = Task { [clock] in
+      while !Task.isCancelled {
+        clock.advance(nanoseconds: 1_000_000_000)
+        await Task.yield()
+      }
+    }
+    defer { ticking.cancel() }
+    return try await body()
+  }
+}
+
+extension PeerResponse {
+  /// The problem's code, if the answer is a problem as RFC 9457 wants it.
+  var problem: String? {
+    guard header("content-type") == "application/problem+json", let json = try? json(),
+      json["type"]?.string == "about:blank", json["title"]?.string == reason,
+      json["status"]?.int == status, json["detail"]?.string?.isEmpty == false
+    else { return nil }
+    return json["code"]?.string
+  }
+
+  /// The problem's detail.
+  var detail: String { (try? json())?["detail"]?.string ?? "" }
+}

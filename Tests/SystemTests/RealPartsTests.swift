@@ -1,0 +1,278 @@
+// Weir between real programs: nginx serves a real tree of files, wget, curl and wrk fetch it through the
+// `weir` command, which is killed in between.
+
+import EdgeTesting
+import Foundation
+import Testing
+
+@Suite(.enabled(if: RealParts.areInstalled, "nginx, wget, curl and wrk are not all installed"))
+struct RealPartsTests {
+  @Test func `a tree fetched through a node that is killed is the same, and stays warm`()
+    async throws
+  {
+    let parts = try await RealParts()
+    defer { parts.stop() }
+
+    // All of it once, and the node killed while it goes on.
+    let fetching = try parts.startMirror(into: "first")
+    try await eventually("some of the tree to be fetched") {
+      parts.files(below: "first").count > 20
+    }
+    try parts.killNode()
+    fetching.waitUntilExit()
+    try parts.mirror(into: "second")
+    #expect(parts.differences("second") == [])
+
+    // Load: every answer a 200, and whole.
+    let load = try parts.output(
+      "wrk", "-t1", "-c16", "-d2s", "http://127.0.0.1:\(parts.port)/tree/\(parts.someFile)")
+    #expect(load.contains("requests in"))
+    #expect(!load.contains("Non-2xx") && !load.contains("Socket errors"), "\(load)")
+
+    // Killed once more, and the origin gone: what was fetched is still there.
+    try parts.killNode()
+    parts.stopOrigin()
+    for file in parts.tree {
+      let answer = try parts.output(
+        "curl", "-s", "-o", parts.path("third"), "-w", "%header{cache-status}",
+        "http://127.0.0.1:\(parts.port)/tree/\(file)")
+      #expect(answer.contains("; hit"), "\(file): \(answer)")
+      #expect(parts.isSame("third", as: file), "\(file)")
+    }
+  }
+}
+
+/// The programs of one test.
+private final class RealParts {
+  static let needed = ["nginx", "wget", "curl", "wrk"]
+  static var areInstalled: Bool { needed.allSatisfy { find($0) != nil } }
+
+  let directory: TemporaryDirectory
+  let port: Int
+  /// The files of the tree, relative to it.
+  let tree: [String]
+  var someFile: String { tree[tree.count / 2] }
+  private let origin: Process
+  private let weir: Process
+
+  static func find(_ program: String) -> String? {
+    ["/usr/sbin/", "/usr/bin/", "/usr/local/bin/"].map { $0 + program }
+      .first { FileManager.default.isExecutableFile(atPath: $0) }
+  }
+
+  init() async throws {
+    directory = try TemporaryDirectory()
+    tree = try Self.makeTree(in: directory.file("www/tree"))
+    let originPort = try Self.freePort()
+    _ = try directory.write(
+      "nginx.conf",
+      """
+      daemon off; master_process off; pid \(directory.file("nginx.pid"));
+      error_log \(directory.file("nginx.error"));
+      events { }
+      http {
+        access_log off;
+        client_body_temp_path \(directory.file("body")); proxy_temp_path \(directory.file("proxy"));
+        fastcgi_temp_path \(directory.file("f")); uwsgi_temp_path \(directory.file("u"));
+        scgi_temp_path \(directory.file("s"));
+        server {
+          listen 127.0.0.1:\(originPort);
+          root \(directory.file("www")); autoindex on;
+          location / { add_header Cache-Control max-age=3600; }
+        }
+      }
+      """)
+    origin = try Self.start("nginx", ["-c", directory.file("nginx.conf")])
+    let conf = try directory.write(
+      "edge.conf",
+      """
+      workers 2;
+      listen 127.0.0.1:0;
+      access_log ./access.log;
+      store ./store { size 256MiB; }
+      origin nginx 127.0.0.1:\(originPort);
+      site * { origin nginx; }
+      """)
+    let weirPath = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+    let notes = directory.file("weir.err")
+    (weir, port) = try await Self.startWeir(
+      beside: Self.buildDirectory ?? weirPath.deletingLastPathComponent(), conf: conf,
+      notes: notes)
+    try await eventually("nginx to answer") {
+      Self.canConnect(originPort)
+    }
+  }
+
+  /// Where SwiftPM puts executables: the folder of the test bundle.
+  static var buildDirectory: URL? {
+    CommandLine.arguments.lazy
+      .compactMap { $0.range(of: ".build/") != nil ? URL(fileURLWithPath: $0) : nil }
+      .map { url in
+        var url = url
+        while url.pathComponents.count > 2 {
+          url.deleteLastPathComponent()
+          if FileManager.default.isExecutableFile(atPath: url.appendingPathComponent("weir").path) {
+            return url
+          }
+        }
+        return url
+      }
+      .first
+  }
+
+  private static func startWeir(beside folder: URL, conf: String, notes: String) async throws
+    -> (Process, Int)
+  {
+    _ = FileManager.default.createFile(atPath: notes, contents: nil)
+    let process = Process()
+    process.executableURL = folder.appendingPathComponent("weir")
+    process.arguments = ["run", conf]
+    process.standardError = FileHandle(forWritingAtPath: notes)
+    try process.run()
+    let ready = "listening on 127.0.0.1:"
+    try await eventually("weir to listen: \((try? String(contentsOfFile: notes, encoding: .utf8)) ?? "")") {
+      try String(contentsOfFile: notes, encoding: .utf8).contains(ready)
+    }
+    let text = try String(contentsOfFile: notes, encoding: .utf8)
+    let tail = text.components(separatedBy: ready)[1]
+    return (process, Int(tail.prefix { $0.isNumber }) ?? 0)
+  }
+
+  /// Kills the node, not its supervisor, which starts another.
+  func killNode() throws {
+    let children = try output("ps", "-o", "pid=", "--ppid", "\(weir.processIdentifier)")
+    for child in children.split(whereSeparator: \.isWhitespace).compactMap({ Int32($0) }) {
+      kill(child, SIGKILL)
+    }
+  }
+
+  func stopOrigin() {
+    if origin.isRunning {
+      origin.terminate()
+      origin.waitUntilExit()
+    }
+  }
+
+  func stop() {
+    stopOrigin()
+    weir.terminate()
+    weir.waitUntilExit()
+  }
+
+  // MARK: Files
+
+  func path(_ name: String) -> String { directory.file(name) }
+
+  func startMirror(into name: String) throws -> Process {
+    try Self.start(
+      "wget",
+      [
+        "-q", "-r", "-np", "-nH", "--reject", "index.html*", "--tries=20", "--waitretry=1",
+        "-P", directory.file(name), "http://127.0.0.1:\(port)/tree/",
+      ])
+  }
+
+  func mirror(into name: String) throws { try startMirror(into: name).waitUntilExit() }
+
+  func files(below name: String) -> [String] {
+    let root = directory.file(name)
+    return (FileManager.default.enumerator(atPath: root)?.compactMap { $0 as? String } ?? [])
+  }
+
+  /// Files that are missing in a mirror or differ from the tree's.
+  func differences(_ name: String) -> [String] {
+    tree.filter { !isSame("\(name)/tree/\($0)", as: $0) }
+  }
+
+  func isSame(_ name: String, as file: String) -> Bool {
+    FileManager.default.contentsEqual(
+      atPath: directory.file(name), andPath: directory.file("www/tree/\(file)"))
+  }
+
+  /// Copies some of this machine's documentation and a few large files.
+  private static func makeTree(in root: String) throws -> [String] {
+    let manager = FileManager.default
+    var made: [String] = []
+    let source = "/usr/share/doc"
+    for package in try manager.contentsOfDirectory(atPath: source).sorted() where made.count < 300 {
+      for file in (try? manager.contentsOfDirectory(atPath: "\(source)/\(package)"))?.sorted() ?? [] {
+        let from = "\(source)/\(package)/\(file)"
+        var isFolder: ObjCBool = false
+        // What a URL would have to encode is left out: wget writes it back in its own way.
+        guard unsafe manager.fileExists(atPath: from, isDirectory: &isFolder), !isFolder.boolValue,
+          (package + file).allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }),
+          let data = manager.contents(atPath: from), !data.isEmpty
+        else { continue }
+        try manager.createDirectory(
+          atPath: "\(root)/\(package)", withIntermediateDirectories: true)
+        try data.write(to: URL(fileURLWithPath: "\(root)/\(package)/\(file)"))
+        made.append("\(package)/\(file)")
+      }
+    }
+    for (index, size) in [16_384, 16_385, 262_120, 262_121, 5_000_000].enumerated() {
+      var bytes = Data(count: size)
+      for place in stride(from: 0, to: size, by: 97) {
+        bytes[place] = UInt8(truncatingIfNeeded: place &* (index + 3))
+      }
+      try manager.createDirectory(atPath: "\(root)/large", withIntermediateDirectories: true)
+      try bytes.write(to: URL(fileURLWithPath: "\(root)/large/\(size).bin"))
+      made.append("large/\(size).bin")
+    }
+    return made
+  }
+
+  // MARK: Programs
+
+  private static func start(_ program: String, _ arguments: [String]) throws -> Process {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: find(program) ?? program)
+    process.arguments = arguments
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    return process
+  }
+
+  func output(_ program: String, _ arguments: String...) throws -> String {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: Self.find(program) ?? "/bin/\(program)")
+    process.arguments = arguments
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let data = pipe.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return String(decoding: data, as: UTF8.self)
+  }
+
+  private static func freePort() throws -> Int {
+    let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(number) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    unsafe withUnsafeMutablePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        _ = unsafe bind(number, $0, length)
+        _ = unsafe getsockname(number, $0, &length)
+      }
+    }
+    return Int(UInt16(bigEndian: address.sin_port))
+  }
+
+  private static func canConnect(_ port: Int) -> Bool {
+    let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(number) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    return unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe connect(number, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
+    }
+  }
+}
