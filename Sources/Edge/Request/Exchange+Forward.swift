@@ -16,12 +16,12 @@ extension Exchange {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
     let head = head(worker)
+    let key = worker.keyBuffer.view.array
     guard head.method == .get, !directives.noStore else {
-      pass(reason, on: connection)
+      pass(reason, key: key, on: connection)
       return
     }
     self.reason = reason
-    let key = worker.keyBuffer.view.array
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
     let purgeTag = [store.tagHash(ofKey: worker.keyBuffer.view)]
@@ -42,21 +42,22 @@ extension Exchange {
     case .follow(let fill):
       result = .collapsed
       follow(fill, on: connection)
-    case .alone: pass(reason, on: connection)
+    case .alone: pass(reason, key: key, on: connection)
     }
   }
 
-  /// Goes to the origin alone. The answer may still be stored, if it turns out to be for that.
-  func pass(_ reason: ForwardReason, upgrade: Bool = false, on connection: ClientConnection) {
+  /// Goes to the origin alone. The answer may still be stored under `key`, if it turns out to be for
+  /// that; never if the key is empty.
+  func pass(
+    _ reason: ForwardReason, key: [UInt8], upgrade: Bool = false, on connection: ClientConnection
+  ) {
     let worker = connection.worker
     self.reason = reason
     result = .pass
     own(worker)
-    let key = worker.keyBuffer.view.array
-    let mayStore = (reason != .bypass && reason != .method) && worker.context.store != nil
+    let mark = key.isEmpty ? nil : worker.context.store?.beginFill()
     let fill = Fill(
-      key: nil, fullKey: mayStore ? key : [], mark: mayStore ? worker.context.store?.beginFill() : nil,
-      leader: worker.index)
+      key: nil, fullKey: mark == nil ? [] : key, mark: mark, leader: worker.index)
     takesBody = head(worker).framing != .none
     lead(fill, isFill: false, upgrade: upgrade, stored: nil, on: connection)
   }
@@ -162,7 +163,7 @@ extension Exchange {
     let worker = connection.worker
     if !head.isShared {
       releaseFill(on: connection)
-      pass(reason ?? .miss, on: connection)
+      pass(reason ?? .miss, key: fill.fullKey, on: connection)
       return false
     }
     if let rule = head.varyRule {
