@@ -29,7 +29,11 @@ extension Exchange {
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
         guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
-        return !store.isPurged(since: mark.sequence, tags: fill.look().head?.purgeTags ?? purgeTag)
+        guard let response = fill.look().head else {
+          return !store.isPurged(since: mark.sequence, tags: purgeTag)
+        }
+        return mayReuse(response, directives, worker)
+          && !store.isPurged(since: mark.sequence, tags: response.purgeTags)
       },
       make: {
         Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index)
@@ -44,6 +48,25 @@ extension Exchange {
       follow(fill, on: connection)
     case .alone: pass(reason, key: key, on: connection)
     }
+  }
+
+  /// Whether a response that is already coming may be used for this request: as a stored one might.
+  private func mayReuse(
+    _ response: FillHead, _ directives: RequestDirectives, _ worker: Worker
+  ) -> Bool {
+    guard response.isShared, isSelected(response, worker) else { return false }
+    return ReuseRules.decide(
+      Freshness(response.metadata), request: directives, now: worker.now.wall) == .fresh
+  }
+
+  /// Whether the request's fields are those that the response was chosen by (RFC 9111 §4.1).
+  private func isSelected(_ response: FillHead, _ worker: Worker) -> Bool {
+    guard let rule = response.varyRule else { return true }
+    worker.varyBuffer.removeAll()
+    rule.withView {
+      VaryRule.appendValues(rule: $0, request: head(worker), to: &worker.varyBuffer)
+    }
+    return response.varyValues.withView { $0 == worker.varyBuffer.view }
   }
 
   /// Goes to the origin alone. The answer may still be stored under `key`, if it turns out to be for
@@ -153,7 +176,8 @@ extension Exchange {
       }
       return false
     }
-    if !isLeader && !isFor(fill, head, on: connection) { return state != .waiting }
+    // If not, it may have joined another whose head is there already: look again.
+    if !isLeader && !isFor(fill, head, on: connection) { return true }
     answer(from: fill, head, on: connection)
     return true
   }
@@ -166,15 +190,9 @@ extension Exchange {
       pass(reason ?? .miss, key: fill.fullKey, on: connection)
       return false
     }
-    if let rule = head.varyRule {
-      worker.varyBuffer.removeAll()
-      rule.withView {
-        VaryRule.appendValues(rule: $0, request: self.head(worker), to: &worker.varyBuffer)
-      }
-      guard head.varyValues.withView({ $0 == worker.varyBuffer.view }) else {
-        beginAgain(on: connection)
-        return false
-      }
+    guard isSelected(head, worker) else {
+      beginAgain(on: connection)
+      return false
     }
     if let mark = fill.mark, let store = worker.context.store,
       store.isPurged(since: mark.sequence, tags: head.purgeTags)
