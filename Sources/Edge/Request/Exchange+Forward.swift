@@ -185,18 +185,19 @@ extension Exchange {
   /// Whether a follower may use what it waited for; if not, it has begun again.
   private func isFor(_ fill: Fill, _ head: FillHead, on connection: ClientConnection) -> Bool {
     let worker = connection.worker
+    // First: such an answer is not shared, but that says nothing of the next one.
+    if let mark = fill.mark, let store = worker.context.store,
+      store.isPurged(since: mark.sequence, tags: head.purgeTags)
+    {
+      beginAgain(on: connection)
+      return false
+    }
     if !head.isShared {
       releaseFill(on: connection)
       pass(reason ?? .miss, key: fill.fullKey, on: connection)
       return false
     }
     guard isSelected(head, worker) else {
-      beginAgain(on: connection)
-      return false
-    }
-    if let mark = fill.mark, let store = worker.context.store,
-      store.isPurged(since: mark.sequence, tags: head.purgeTags)
-    {
       beginAgain(on: connection)
       return false
     }
