@@ -108,7 +108,10 @@ import Testing
     #expect(try await node.get("/x").isHit)
   }
 
-  @Test func `a fill that is too large to store and that nobody waits for ends`() async throws {
+  @Test(arguments: ["100KiB", "1MiB"])
+  func `a fill that is too large to store and that nobody waits for ends`(
+    maximum: String
+  ) async throws {
     let rest = Signal("the client is gone")
     let origin = try await ScriptedOrigin { connection in
       _ = try await connection.readRequest()
@@ -121,7 +124,7 @@ import Testing
         Issue.record("the node took 64 MiB for nobody")
       } catch { #expect((error as? PeerFailure)?.kind == .reset) }
     }
-    let node = try TestNode.start(origin: origin.port, store: "max_object 1MiB;")
+    let node = try TestNode.start(origin: origin.port, store: "max_object \(maximum);")
     let client = try await node.ask("/x")
     _ = try await client.readResponseHead()
     client.reset()
