@@ -74,11 +74,14 @@ let package = Package(
         "Origins", "RateLimiting", "Edge", "Admin",
       ], swiftSettings: strict),
 
+    // What keeps a node running: rules only.
+    .target(name: "Supervision", swiftSettings: strict),
+
     // Commands.
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Configuration", "EventLoop", "Metrics", "Node",
+        "CLinux", "Configuration", "EventLoop", "Node", "Supervision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -134,6 +137,11 @@ let package = Package(
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),
+    .testTarget(
+      name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: ["weir", "CLinux", "EdgeTesting", "EventLoop"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

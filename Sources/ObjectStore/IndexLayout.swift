@@ -14,8 +14,9 @@ enum IndexLayout {
   static let farTagsFlag: UInt8 = 2
 
   /// The index entry of a record.
-  static func encode(_ record: borrowing RecordSource, recordSize: Int, onto buffer: inout ByteBuffer)
-  {
+  static func encode(
+    _ record: borrowing RecordSource, recordSize: Int, onto buffer: inout ByteBuffer
+  ) {
     let count = record.tags.count + record.implicitTags.count
     let isFar = count > tagLimit
     buffer.append(littleEndian: record.keyHash.low)

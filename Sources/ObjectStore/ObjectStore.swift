@@ -172,24 +172,20 @@ package final class ObjectStore: Sendable {
   package func purge(
     tags: [UInt64], completion: @escaping @Sendable (Result<PurgeResult, StoreError>) -> Void
   ) {
-    let (entries, counts) = core.ledger.purge(tags)
+    let (entries, counts, isNews) = core.ledger.purge(tags)
     let result = PurgeResult(sequence: entries.last?.sequence ?? purgeSequence, counts: counts)
     journal.append(entries) { error in
       if let error { completion(.failure(error)) } else { completion(.success(result)) }
     }
-    askForSweep()
+    if isNews { core.queue.wake() }
   }
 
   /// Purges by one tag without waiting for the disk (RFC 9111 §4.4): in force when it returns, written
   /// to the journal soon after.
   package func invalidate(tag: UInt64) {
-    journal.append(core.ledger.purge([tag]).entries, completion: nil)
-    askForSweep()
-  }
-
-  /// Lets the writer see that there is something to sweep, now and then.
-  private func askForSweep() {
-    if purgeSequence & 255 == 1 { core.queue.wake() }
+    let (entries, _, isNews) = core.ledger.purge([tag])
+    journal.append(entries, completion: nil)
+    if isNews { core.queue.wake() }
   }
 
   // MARK: The store as a whole

@@ -128,7 +128,9 @@ final class ObjectTable: @unchecked Sendable {
     let shard = Self.shard(hash)
     let before = shards.loadAcquiring(shard &* Self.shardWords &+ 1)
     if let slot = probe(block(shard), hash.low) { return slot }
-    if before & 1 == 0 && shards.loadAcquiring(shard &* Self.shardWords &+ 1) == before { return nil }
+    if before & 1 == 0 && shards.loadAcquiring(shard &* Self.shardWords &+ 1) == before {
+      return nil
+    }
     return findAgain(hash)
   }
 
@@ -139,7 +141,9 @@ final class ObjectTable: @unchecked Sendable {
     for _ in 0..<1_000 {
       let before = shards.loadAcquiring(shard * Self.shardWords + 1)
       if let slot = probe(block(shard), hash.low) { return slot }
-      if before & 1 == 0 && shards.loadAcquiring(shard * Self.shardWords + 1) == before { return nil }
+      if before & 1 == 0 && shards.loadAcquiring(shard * Self.shardWords + 1) == before {
+        return nil
+      }
     }
     return nil
   }

@@ -17,7 +17,9 @@ enum OpeningFault: Error, CustomStringConvertible {
   case hopeless(String)
 
   var description: String {
-    switch self { case .bad(let reason), .hopeless(let reason): reason }
+    switch self {
+    case .bad(let reason), .hopeless(let reason): reason
+    }
   }
 
   init(_ error: LMDBError) {

@@ -21,7 +21,7 @@ final class PurgeIndex: @unchecked Sendable {
     words.store(Self.tableWord, Words.allocate(2 * 64).address)
   }
 
-  deinit { table.deallocate() ; words.deallocate() }
+  deinit { table.deallocate(); words.deallocate() }
 
   private var table: Words {
     guard let table = Words(address: words.loadAcquiring(Self.tableWord)) else {
@@ -131,7 +131,8 @@ final class PurgeIndex: @unchecked Sendable {
 
   /// Where a tag stands, or the empty place where it would.
   private static func place(_ tag: UInt64, _ table: Words) -> Int {
-    var place = 2 * Int(truncatingIfNeeded: tag.multipliedFullWidth(by: UInt64(table.count / 2)).high)
+    var place =
+      2 * Int(truncatingIfNeeded: tag.multipliedFullWidth(by: UInt64(table.count / 2)).high)
     while true {
       let found = table.loadAcquiring(place)
       if found == tag || found == 0 { return place }

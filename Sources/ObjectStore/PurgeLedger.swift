@@ -59,9 +59,11 @@ final class PurgeLedger: Sendable {
 
   // MARK: Purging
 
-  /// Purges tags; they are in force on return. The entries are to be made durable.
-  func purge(_ tags: [UInt64]) -> (entries: [PurgeEntry], counts: [UInt64]) {
+  /// Purges tags; they are in force on return. The entries are to be made durable. `isNews`: the writer
+  /// may not know that there is something to fold and to sweep.
+  func purge(_ tags: [UInt64]) -> (entries: [PurgeEntry], counts: [UInt64], isNews: Bool) {
     state.withLock { state in
+      let isNews = state.unfolded.isEmpty
       var entries: [PurgeEntry] = []
       var counts: [UInt64] = []
       for tag in tags {
@@ -70,7 +72,7 @@ final class PurgeLedger: Sendable {
       }
       state.unfolded.append(contentsOf: entries)
       state.purges &+= UInt64(tags.count)
-      return (entries, counts)
+      return (entries, counts, isNews)
     }
   }
 

@@ -155,7 +155,8 @@ private struct RecordWriter {
   /// Writes the checksum of everything behind it.
   mutating func finish() {
     precondition(unsafe offset == memory.count, "a record smaller than its size")
-    let sum = Checksum.of(unsafe ByteView(unsafe: UnsafeRawBufferPointer(memory)).dropping(first: 8))
+    let sum = Checksum.of(
+      unsafe ByteView(unsafe: UnsafeRawBufferPointer(memory)).dropping(first: 8))
     unsafe memory.storeBytes(of: sum.littleEndian, as: UInt64.self)
   }
 }

@@ -40,10 +40,11 @@ extension Writer {
       UInt64(number) == pending.chunks
       && pending.bytes == pending.chunks * UInt64(ObjectStore.chunkSize)
     // Half of the space at most for bodies under way: they cannot be evicted.
-    guard !pending.hasFailed, isInOrder, accounts.pendingPages + pages <= limitPages / 2,
+    guard isInOrder, accounts.pendingPages + pages <= limitPages / 2,
       try makeRoom(pages + 2, transaction)
     else {
-      failBody(body)
+      // The rest of the body will be out of order, and so refused as well.
+      dropPending(body)
       return .refused
     }
     if body >= accounts.reservedBodies {
@@ -67,12 +68,6 @@ extension Writer {
     return .stored(id: 0)
   }
 
-  /// Gives a body up whose fill may still hand over chunks.
-  func failBody(_ body: UInt64) {
-    dropPending(body)
-    accounts.pending[body] = PendingBody(hasFailed: true)
-  }
-
   /// Drops a body that gets no record.
   func dropPending(_ body: UInt64) {
     guard let pending = accounts.pending.removeValue(forKey: body) else { return }
@@ -86,7 +81,7 @@ extension Writer {
 
   /// Whether all of a body's chunks are there.
   private func isComplete(_ body: UInt64, length: UInt64) -> Bool {
-    guard let pending = accounts.pending[body], !pending.hasFailed else { return false }
+    guard let pending = accounts.pending[body] else { return false }
     return pending.bytes == length && pending.chunks == ChunkSize.count(length)
   }
 

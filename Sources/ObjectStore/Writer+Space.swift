@@ -9,7 +9,6 @@ private struct QueueHead {
   var isPurged: Bool
   /// The purge through which `isPurged` holds.
   var checkedThrough: UInt64
-  var isValid: Bool
   var bodyLength: UInt64
   var hasBody: Bool
 }
@@ -35,9 +34,9 @@ extension Writer {
     return pages
   }
 
-  /// Evicts until `pages` more fit within the limit; false if they cannot.
+  /// Evicts until `pages` more fit within what is to be in use; false if they cannot.
   func makeRoom(_ pages: Int, _ transaction: borrowing WriteTransaction) throws(LMDBError) -> Bool {
-    while try pagesInUse(transaction) - group.leavingPages + pages > limitPages {
+    while try pagesInUse(transaction) - group.leavingPages + pages > targetPages {
       guard try evictOne(transaction) else { return false }
     }
     return true
@@ -53,7 +52,7 @@ extension Writer {
       let entry = find(head.hash)
       let isCurrent = entry?.id == head.id
       let isUsed = (entry?.frequency ?? 0) >= (queue == .small ? 2 : 1)
-      if let entry, isCurrent, isUsed, head.isValid, !head.isPurged, moved < Self.moveLimit {
+      if let entry, isCurrent, isUsed, !head.isPurged, moved < Self.moveLimit {
         try move(head, entry, from: queue, transaction)
         continue
       }
@@ -86,16 +85,18 @@ extension Writer {
     }
     if isDamaged { throw .corrupted }
     guard let (id, index) = found else { return nil }
-    let record = try transaction.get(core.databases.records(queue), id)
-    let view = record.flatMap { RecordView($0) }
-    let tags = index.hasFarTags ? view?.tags : index.tags
+    var tags: TagList? = index.tags
+    if index.hasFarTags {
+      // Else the record is left alone: its pages may not be in memory.
+      let record = try transaction.get(core.databases.records(queue), id)
+      tags = record.flatMap { RecordView($0) }?.tags
+    }
     let current = core.ledger.sequence
     let isPurged = tags.map {
       core.ledger.index.matches($0, since: index.sequence, through: current)
     }
     return QueueHead(
       id: id, hash: index.keyHash, isPurged: isPurged ?? false, checkedThrough: current,
-      isValid: view != nil,
       bodyLength: index.bodyLength, hasBody: index.bodyID != 0)
   }
 

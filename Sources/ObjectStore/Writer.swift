@@ -13,8 +13,10 @@
 //
 // Space: the pages in use, less those of bodies about to be deleted, never exceed the limit at a
 // commit. What the map has beyond the limit is for pages that a commit frees, which LMDB gives out again
-// two commits later. If pages run out all the same (a run long enough for a chunk may be missing), the
-// group is aborted, others evict, and it is tried once more; then it is refused.
+// two commits later. If pages run out all the same (free ones may lie scattered, without a run long
+// enough for a chunk), the group is aborted, other groups evict, and it is tried again; at last it is
+// refused. Each time the pages to be in use become a group fewer, which leaves longer runs free; with
+// each group that goes through a few of them are given back.
 
 import Bytes
 import CLinux
@@ -27,8 +29,6 @@ struct PendingBody: Sendable {
   var chunks: UInt64 = 0
   var bytes: UInt64 = 0
   var pages = 0
-  /// A chunk was refused: the rest will be, too.
-  var hasFailed = false
 }
 
 /// A body that no record names any more, whose chunks are to be deleted.
@@ -95,11 +95,15 @@ final class Writer: @unchecked Sendable {
   // Sendable because after `start` only its own thread touches what is not a constant.
   static let groupInterval: Int64 = 20_000_000
   static let groupCount = 4_096
+  /// How often a group is tried that finds no page, with two more groups' worth evicted each time.
+  private static let attemptLimit = 5
 
   let core: StoreCore
   let journal: Journal
   let groupPages: Int
   var limitPages: Int
+  /// To how many pages in use eviction goes: the limit, or fewer while free pages lie scattered.
+  var targetPages: Int
   var accounts: Accounts
   var group = Group()
   var ghosts = GhostSet()
@@ -130,6 +134,7 @@ final class Writer: @unchecked Sendable {
     self.core = core
     self.journal = journal
     self.limitPages = limitPages
+    targetPages = limitPages
     self.groupPages = groupPages
     self.accounts = accounts
     self.lastSweepSequence = lastSweepSequence
@@ -226,10 +231,11 @@ final class Writer: @unchecked Sendable {
       core.epochs.leave(StoreCore.writerSlot)
       core.epochs.collect()
     }
-    for attempt in 1...2 {
+    for attempt in 1...Self.attemptLimit {
       do throws(LMDBError) {
         let outcomes = try attemptCommit(operations)
         publish()
+        targetPages = min(limitPages, targetPages + max(1, groupPages / 128))
         return finish(operations, outcomes: outcomes)
       } catch {
         guard isShortOfSpace(error) else {
@@ -237,8 +243,9 @@ final class Writer: @unchecked Sendable {
           break
         }
         core.counters.mapFull.add(1, ordering: .relaxed)
+        targetPages = max(limitPages / 2, targetPages - groupPages)
         if error == .noSpace { stopGrowing() }
-        if attempt == 2 || !evictAfterFailure() { break }
+        if attempt == Self.attemptLimit || !evictAfterFailure() { break }
       }
     }
     finish(operations, outcomes: [])
@@ -358,7 +365,7 @@ final class Writer: @unchecked Sendable {
     switch operation {
     case .chunk(let body, _, _, _, _):
       core.counters.refusals.add(1, ordering: .relaxed)
-      if !wasApplied { failBody(body) }
+      if !wasApplied { dropPending(body) }
     case .store(let object, _):
       core.counters.refusals.add(1, ordering: .relaxed)
       if !wasApplied, case .chunks(let body, _) = object.body { dropPending(body) }
@@ -390,14 +397,14 @@ final class Writer: @unchecked Sendable {
   /// After a group found no page: evicts two groups' worth, and lets LMDB have the pages again, which it
   /// does two commits later.
   private func evictAfterFailure() -> Bool {
-    for share in [2 * groupPages, 0, 0] {
+    let target = Int(core.counters.pagesInUse.load(ordering: .relaxed)) - 2 * groupPages
+    for evicts in [true, false, false] {
       core.epochs.leave(StoreCore.writerSlot)
       awaitTurns()
       do throws(LMDBError) {
         try transact { transaction throws(LMDBError) in
           try deleteRetired(transaction)
-          let target = limitPages - share
-          while share > 0, try pagesInUse(transaction) - group.leavingPages > target {
+          while evicts, try pagesInUse(transaction) - group.leavingPages > target {
             guard try evictOne(transaction) else { break }
           }
           try put(.objectIDs, accounts.reservedIDs, transaction)

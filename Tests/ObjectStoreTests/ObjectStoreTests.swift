@@ -109,7 +109,8 @@ import Testing
 
   @Test func `what is out of range is not taken`() throws {
     try withStore { fixture in
-      #expect(!fixture.store.store(fixture.object("a", String(repeating: "x", count: 16_385))) { _ in })
+      #expect(
+        !fixture.store.store(fixture.object("a", String(repeating: "x", count: 16_385))) { _ in })
       var object = fixture.object("a")
       object.tags = [UInt64](repeating: 1, count: 4_097)
       #expect(!fixture.store.store(object) { _ in })
@@ -157,7 +158,8 @@ import Testing
       let response = try #require(fixture.found("large"))
       var read: [UInt8] = []
       for number in 0..<3 {
-        read += try #require(fixture.reader.chunk(body: response.bodyID, number: UInt32(number))).array
+        read += try #require(fixture.reader.chunk(body: response.bodyID, number: UInt32(number)))
+          .array
       }
       #expect(read == bytes)
       fixture.reader.endTurn()
@@ -193,7 +195,8 @@ import Testing
       fixture.store(fixture.object("a"))
       fixture.store.flush()
       #expect(fixture.store.statistics.bytesInUse < before - 800_000)
-      #expect(fixture.reader.chunk(body: try #require(fixture.found("kept")).bodyID, number: 1) != nil)
+      #expect(
+        fixture.reader.chunk(body: try #require(fixture.found("kept")).bodyID, number: 1) != nil)
     }
   }
 }

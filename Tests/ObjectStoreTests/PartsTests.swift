@@ -207,7 +207,9 @@ import Testing
     let last = UInt64(purges)
     #expect(index.sequence == last)
     let others = (1...400).map { UInt64($0) }
-    for (number, tag) in [(1, tags[0]), (purges, tags[purges - 1]), (purges / 2 + 1, tags[purges / 2])] {
+    for (number, tag) in [
+      (1, tags[0]), (purges, tags[purges - 1]), (purges / 2 + 1, tags[purges / 2]),
+    ] {
       for extra in [[], others] {
         list([tag] + extra) { tags in
           #expect(index.matches(tags, since: UInt64(number) - 1, through: last))

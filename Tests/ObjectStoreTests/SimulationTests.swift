@@ -113,7 +113,7 @@ private struct Model {
       var object = fixture.object(
         target.key, tags: Array(tags), rule: target.rule, values: target.values)
       guard let body = fixture.chunks(Array(text.utf8)) else {
-        Issue.record("a body was refused")
+        Issue.record("a body was refused: \(fixture.store.statistics)")
         return
       }
       if pick(8) == 0, case .chunks(let id, _) = body {
@@ -263,8 +263,9 @@ private struct Model {
       // Pages that change during the copy belong to no commit that the copied first pages name, unless
       // two commits end meanwhile; the copy of the first pages again would show that.
       var data: [UInt8] = []
-      repeat { data = TemporaryDirectory.read(path + "/data.mdb") } while
-        Array(data[..<8_192]) != Array(TemporaryDirectory.read(path + "/data.mdb")[..<8_192])
+      repeat {
+        data = TemporaryDirectory.read(path + "/data.mdb")
+      } while Array(data[..<8_192]) != Array(TemporaryDirectory.read(path + "/data.mdb")[..<8_192])
       var journal = TemporaryDirectory.read(path + "/journal")
       TemporaryDirectory.write(data, to: copy.file("data.mdb"))
       // The journal's last write may be torn anywhere behind what was acknowledged.

@@ -29,7 +29,8 @@ import Testing
       let object = fixture.object("a", "A", tags: ["t"], sequence: mark.sequence)
       #expect(fixture.store.isPurged(since: mark.sequence, tags: object.tags))
       #expect(fixture.store(object) == .purged)
-      #expect(fixture.store(fixture.object("b", "B", tags: ["u"], sequence: mark.sequence)) != .purged)
+      #expect(
+        fixture.store(fixture.object("b", "B", tags: ["u"], sequence: mark.sequence)) != .purged)
       fixture.store.endFill(mark)
       #expect(fixture.body("a") == nil)
       #expect(fixture.body("b") == "B")
@@ -124,7 +125,8 @@ import Testing
 
   @Test func `a body with a missing or surplus chunk is refused`() throws {
     try withStore { fixture in
-      guard case .chunks(let id, let length)? = fixture.chunks([UInt8](repeating: 1, count: 300_000))
+      guard
+        case .chunks(let id, let length)? = fixture.chunks([UInt8](repeating: 1, count: 300_000))
       else { return }
       var object = fixture.object("a")
       object.body = .chunks(id: id, length: length + 1)
@@ -138,7 +140,8 @@ import Testing
   @Test func `the chunks of a dropped body are deleted`() throws {
     try withStore { fixture in
       let before = fixture.store.statistics.bytesInUse
-      guard case .chunks(let id, _)? = fixture.chunks([UInt8](repeating: 1, count: 2_000_000)) else {
+      guard case .chunks(let id, _)? = fixture.chunks([UInt8](repeating: 1, count: 2_000_000))
+      else {
         return
       }
       fixture.store.dropBody(id)
@@ -169,7 +172,9 @@ import Testing
       while written < 160 << 20 {
         let size = [200, 1_400, 3_000, 12_000, 16_384].randomElement(using: &random) ?? 0
         let key = "k\(Int.random(in: 0..<100_000, using: &random))"
-        if !fixture.store.store(fixture.object(key, String(repeating: "x", count: size)), completion: { _ in }) {
+        if !fixture.store.store(
+          fixture.object(key, String(repeating: "x", count: size)), completion: { _ in })
+        {
           fixture.store.flush()
         }
         written += size
@@ -198,7 +203,8 @@ import Testing
           refused += 1
         }
         for number in 0..<20 {
-          fixture.hand(fixture.object("small \(round) \(number)", String(repeating: "y", count: 3_000)))
+          fixture.hand(
+            fixture.object("small \(round) \(number)", String(repeating: "y", count: 3_000)))
         }
       }
       fixture.store.flush()
@@ -314,7 +320,8 @@ import Testing
         let data = TemporaryDirectory.read(path + "/data.mdb")
         switch kind {
         case "garbage":
-          TemporaryDirectory.write([UInt8](repeating: 0x5A, count: data.count), to: path + "/data.mdb")
+          TemporaryDirectory.write(
+            [UInt8](repeating: 0x5A, count: data.count), to: path + "/data.mdb")
         case "short":
           TemporaryDirectory.write(Array(data[..<20_000]), to: path + "/data.mdb")
         case "empty":

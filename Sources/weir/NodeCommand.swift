@@ -1,0 +1,73 @@
+import ArgumentParser
+import Configuration
+import EventLoop
+import Node
+import Supervision
+
+/// `weir node`: what the supervisor starts. The sockets come by number from whoever opened them.
+struct NodeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "node", abstract: "Run a node on inherited sockets (started by `weir run`).",
+    shouldDisplay: false)
+
+  @Option(help: ArgumentHelp("The configuration file.", valueName: "file"))
+  var config: String
+
+  @Option(help: ArgumentHelp("The descriptor of a copy to read instead.", valueName: "number"))
+  var configCopy: Int32?
+
+  @Option(help: "The process to end with.")
+  var supervisor: Int32?
+
+  @Option(help: "The data sockets: those of an address by comma, addresses by semicolon.")
+  var data: InheritedSockets
+
+  @Option(help: "The admin socket.")
+  var admin: Int32?
+
+  func validate() throws {
+    for number in inherited where !Processes.isListening(number) {
+      throw ValidationError("descriptor \(number) is not a socket that listens")
+    }
+    if Set(inherited).count != inherited.count {
+      throw ValidationError("the admin socket is also a data socket")
+    }
+  }
+
+  func run() throws {
+    Processes.openStandardStreams()
+    Signals.prepare()
+    Processes.setOwnName("weir-node")
+    if let supervisor, !Processes.follow(parent: supervisor) { return }
+    var configuration = try Start.configuration(
+      source, path: config, sayingWarnings: supervisor == nil)
+    try expectSockets(for: configuration)
+    // As many as there are sockets for, whatever the machine has by now: a socket that nobody accepts
+    // from would leave its share of the clients waiting.
+    if let workers = data.workers { configuration.workers = workers }
+    for number in inherited { Processes.closeOnExec(number) }
+    if let configCopy { Processes.closeOnExec(configCopy) }
+    let listeners = NodeListeners.inherited(data: data.numbers, admin: admin)
+    try Start.node(configuration, listeners, endsAtSecondSignal: supervisor == nil)
+  }
+
+  private var inherited: [Int32] { data.numbers.joined() + [admin].compactMap { $0 } }
+
+  private var source: ConfigurationSource? {
+    guard let configCopy else { return ConfigurationSource(path: config) }
+    return ConfigurationSource(copy: configCopy, of: config)
+  }
+
+  private func expectSockets(for configuration: NodeConfiguration) throws(ExitCode) {
+    let fits =
+      configuration.listeners.count == data.numbers.count
+      && (configuration.admin == nil) == (admin == nil)
+    if !fits {
+      throw Start.refusal("\(config) asks for other sockets than --data and --admin name")
+    }
+  }
+}
+
+extension InheritedSockets: ExpressibleByArgument {
+  init?(argument: String) { self.init(text: argument) }
+}

@@ -1,0 +1,93 @@
+// The system's processes: starting one, learning that it has ended.
+
+internal import CLinux
+import EventLoop
+import Supervision
+
+enum Processes {
+  /// Runs this executable again, with those arguments and with those descriptors open in it under the
+  /// same numbers; all others are closed there, but for the standard ones.
+  static func startSelf(_ arguments: [String], inheriting descriptors: [Int32]) throws(Errno)
+    -> Int32
+  {
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    for descriptor in descriptors {
+      // Onto itself: that clears close-on-exec in the child.
+      let code = unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, descriptor)
+      if code != 0 { throw Errno(code) }
+    }
+    // Not by its name: the file there may be another version's by now.
+    let name = CommandLine.arguments.first ?? "weir"
+    // Safe: the strings are this function's until the spawn has returned, by when they are copied.
+    var vector = unsafe ([name] + arguments).map { unsafe strdup($0) }
+    defer { unsafe vector.forEach { unsafe free($0) } }
+    unsafe vector.append(nil)
+    var process: pid_t = 0
+    let code = unsafe posix_spawn(
+      &process, "/proc/self/exe", &actions, nil, vector, weir_environment())
+    if code != 0 { throw Errno(code) }
+    return process
+  }
+
+  /// A child that has ended, if any has that was not told yet.
+  static func takeEnded() -> (process: Int32, end: NodeEnd)? {
+    while true {
+      var status: Int32 = 0
+      let process = unsafe waitpid(-1, &status, WNOHANG)
+      if process > 0 { return (process, end(of: status)) }
+      if process == 0 || weir_errno() != EINTR { return nil }
+    }
+  }
+
+  /// Sends a signal; one that comes too late does nothing.
+  static func send(_ signal: NodeSignal, to process: Int32) {
+    _ = CLinux.kill(process, Signals.number(of: signal))
+  }
+
+  /// Has this process end like at SIGTERM as soon as its parent, which must be that process, has ended;
+  /// false if it already has.
+  static func follow(parent: Int32) -> Bool {
+    _ = weir_die_with_parent(SIGTERM)
+    return getppid() == parent
+  }
+
+  /// Gives this process, whose executable is named after a link, the name that `top` and `pgrep` show.
+  static func setOwnName(_ name: String) { _ = unsafe weir_set_thread_name(name) }
+
+  /// This process.
+  static var own: Int32 { getpid() }
+
+  /// Opens what is missing of the standard streams, so that no socket gets such a number.
+  static func openStandardStreams() {
+    while true {
+      let number = unsafe weir_open("/dev/null", O_RDWR, 0)
+      if number < 0 { return }
+      if number > 2 {
+        close(number)
+        return
+      }
+    }
+  }
+
+  /// Whether a number is that of a socket that listens.
+  static func isListening(_ descriptor: Int32) -> Bool {
+    var value: Int32 = 0
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    let code = unsafe getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &length)
+    return code == 0 && value != 0
+  }
+
+  /// Keeps a descriptor that was inherited from being inherited further.
+  static func closeOnExec(_ descriptor: Int32) {
+    _ = weir_fcntl_int(descriptor, F_SETFD, FD_CLOEXEC)
+  }
+
+  private static func end(of status: Int32) -> NodeEnd {
+    if weir_wifexited(status) != 0 { return .exited(weir_wexitstatus(status)) }
+    let signal = weir_wtermsig(status)
+    let name = unsafe strsignal(signal).map { unsafe String(cString: $0) }
+    return .died(signal: signal, name: name ?? "unknown")
+  }
+}

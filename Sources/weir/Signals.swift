@@ -1,0 +1,69 @@
+// Signals are never handled, they are waited for: all that matter are blocked before there is a second
+// thread, and one thread takes them one by one. The mask is inherited over exec, so that none that is
+// sent to a node meets it before it listens.
+
+internal import CLinux
+import Supervision
+
+enum Signals {
+  /// What an operator sends.
+  static let operators = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
+
+  /// Prepares this process to wait for signals. Call before there is a second thread.
+  static func prepare() {
+    // Writing to somebody who is gone is an error like others.
+    weir_ignore_signal(SIGPIPE)
+    // Ignored by whoever started this process, it would hide the end of a node.
+    weir_default_signal(SIGCHLD)
+    var set = Self.set(operators + [SIGCHLD])
+    unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+  }
+
+  /// Waits for one of those signals; nil when `nanoseconds` have passed, or sooner.
+  static func wait(for numbers: [Int32], nanoseconds: Int64? = nil) -> Int32? {
+    var set = Self.set(numbers)
+    let number: Int32
+    if let nanoseconds {
+      let most = max(0, nanoseconds)
+      var limit = timespec(
+        tv_sec: Int(most / 1_000_000_000), tv_nsec: Int(most % 1_000_000_000))
+      number = unsafe sigtimedwait(&set, nil, &limit)
+    } else {
+      number = unsafe sigwaitinfo(&set, nil)
+    }
+    return number > 0 ? number : nil
+  }
+
+  /// Lets signals act as the system has it: SIGTERM and SIGINT end the process.
+  static func unblock(_ numbers: [Int32]) {
+    var set = Self.set(numbers)
+    unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+  }
+
+  /// What an operator means by a signal.
+  static func meaning(of number: Int32) -> OperatorSignal? {
+    switch number {
+    case SIGTERM, SIGINT: .stop
+    case SIGUSR1: .reopenLogs
+    case SIGHUP: .reload
+    default: nil
+    }
+  }
+
+  /// A signal's number.
+  static func number(of signal: NodeSignal) -> Int32 {
+    switch signal {
+    case .stop: SIGTERM
+    case .reopenLogs: SIGUSR1
+    case .reload: SIGHUP
+    case .kill: SIGKILL
+    }
+  }
+
+  private static func set(_ numbers: [Int32]) -> sigset_t {
+    var set = sigset_t()
+    unsafe sigemptyset(&set)
+    for number in numbers { unsafe sigaddset(&set, number) }
+    return set
+  }
+}
