@@ -58,7 +58,7 @@ extension ClientConnection {
       blocked()
     } else if isBlocked {
       isBlocked = false
-      if phase == .exchange { clearDeadline() }
+      if phase == .exchange { resumeBodyDeadline() }
     }
     return count
   }
@@ -97,7 +97,8 @@ extension ClientConnection {
         worker.out.append("transfer-encoding: chunked\r\n")
       }
     }
-    if worker.isDraining || !body.isComplete && !exchange.takesBody { isLast = true }
+    // Before the content is whole: the client need not send the rest of it, and we do not wait.
+    if worker.isDraining || !body.isComplete { isLast = true }
     if isLast {
       worker.out.append("connection: close\r\n\r\n")
     } else if minorVersion == 0 {
@@ -154,7 +155,8 @@ extension ClientConnection {
 
   /// Passes an interim response on (RFC 9110 §15.2).
   func sendInterim(status: UInt16, lines: ByteView) {
-    guard phase == .exchange, !exchange.hasSentHead else { return }
+    // One that cannot be sent now is of no use later.
+    guard phase == .exchange, !exchange.hasSentHead, output.isEmpty else { return }
     HTTP1Writer.statusLine(status, to: &worker.out)
     worker.out.append(lines)
     worker.out.append("\r\n")
@@ -175,6 +177,8 @@ extension ClientConnection {
 
   /// Sets how long the next head may take to begin or, if it has, to end.
   func waitForNextRequest() {
+    // As long as the kernel does not take the response, the time for writing counts.
+    if isBlocked { return }
     let client = worker.context.configuration.client
     setDeadline(
       worker.now.monotonic + (scanned > 0 ? client.headerTimeout : client.idleTimeout))

@@ -90,13 +90,15 @@ final class FillHead: Sendable {
   let isStored: Bool
   /// Whether it is a stored response that the origin has confirmed (a 304).
   let isValidated: Bool
+  /// Whether it is stale, and served because the origin failed (RFC 5861 §4).
+  let isServedOnError: Bool
   /// What the origin answered, for Cache-Status.
   let forwardedStatus: UInt16
 
   init(
     status: UInt16, lines: [UInt8], length: UInt64?, metadata: Metadata, entityTag: Range<Int>?,
     varyRule: [UInt8]?, varyValues: [UInt8], purgeTags: [UInt64], isShared: Bool, isStored: Bool,
-    isValidated: Bool, forwardedStatus: UInt16
+    isValidated: Bool, isServedOnError: Bool, forwardedStatus: UInt16
   ) {
     self.status = status
     self.lines = lines
@@ -109,6 +111,7 @@ final class FillHead: Sendable {
     self.isShared = isShared
     self.isStored = isStored
     self.isValidated = isValidated
+    self.isServedOnError = isServedOnError
     self.forwardedStatus = forwardedStatus
   }
 }
