@@ -1,7 +1,6 @@
 // What an origin's final answer means: stored or not, shared or not, a 304 for what is stored; and the
 // reading of its content.
 
-internal import Origins
 internal import Bytes
 internal import Configuration
 internal import EventLoop
@@ -10,6 +9,7 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import Origins
 
 extension OriginSettings {
   init(_ configuration: OriginConfiguration) {
@@ -99,18 +99,18 @@ extension OriginRequest {
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
-    var lines = ByteBuffer(capacity: response.length + 128)
-    var options: ResponseFieldOptions = plan.isStored ? .storing : []
-    if worker.routes.routes[route].exposeTags { options.insert(.exposeTags) }
-    ResponseComposer.append(
-      response, directives: directives, options: options, responseTime: responseTime,
-      nodeName: worker.nodeName.view, to: &lines)
+    let options: ResponseFieldOptions = exposesTags ? .exposeTags : []
+    let lines = lines(directives, plan.isStored ? options.union(.storing) : options)
+    let hasOwnFields =
+      plan.isStored && (directives.noCacheFields || directives.privateFields)
+    let ownLines = hasOwnFields ? self.lines(directives, options).view.array : nil
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: requestTime,
       responseTime: responseTime)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     let fillHead = FillHead(
-      status: response.status, lines: lines.view.array, length: contentLength, metadata: metadata,
+      status: response.status, lines: lines.view.array, ownLines: ownLines, length: contentLength,
+      metadata: metadata,
       entityTag: Validators.etag(of: lines.view), varyRule: plan.varyRule,
       varyValues: plan.varyValues, purgeTags: plan.purgeTags, isShared: plan.isShared,
       isStored: plan.isStored, isValidated: false, forwardedStatus: response.status)
@@ -123,6 +123,18 @@ extension OriginRequest {
     }
     if plan.marksKey && fill.key != nil { worker.counters.add(.hitForMiss) }
     worker.noteMoved(fill)
+  }
+
+  private var exposesTags: Bool { worker.routes.routes[route].exposeTags }
+
+  private func lines(
+    _ directives: ResponseDirectives, _ options: ResponseFieldOptions
+  ) -> ByteBuffer {
+    var lines = ByteBuffer(capacity: response.length + 128)
+    ResponseComposer.append(
+      response, directives: directives, options: options, responseTime: responseTime,
+      nodeName: worker.nodeName.view, to: &lines)
+    return lines
   }
 
   /// The content's length as a client is told it. For HEAD, what GET would have had.
@@ -153,7 +165,8 @@ extension OriginRequest {
       var target = ByteBuffer(capacity: 256)
       guard
         Invalidation.appendTarget(
-          of: reference, scheme: ByteView("http"), authority: authority, path: head.bytes[head.path],
+          of: reference, scheme: ByteView("http"), authority: authority,
+          path: head.bytes[head.path],
           to: &target)
       else { continue }
       key.removeAll()
