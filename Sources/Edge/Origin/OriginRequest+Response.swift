@@ -39,6 +39,8 @@ extension OriginRequest {
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response)
     let plan = plan(directives)
+    // What was stored is not what the origin has now, though this may not be stored either.
+    if !plan.isStored && response.status < 500 { removeStored() }
     publish(plan, directives: directives)
     begin(framing: response.framing)
     take(content)
@@ -195,17 +197,29 @@ extension OriginRequest {
     }
     var lines = ByteBuffer(capacity: response.head.count + 256)
     HeadComposer.appendFreshened(
-      stored: response.head, by: self.response, responseTime: responseTime, to: &lines)
+      stored: response.head, by: self.response, options: exposesTags ? .exposeTags : [],
+      responseTime: responseTime, to: &lines)
     let merged = ResponseHead()
     StoredLines.read(lines.view, status: response.status, into: merged)
+    let directives = ResponseDirectives(merged)
     let freshness = Freshness.of(
-      response: merged, directives: ResponseDirectives(merged), requestTime: requestTime,
+      response: merged, directives: directives, requestTime: requestTime,
       responseTime: responseTime, ageSource: self.response)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     var tags: [UInt64] = []
     Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
-    publishStored(response, lines: lines.view, metadata: metadata, newTags: tags, status: 304)
     let fills = worker.context.fills
+    guard mayKeep(response, freshenedTo: merged, directives) else {
+      publishStored(
+        response, lines: lines.view, metadata: metadata, newTags: tags, status: 304,
+        isStored: false)
+      removeStored()
+      fills.remove(fill)
+      store.endFill(mark)
+      conclude()
+      return
+    }
+    publishStored(response, lines: lines.view, metadata: metadata, newTags: tags, status: 304)
     let taken = store.freshen(
       id: stored.id, keyHash: stored.hash, head: lines.view.array, metadata: metadata,
       tags: tags.isEmpty ? nil : tags, sequence: mark.sequence,
@@ -218,6 +232,21 @@ extension OriginRequest {
       store.endFill(mark)
     }
     conclude()
+  }
+
+  /// Whether a stored response may stay stored with the fields that a 304 gave it, and is still found
+  /// by them: one that varies otherwise now would be served to the wrong requests.
+  private func mayKeep(
+    _ response: StoredResponse, freshenedTo merged: ResponseHead, _ directives: ResponseDirectives
+  ) -> Bool {
+    var rule = ByteBuffer()
+    return !directives.noStore && !directives.isPrivate
+      && VaryRule.append(of: merged, to: &rule) != .star && rule.view == response.varyRule
+  }
+
+  /// Removes the stored response that was to be validated.
+  private func removeStored() {
+    if let stored { worker.context.store?.remove(keyHash: stored.hash, id: stored.id) }
   }
 
   /// The origin failed, and what is stored may be served for a while longer (RFC 5861 §4).
@@ -238,7 +267,7 @@ extension OriginRequest {
   /// Makes the fill one whose content is a stored response's.
   private func publishStored(
     _ response: StoredResponse, lines: ByteView, metadata: Metadata, newTags: [UInt64],
-    status: UInt16
+    status: UInt16, isStored: Bool = true
   ) {
     var purgeTags = newTags
     for index in 0..<response.tagCount + response.implicitTagCount
@@ -249,7 +278,8 @@ extension OriginRequest {
       status: response.status, lines: lines.array, length: response.bodyLength,
       metadata: metadata, entityTag: Validators.etag(of: lines),
       varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
-      varyValues: response.varyValues.array, purgeTags: purgeTags, isShared: true, isStored: true,
+      varyValues: response.varyValues.array, purgeTags: purgeTags, isShared: isStored,
+      isStored: isStored,
       isValidated: true, forwardedStatus: status)
     var body: SharedBytes?
     if response.bodyID == 0 {
