@@ -48,7 +48,6 @@ import Testing
 
   @Test(arguments: [
     ("POST", 400), ("PUT", 404), ("DELETE", 500), ("POST", 412), ("OPTIONS", 200),
-    ("PROPFIND", 207),
   ])
   func `an error or a safe method ends nothing`(method: String, status: Int) async throws {
     let (node, origin) = try await node(storing: ["/a"], answering: Reply(status, [], "x"))
