@@ -48,6 +48,11 @@ package final class NodeClock: Sendable {
       monotonic: Self.read(CLOCK_MONOTONIC), wall: Self.read(CLOCK_REALTIME) / 1_000_000)
   }
 
+  /// The monotonic clock alone, for the end of a duration that began with a turn's `now`.
+  package func monotonic() -> Int64 {
+    isManual ? now().monotonic : Self.read(CLOCK_MONOTONIC)
+  }
+
   /// Moves a manual clock forward and wakes every loop that goes by it.
   package func advance(nanoseconds: Int64) {
     precondition(isManual, "the system's clock cannot be moved")

@@ -38,6 +38,8 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   package static var ranges: RequestFieldOmissions { RequestFieldOmissions(rawValue: 2) }
   /// X-Forwarded-For, -Host, -Proto and Forwarded: the node writes its own.
   package static var forwarding: RequestFieldOmissions { RequestFieldOmissions(rawValue: 4) }
+  /// Max-Forwards: the node writes its own, one less.
+  package static var maxForwards: RequestFieldOmissions { RequestFieldOmissions(rawValue: 8) }
 }
 
 /// Composes the fields of stored, sent and forwarded messages.
@@ -113,6 +115,7 @@ package enum HeadComposer {
     case .range, .ifRange: omitting.contains(.ranges)
     case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded:
       omitting.contains(.forwarding)
+    case .maxForwards: omitting.contains(.maxForwards)
     default: false
     }
   }

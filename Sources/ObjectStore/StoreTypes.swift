@@ -66,8 +66,6 @@ package struct PurgeResult: Sendable, Equatable {
 package struct FillMark: Sendable, Equatable {
   /// The newest purge when the fill began; goes into the object it makes.
   package let sequence: UInt64
-
-  init(sequence: UInt64) { self.sequence = sequence }
 }
 
 /// Where a chunk's bytes stand in the store's data file, for sendfile. Good while its body is pinned.

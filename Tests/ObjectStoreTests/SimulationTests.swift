@@ -354,4 +354,45 @@ private struct Model {
       #expect(found.load(ordering: .relaxed) > 0)
     }
   }
+
+  @Test func `an object in use is found at every moment, replaced and moved as it may be`() throws {
+    try withStore(limit: 8 << 20) { fixture in
+      let isDone = Atomic<Bool>(false)
+      let misses = Mutex<[String]>([])
+      let keys = ["moved", "replaced"]
+      let lookups = keys.map { _ in Counter() }
+      let store = fixture.store
+      for key in keys { fixture.store(fixture.object(key, "0")) }
+      let threads = zip(keys, lookups).map { key, lookups in
+        LoopThread(name: "reader") {
+          guard let reader = try? store.makeReader() else { return }
+          while !isDone.load(ordering: .acquiring) {
+            key.withView { view in
+              if case .found = reader.lookup(store.keyHash(view), key: view) { return }
+              misses.withLock { $0.append(key) }
+            }
+            lookups.count.add(1, ordering: .relaxed)
+            reader.endTurn()
+          }
+        }
+      }
+      let text = String(repeating: "x", count: 1_000)
+      for number in 0..<10_000 {
+        if number % 50 == 0 {
+          fixture.hand(fixture.object("replaced", "\(number)"))
+          // Each reader must have had the processor since, or its object is not in use.
+          let before = lookups.map { $0.count.load(ordering: .relaxed) }
+          store.flush()
+          for (lookups, before) in zip(lookups, before) {
+            while lookups.count.load(ordering: .relaxed) < before + 10 { sched_yield() }
+          }
+        }
+        fixture.hand(fixture.object("cold \(number)", text))
+      }
+      isDone.store(true, ordering: .releasing)
+      for thread in threads { thread.join() }
+      #expect(misses.withLock { $0 } == [])
+      #expect(store.statistics.reinsertions > 0)
+    }
+  }
 }

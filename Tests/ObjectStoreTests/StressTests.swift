@@ -166,10 +166,10 @@ import Testing
 
 @Suite struct EvictionTests {
   @Test func `the limit holds while ten times as much is stored`() throws {
-    try withStore(limit: 16 << 20) { fixture in
+    try withStore(limit: 8 << 20) { fixture in
       var random = Seeded(11)
       var written = 0
-      while written < 160 << 20 {
+      while written < 80 << 20 {
         let size = [200, 1_400, 3_000, 12_000, 16_384].randomElement(using: &random) ?? 0
         let key = "k\(Int.random(in: 0..<100_000, using: &random))"
         if !fixture.store.store(
@@ -181,10 +181,10 @@ import Testing
       }
       fixture.store.flush()
       let figures = fixture.store.statistics
-      #expect(figures.bytesInUse <= 16 << 20 + 64 << 12)
-      #expect(figures.bytesInUse > 14 << 20)
-      #expect(figures.fileBytes <= 21 << 20)
-      #expect(figures.evictions > 10_000)
+      #expect(figures.bytesInUse <= 8 << 20 + 64 << 12)
+      #expect(figures.bytesInUse > 7 << 20)
+      #expect(figures.fileBytes <= 12 << 20)
+      #expect(figures.evictions > 5_000)
       #expect(figures.mapFull == 0)
     }
   }
@@ -193,7 +193,7 @@ import Testing
     try withStore(limit: 24 << 20) { fixture in
       var random = Seeded(12)
       var refused = 0
-      for round in 0..<150 {
+      for round in 0..<80 {
         let size = Int.random(in: 17_000..<2_500_000, using: &random)
         var object = fixture.object("large \(round)", tags: ["t"])
         if let body = fixture.chunks([UInt8](repeating: UInt8(round), count: size)) {

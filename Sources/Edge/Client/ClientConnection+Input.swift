@@ -62,6 +62,7 @@ extension ClientConnection {
   /// Reads a request's head and begins to answer it. False when more bytes are needed, or none will
   /// come.
   func readRequest() -> Bool {
+    let isNew = scanned == 0
     while true {
       let bytes = unread
       if !bytes.isEmpty {
@@ -81,22 +82,16 @@ extension ClientConnection {
         scanned = bytes.count
       }
       if !readMore() {
-        if phase != .closed { waitForHead() }
+        if phase == .closed { return false }
+        if peerEnded || worker.isDraining && unread.isEmpty {
+          // What was answered in this turn may not be sent yet.
+          endAfterOutput()
+          return true
+        }
+        // With its first byte, wherever that came along, a head's own time begins.
+        if isNew && scanned > 0 { waitForNextRequest() }
         return false
       }
-    }
-  }
-
-  private func waitForHead() {
-    if peerEnded {
-      close()
-      return
-    }
-    if unread.isEmpty {
-      if worker.isDraining { close() }
-    } else if deadline == .max || input.isEmpty {
-      // The head has begun: from now on its own time counts.
-      setDeadline(worker.now.monotonic + worker.context.configuration.client.headerTimeout)
     }
   }
 

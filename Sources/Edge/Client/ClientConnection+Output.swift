@@ -165,16 +165,28 @@ extension ClientConnection {
   func finishedResponse() {
     tunnel = nil
     if isLast || !body.isComplete {
-      isLast = true
-      phase = .closing
-      // Nothing may be pending for ever.
-      if deadline == .max {
-        setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
-      }
+      endAfterOutput()
       return
     }
     body.clear()
     phase = .head
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
+    waitForNextRequest()
+  }
+
+  /// Sets how long the next head may take to begin or, if it has, to end.
+  func waitForNextRequest() {
+    let client = worker.context.configuration.client
+    setDeadline(
+      worker.now.monotonic + (scanned > 0 ? client.headerTimeout : client.idleTimeout))
+  }
+
+  /// Sends what is left, and ends the connection.
+  func endAfterOutput() {
+    isLast = true
+    phase = .closing
+    // Nothing may be pending for ever.
+    if deadline == .max {
+      setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
+    }
   }
 }

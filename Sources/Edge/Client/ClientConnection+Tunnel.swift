@@ -37,9 +37,11 @@ extension ClientConnection {
     if phase == .closed { return }
     pumpFromOrigin(origin)
     if phase == .closed { return }
-    if peerEnded && unread.isEmpty && !isReadable { origin.endTunnelSending() }
+    let hasEnded = peerEnded && unread.isEmpty && !isReadable
+    if hasEnded { origin.endTunnelSending() }
     if origin.hasEnded && output.isEmpty && worker.out.isEmpty {
-      if peerEnded { closeTunnel() } else { socket.shutdownSending() }
+      // Each direction ends for itself, when all of it is through.
+      if hasEnded && origin.backlog == 0 { closeTunnel() } else { socket.shutdownSending() }
     }
   }
 

@@ -67,6 +67,8 @@ final class ClientConnection {
   var isLast = false
   /// Whether the kernel takes no more bytes and the deadline is that of writing.
   var isBlocked = false
+  /// Whether the node itself has broken the connection off.
+  var wasReset = false
   /// Bytes that may still be written in this turn.
   var writeBudget = 0
   /// The origin's connection that a tunnel leads to.
@@ -97,8 +99,9 @@ final class ClientConnection {
     if readiness.mayRead { isReadable = true }
     if readiness.mayWrite { isWritable = true }
     if readiness.peerEnded { peerEnded = true }
-    if readiness.isOver {
-      // Both directions are gone: nobody is there to take an answer.
+    if readiness.isOver && phase != .tunnel {
+      // Both directions are gone: nobody is there to take an answer. (In a tunnel our own end may be
+      // one of the two, and what the client sent before its end is still to be read.)
       close()
       return
     }
@@ -129,7 +132,7 @@ final class ClientConnection {
       case .head:
         if !output.isEmpty {
           guard flush() else { return }
-          setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
+          waitForNextRequest()
         }
         if requests == Self.requestsPerTurn {
           worker.runAgain(token)
@@ -220,6 +223,10 @@ final class ClientConnection {
         reset()
       }
     case .tunnel: closeTunnel()
+    case .closing where isBlocked:
+      // A response that ends with the connection would look complete.
+      worker.counters.add(.writeTimeouts)
+      reset()
     case .closing, .lingering, .closed: close()
     }
   }
@@ -229,15 +236,21 @@ final class ClientConnection {
   /// A stopping node: an idle connection ends at once, a busy one after its response.
   func drain() {
     switch phase {
-    case .head where input.isEmpty: close()
+    case .head where input.isEmpty && output.isEmpty: close()
     case .tunnel: closeTunnel()
     default: break
     }
   }
 
+  /// The end of a stopping node's patience. What was begun must not look complete.
+  func cutOff() {
+    if exchange.hasSentHead && phase == .exchange || !output.isEmpty { reset() } else { close() }
+  }
+
   /// Ends the connection after what was sent; see `Phase.lingering`.
   private func endSending() {
-    if unread.isEmpty && body.isComplete && (isLast || peerEnded) && !exchange.wasRefused {
+    let nothingComes = peerEnded && !isReadable
+    if nothingComes || unread.isEmpty && body.isComplete && !exchange.wasRefused {
       close()
       return
     }
@@ -268,6 +281,7 @@ final class ClientConnection {
 
   /// Closes such that the client sees an error and never a complete response.
   func reset() {
+    wasReset = true
     socket.resetOnClose()
     close()
   }

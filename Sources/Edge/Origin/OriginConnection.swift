@@ -63,7 +63,7 @@ final class OriginConnection {
     case .connecting: connected()
     case .idle:
       // Nothing was asked: the server closes, or says what nobody wants to hear (RFC 9112 §9.2).
-      if isReadable { worker.close(self) }
+      if readiness.mayRead { worker.close(self) }
     case .active, .tunnel: goOn()
     case .closed: break
     }
@@ -140,6 +140,15 @@ final class OriginConnection {
   /// How many bytes wait.
   var backlog: Int { output.count - outputSent }
 
+  /// Whether an idle connection is still open and nothing has come on it. What comes before a request
+  /// is sent is not its answer, and what stood behind the last answer may still be in the kernel.
+  func isSilent() -> Bool {
+    let result = unsafe socket.read(
+      into: UnsafeMutableRawBufferPointer(rebasing: worker.originBuffer.prefix(1)))
+    isReadable = !result.wouldBlock
+    return result.wouldBlock
+  }
+
   // MARK: A tunnel
 
   /// What the server has sent, at most one read; empty when there is nothing now.
@@ -178,6 +187,8 @@ final class OriginConnection {
 
   func clearDeadline() { deadline = .max }
 
+  var hasDeadline: Bool { deadline != .max }
+
   func timerRang() {
     timerSet = .max
     if deadline == .max { return }
@@ -196,6 +207,10 @@ extension Worker {
     if reuse {
       while let token = idleOrigins[key]?.popLast() {
         guard let connection = origins.element(token), connection.phase == .idle else { continue }
+        guard connection.isSilent() else {
+          close(connection)
+          continue
+        }
         counters.add(.originConnectionsReused)
         connection.phase = .active
         connection.isReused = true

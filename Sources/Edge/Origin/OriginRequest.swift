@@ -84,7 +84,7 @@ final class OriginRequest {
     self.stored = stored
     pool = worker.routes.routes[route].origin
     serversLeft = worker.context.pools[pool].servers.count
-    sentAll = isFill || head.framing == .none
+    sentAll = isFill || head.framing == .none || head.framing == .length(0)
     sink = FillSink(fill: fill, worker: worker)
   }
 
@@ -252,7 +252,13 @@ final class OriginRequest {
       end(with: .requestAborted)
       return
     }
-    if stage == .content { progress() }
+    if stage == .content {
+      // While the origin is held back no deadline runs.
+      if let connection, !connection.hasDeadline {
+        connection.setDeadline(worker.now.monotonic + settings.betweenBytesTimeout)
+      }
+      progress()
+    }
   }
 
   /// Whether no client reads the answer and it is not being stored.

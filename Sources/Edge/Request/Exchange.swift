@@ -127,7 +127,7 @@ final class Exchange {
   /// Whether an OPTIONS request ends here (RFC 9110 §9.3.7, §7.6.2).
   private func isForThisNode(_ head: RequestHead) -> Bool {
     if head.bytes[head.target] == ByteView("*") { return true }
-    return head.value(.maxForwards) == ByteView("0")
+    return head.value(.maxForwards).flatMap { Decimal.parse($0) } == 0
   }
 
   private func answerOptions(on connection: ClientConnection) {
@@ -267,7 +267,8 @@ final class Exchange {
   /// Writes down what happened and forgets the request.
   func finish(on connection: ClientConnection) {
     let worker = connection.worker
-    let duration = max(0, worker.now.monotonic - started)
+    // From the beginning of the turn that read it, so that waiting for others' requests counts.
+    let duration = max(0, worker.context.clock.monotonic() - started)
     worker.requestCounters.record(
       route: route, status: status, result: result, bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)
@@ -282,6 +283,8 @@ final class Exchange {
     if status == 0 {
       // As nginx has it in its log: the client closed before there was an answer.
       status = 499
+      connection.worker.counters.add(.clientAborts)
+    } else if !connection.wasReset {
       connection.worker.counters.add(.clientAborts)
     }
     finish(on: connection)

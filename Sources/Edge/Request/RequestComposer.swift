@@ -36,8 +36,11 @@ enum RequestComposer {
     let authority = bytes[head.authority]
     wire.append(options.host.isEmpty ? authority : options.host)
     wire.append("\r\n")
-    HeadComposer.appendRequestFields(
-      head, omitting: options.isFill ? [.conditions, .ranges, .forwarding] : .forwarding, to: &wire)
+    var omissions: RequestFieldOmissions = .forwarding
+    if options.isFill { omissions.formUnion([.conditions, .ranges]) }
+    if head.method == .options { omissions.insert(.maxForwards) }
+    HeadComposer.appendRequestFields(head, omitting: omissions, to: &wire)
+    if head.method == .options { appendMaxForwards(head, to: &wire) }
     Validators.appendConditions(
       etag: options.entityTag.isEmpty ? nil : options.entityTag,
       lastModified: options.lastModified.isEmpty ? nil : options.lastModified, to: &wire)
@@ -64,6 +67,14 @@ enum RequestComposer {
       wire.append(protocols)
       wire.append("\r\n")
     }
+  }
+
+  /// RFC 9110 §7.6.2: one hop fewer. With none left the request does not come here.
+  private static func appendMaxForwards(_ head: RequestHead, to wire: inout ByteBuffer) {
+    guard let hops = head.value(.maxForwards).flatMap({ Decimal.parse($0) }), hops > 0 else { return }
+    wire.append("max-forwards: ")
+    wire.append(decimal: hops - 1)
+    wire.append("\r\n")
   }
 
   private static func appendClient(

@@ -122,7 +122,7 @@ package final class Worker {
     while !isFinished {
       turn()
     }
-    for client in clients.all { client.close() }
+    for client in clients.all { client.cutOff() }
     for origin in origins.all { close(origin) }
     reader?.endTurn()
   }
@@ -247,20 +247,23 @@ extension Worker {
   /// How long accepting pauses when the process has no descriptor left.
   private static let acceptPause: Int64 = 100_000_000
 
-  func accept(_ number: Int) {
-    guard number < listeners.count, !acceptPaused else { return }
+  /// Takes connections; whether there may be more.
+  @discardableResult
+  func accept(_ number: Int) -> Bool {
+    guard number < listeners.count, !acceptPaused else { return false }
     var address = SocketAddress(high: 0, low: 0, port: 0)
     for _ in 0..<Self.acceptsPerTurn {
       do {
         guard let socket = try Socket.accept(from: listeners[number].socket, address: &address)
-        else { return }
+        else { return false }
         admit(socket, from: address)
       } catch {
         counters.add(.acceptErrors)
         pauseAccepting()
-        return
+        return false
       }
     }
+    return true
   }
 
   private func admit(_ socket: consuming Descriptor, from address: SocketAddress) {
@@ -304,7 +307,8 @@ extension Worker {
       drainDeadline = min(drainDeadline, deadline)
       return
     }
-    for number in listeners.indices { accept(number) }
+    // Closing a listener resets what is left in its queue.
+    for number in listeners.indices { while accept(number) {} }
     for listener in listeners { poller.remove(listener.socket) }
     listeners = []
     isDraining = true
