@@ -209,7 +209,9 @@ import Testing
     #expect(try await first.readResponse().text == "for first")
     for (index, client) in waiters {
       #expect(try await client.readResponse().text == "for \(index)")
+      client.close()
     }
+    first.close()
     #expect(origin.requests.count == 11)
     // None of these is answered before all of them are at the origin.
     let late = try await atOnce(4) { index in

@@ -34,7 +34,7 @@ import Testing
 
   @Test(arguments: ["POST", "PUT", "PATCH", "DELETE", "FROBNICATE"])
   func `an unsafe method that worked ends every variant of its target`(method: String) async throws {
-    let (node, _) = try await node(storing: ["/a", "/b"], answering: Reply(204))
+    let (node, origin) = try await node(storing: ["/a", "/b"], answering: Reply(204))
     #expect(try await isStored("/a", node) == [true, true])
     #expect(try await node.connect().request(method, "/a", body: "x").status == 204)
     #expect(try await isStored("/a", node) == [false, false])
@@ -43,17 +43,18 @@ import Testing
     try await node.settle()
     #expect(try await isStored("/a", node) == [true, false])
     try node.requireStore().check()
+    #expect(origin.requests.count == 6)
   }
 
   @Test(arguments: [
     ("POST", 400), ("PUT", 404), ("DELETE", 500), ("POST", 412), ("OPTIONS", 200),
-    ("PROPFIND", 207),
   ])
   func `an error or a safe method ends nothing`(method: String, status: Int) async throws {
-    let (node, _) = try await node(storing: ["/a"], answering: Reply(status, [], "x"))
+    let (node, origin) = try await node(storing: ["/a"], answering: Reply(status, [], "x"))
     let response = try await node.connect().request(method, "/a", body: "x")
     #expect(response.status == status)
     #expect(try await isStored("/a", node) == [true, true])
+    #expect(origin.requests.count == 3)
   }
 
   @Test(arguments: [
@@ -65,11 +66,12 @@ import Testing
     reference: String, isGone: Bool
   ) async throws {
     for field in ["Location", "Content-Location"] {
-      let (node, _) = try await node(
+      let (node, origin) = try await node(
         storing: ["/a", "/b"], answering: Reply(303, ["\(field): \(reference)"]))
       #expect(try await node.connect().request("POST", "/a", body: "x").status == 303)
       #expect(try await isStored("/b", node) == [!isGone, !isGone], "\(field)")
       #expect(try await isStored("/a", node) == [false, false])
+      #expect(origin.requests.count == 5)
     }
   }
 

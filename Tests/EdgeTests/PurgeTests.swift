@@ -96,9 +96,25 @@ import Testing
     }
     #expect(try await node.purgeTags("a").counts == [2])
     #expect(try await node.purgeTags("b", "unknown", "b").counts == [2, 0, 0])
+    // What other purges reached counts until it is swept.
+    try node.requireStore().waitForSweep()
     #expect(try await node.purgeTags("all").counts == [2])
     #expect(try await node.purgeTags("all").counts == [0])
     try node.requireStore().check()
+  }
+
+  @Test func `the admin's listener purges, and says how many objects it reached`() async throws {
+    let origin = try await countingOrigin(["Surrogate-Key: one two"])
+    let node = try TestNode.start(origin: origin.port)
+    for target in ["/a", "/b"] { _ = try await node.get(target) }
+    try await node.settle()
+    let answer = try await node.purge("unknown", "two")
+    #expect(answer.status == 200)
+    #expect(try answer.json()["objects"]?.int == 2)
+    #expect(try answer.json()["tags"]?["unknown"]?.int == 0)
+    for target in ["/a", "/b"] { #expect(try await node.stored(target).status == 504) }
+    let after = try node.restart(origin: origin.port)
+    for target in ["/a", "/b"] { #expect(try await after.stored(target).status == 504) }
   }
 
   // MARK: During a fill

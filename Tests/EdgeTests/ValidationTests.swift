@@ -144,9 +144,14 @@ import Testing
     #expect(try await node.stored("/a").status == 504)
   }
 
-  @Test func `a 304 that forbids to store ends what was stored`() async throws {
+  @Test(arguments: [
+    "Cache-Control: private, max-age=60", "Cache-Control: no-store", "Vary: *", "Vary: X-One",
+  ])
+  func `a 304 after which a response may not be kept ends what was stored`(
+    field: String
+  ) async throws {
     let origin = try await origin(Reply(200, [Self.fresh, "ETag: \"1\""], "old")) { _ in
-      Reply(304, ["Cache-Control: private, max-age=60", "ETag: \"1\""])
+      Reply(304, [field, "ETag: \"1\""])
     }
     let node = try await nodeWithStale(origin)
     let own = try await node.get("/a")

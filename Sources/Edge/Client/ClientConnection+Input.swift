@@ -100,7 +100,6 @@ extension ClientConnection {
     scanned = 0
     clearDeadline()
     isLast = !head.keepAlive || worker.isDraining
-    mayBeSending = head.keepAlive
     body.begin(head.framing)
     phase = .exchange
     exchange.begin(head, on: self)

@@ -97,8 +97,11 @@ extension ClientConnection {
         worker.out.append("transfer-encoding: chunked\r\n")
       }
     }
-    // Before the content is whole: the client need not send the rest of it, and we do not wait.
-    if worker.isDraining || !body.isComplete { isLast = true }
+    // A refusal before the content is whole: the rest of it is not waited for. (Other answers may
+    // stream while the content does.)
+    if worker.isDraining || !body.isComplete && (!exchange.takesBody || status >= 300) {
+      isLast = true
+    }
     if isLast {
       worker.out.append("connection: close\r\n\r\n")
     } else if minorVersion == 0 {

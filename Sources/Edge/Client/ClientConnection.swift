@@ -67,8 +67,6 @@ final class ClientConnection {
   var isLast = false
   /// Whether the kernel takes no more bytes and the deadline is that of writing.
   var isBlocked = false
-  /// Whether the client may send another request before it sees that this response is the last.
-  var mayBeSending = false
   /// Whether it has a place among the connections that go on in the next turn.
   var isLeftOver = false
   /// Whether the node itself has broken the connection off.
@@ -260,7 +258,7 @@ final class ClientConnection {
   private func endSending() {
     let nothingComes = peerEnded && !isReadable
     let nothingCame = unread.isEmpty && !isReadable && body.isComplete
-    if nothingComes || nothingCame && !mayBeSending && !exchange.wasRefused {
+    if nothingComes || nothingCame && !exchange.wasRefused {
       close()
       return
     }

@@ -72,6 +72,9 @@ final class FillHead: Sendable {
   let status: UInt16
   /// Lower-case field lines, without those that differ by client.
   let lines: [UInt8]
+  /// The lines for the client whose request fetched the response, where it has fields that are not for
+  /// others (`private="…"`, `no-cache="…"`).
+  let ownLines: [UInt8]?
   /// How long the content is, where the origin said so.
   let length: UInt64?
   /// Age, lifetime and validators.
@@ -96,12 +99,14 @@ final class FillHead: Sendable {
   let forwardedStatus: UInt16
 
   init(
-    status: UInt16, lines: [UInt8], length: UInt64?, metadata: Metadata, entityTag: Range<Int>?,
+    status: UInt16, lines: [UInt8], ownLines: [UInt8]? = nil, length: UInt64?, metadata: Metadata,
+    entityTag: Range<Int>?,
     varyRule: [UInt8]?, varyValues: [UInt8], purgeTags: [UInt64], isShared: Bool, isStored: Bool,
     isValidated: Bool, isServedOnError: Bool, forwardedStatus: UInt16
   ) {
     self.status = status
     self.lines = lines
+    self.ownLines = ownLines
     self.length = length
     self.metadata = metadata
     self.entityTag = entityTag

@@ -1,7 +1,6 @@
 // What an origin's final answer means: stored or not, shared or not, a 304 for what is stored; and the
 // reading of its content.
 
-internal import Origins
 internal import Bytes
 internal import Configuration
 internal import EventLoop
@@ -10,6 +9,7 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import Origins
 
 extension OriginSettings {
   init(_ configuration: OriginConfiguration) {
@@ -40,6 +40,8 @@ extension OriginRequest {
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response)
     let plan = plan(directives)
+    // What was stored is not what the origin has now, though this may not be stored either.
+    if !plan.isStored && response.status < 500 { removeStored() }
     publish(plan, directives: directives)
     begin(framing: response.framing)
     if isForNobody {
@@ -121,18 +123,18 @@ extension OriginRequest {
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
-    var lines = ByteBuffer(capacity: response.length + 128)
-    var options: ResponseFieldOptions = plan.isStored ? .storing : []
-    if worker.routes.routes[route].exposeTags { options.insert(.exposeTags) }
-    ResponseComposer.append(
-      response, directives: directives, options: options, responseTime: responseTime,
-      nodeName: worker.nodeName.view, to: &lines)
+    let options: ResponseFieldOptions = exposesTags ? .exposeTags : []
+    let lines = lines(directives, plan.isStored ? options.union(.storing) : options)
+    let hasOwnFields =
+      plan.isStored && (directives.noCacheFields || directives.privateFields)
+    let ownLines = hasOwnFields ? self.lines(directives, options).view.array : nil
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: requestTime,
       responseTime: responseTime)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     let fillHead = FillHead(
-      status: response.status, lines: lines.view.array, length: contentLength, metadata: metadata,
+      status: response.status, lines: lines.view.array, ownLines: ownLines, length: contentLength,
+      metadata: metadata,
       entityTag: Validators.etag(of: lines.view), varyRule: plan.varyRule,
       varyValues: plan.varyValues, purgeTags: plan.purgeTags, isShared: plan.isShared,
       isStored: plan.isStored, isValidated: false, isServedOnError: false,
@@ -146,6 +148,18 @@ extension OriginRequest {
     }
     if plan.marksKey && fill.key != nil { worker.counters.add(.hitForMiss) }
     worker.noteMoved(fill)
+  }
+
+  private var exposesTags: Bool { worker.routes.routes[route].exposeTags }
+
+  private func lines(
+    _ directives: ResponseDirectives, _ options: ResponseFieldOptions
+  ) -> ByteBuffer {
+    var lines = ByteBuffer(capacity: response.length + 128)
+    ResponseComposer.append(
+      response, directives: directives, options: options, responseTime: responseTime,
+      nodeName: worker.nodeName.view, to: &lines)
+    return lines
   }
 
   /// The content's length as a client is told it. For HEAD, what GET would have had.
@@ -176,7 +190,8 @@ extension OriginRequest {
       var target = ByteBuffer(capacity: 256)
       guard
         Invalidation.appendTarget(
-          of: reference, scheme: ByteView("http"), authority: authority, path: head.bytes[head.path],
+          of: reference, scheme: ByteView("http"), authority: authority,
+          path: head.bytes[head.path],
           to: &target)
       else { continue }
       key.removeAll()
@@ -206,17 +221,29 @@ extension OriginRequest {
     }
     var lines = ByteBuffer(capacity: response.head.count + 256)
     HeadComposer.appendFreshened(
-      stored: response.head, by: self.response, responseTime: responseTime, to: &lines)
+      stored: response.head, by: self.response, options: exposesTags ? .exposeTags : [],
+      responseTime: responseTime, to: &lines)
     let merged = ResponseHead()
     StoredLines.read(lines.view, status: response.status, into: merged)
+    let directives = ResponseDirectives(merged)
     let freshness = Freshness.of(
-      response: merged, directives: ResponseDirectives(merged), requestTime: requestTime,
+      response: merged, directives: directives, requestTime: requestTime,
       responseTime: responseTime, ageSource: self.response)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     var tags: [UInt64] = []
     Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
-    publishStored(response, lines: lines.view, metadata: metadata, newTags: tags, status: 304)
     let fills = worker.context.fills
+    guard mayKeep(response, freshenedTo: merged, directives) else {
+      publishStored(
+        response, lines: lines.view, metadata: metadata, newTags: tags, status: 304,
+        isStored: false)
+      removeStored()
+      fills.remove(fill)
+      store.endFill(mark)
+      conclude()
+      return
+    }
+    publishStored(response, lines: lines.view, metadata: metadata, newTags: tags, status: 304)
     let taken = store.freshen(
       id: stored.id, keyHash: stored.hash, head: lines.view.array, metadata: metadata,
       tags: tags.isEmpty ? nil : tags, sequence: mark.sequence,
@@ -229,6 +256,21 @@ extension OriginRequest {
       store.endFill(mark)
     }
     conclude()
+  }
+
+  /// Whether a stored response may stay stored with the fields that a 304 gave it, and is still found
+  /// by them: one that varies otherwise now would be served to the wrong requests.
+  private func mayKeep(
+    _ response: StoredResponse, freshenedTo merged: ResponseHead, _ directives: ResponseDirectives
+  ) -> Bool {
+    var rule = ByteBuffer()
+    return !directives.noStore && !directives.isPrivate
+      && VaryRule.append(of: merged, to: &rule) != .star && rule.view == response.varyRule
+  }
+
+  /// Removes the stored response that was to be validated.
+  private func removeStored() {
+    if let stored { worker.context.store?.remove(keyHash: stored.hash, id: stored.id) }
   }
 
   /// The origin failed, and what is stored may be served for a while longer (RFC 5861 §4).
@@ -250,7 +292,7 @@ extension OriginRequest {
   /// Makes the fill one whose content is a stored response's.
   private func publishStored(
     _ response: StoredResponse, lines: ByteView, metadata: Metadata, newTags: [UInt64],
-    status: UInt16
+    status: UInt16, isStored: Bool = true
   ) {
     var purgeTags = newTags
     for index in 0..<response.tagCount + response.implicitTagCount
@@ -261,8 +303,9 @@ extension OriginRequest {
       status: response.status, lines: lines.array, length: response.bodyLength,
       metadata: metadata, entityTag: Validators.etag(of: lines),
       varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
-      varyValues: response.varyValues.array, purgeTags: purgeTags, isShared: fill.key != nil,
-      isStored: true, isValidated: true, isServedOnError: status != 304, forwardedStatus: status)
+      varyValues: response.varyValues.array, purgeTags: purgeTags,
+      isShared: isStored && fill.key != nil, isStored: isStored, isValidated: true,
+      isServedOnError: status != 304, forwardedStatus: status)
     var body: SharedBytes?
     if response.bodyID == 0 {
       let copy = SharedBytes(capacity: max(1, response.body.count))

@@ -233,7 +233,8 @@ extension Exchange {
     let hasContent =
       request.method != .head && response.status != 204 && response.status != 304
       && response.status >= 200
-    response.lines.withView {
+    let lines = isLeader ? response.ownLines ?? response.lines : response.lines
+    lines.withView {
       connection.sendHead(
         status: response.status, lines: $0, length: response.length, hasContent: hasContent,
         minorVersion: request.minorVersion)
