@@ -250,7 +250,8 @@ final class ClientConnection {
   /// Ends the connection after what was sent; see `Phase.lingering`.
   private func endSending() {
     let nothingComes = peerEnded && !isReadable
-    if nothingComes || unread.isEmpty && body.isComplete && !exchange.wasRefused {
+    let isRead = unread.isEmpty && !isReadable && body.isComplete
+    if nothingComes || isRead && !exchange.wasRefused {
       close()
       return
     }
