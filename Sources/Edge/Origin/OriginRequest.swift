@@ -231,7 +231,7 @@ final class OriginRequest {
     var budget = Self.bytesPerTurn
     while connection.isReadable && stage != .done && connection.phase == .active {
       if stage == .content && !fill.mayReadOn() {
-        connection.clearDeadline()
+        if isForNobody { end(with: .requestAborted) } else { connection.clearDeadline() }
         return
       }
       if budget <= 0 {
@@ -248,7 +248,7 @@ final class OriginRequest {
   /// A client or the store made room, or the last client left.
   func goOn() {
     guard stage != .done else { return }
-    if !fill.hasReaders && !sink.isStoring && (fill.key == nil || stage == .content) {
+    if isForNobody && (fill.key == nil || stage == .content) {
       end(with: .requestAborted)
       return
     }
@@ -260,6 +260,9 @@ final class OriginRequest {
       progress()
     }
   }
+
+  /// Whether no client reads the answer and it is not being stored.
+  private var isForNobody: Bool { !fill.hasReaders && !sink.isStoring }
 
   func stopStoring() { sink.stopStoring() }
 

@@ -16,12 +16,12 @@ extension Exchange {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
     let head = head(worker)
+    let key = worker.keyBuffer.view.array
     guard head.method == .get, !directives.noStore else {
-      pass(reason, on: connection)
+      pass(reason, key: key, on: connection)
       return
     }
     self.reason = reason
-    let key = worker.keyBuffer.view.array
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
     let purgeTag = [store.tagHash(ofKey: worker.keyBuffer.view)]
@@ -29,7 +29,11 @@ extension Exchange {
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
         guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
-        return !store.isPurged(since: mark.sequence, tags: fill.look().head?.purgeTags ?? purgeTag)
+        guard let response = fill.look().head else {
+          return !store.isPurged(since: mark.sequence, tags: purgeTag)
+        }
+        return mayReuse(response, directives, worker)
+          && !store.isPurged(since: mark.sequence, tags: response.purgeTags)
       },
       make: {
         Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index)
@@ -42,21 +46,41 @@ extension Exchange {
     case .follow(let fill):
       result = .collapsed
       follow(fill, on: connection)
-    case .alone: pass(reason, on: connection)
+    case .alone: pass(reason, key: key, on: connection)
     }
   }
 
-  /// Goes to the origin alone. The answer may still be stored, if it turns out to be for that.
-  func pass(_ reason: ForwardReason, upgrade: Bool = false, on connection: ClientConnection) {
+  /// Whether a response that is already coming may be used for this request: as a stored one might.
+  private func mayReuse(
+    _ response: FillHead, _ directives: RequestDirectives, _ worker: Worker
+  ) -> Bool {
+    guard response.isShared, isSelected(response, worker) else { return false }
+    return ReuseRules.decide(
+      Freshness(response.metadata), request: directives, now: worker.now.wall) == .fresh
+  }
+
+  /// Whether the request's fields are those that the response was chosen by (RFC 9111 §4.1).
+  private func isSelected(_ response: FillHead, _ worker: Worker) -> Bool {
+    guard let rule = response.varyRule else { return true }
+    worker.varyBuffer.removeAll()
+    rule.withView {
+      VaryRule.appendValues(rule: $0, request: head(worker), to: &worker.varyBuffer)
+    }
+    return response.varyValues.withView { $0 == worker.varyBuffer.view }
+  }
+
+  /// Goes to the origin alone. The answer may still be stored under `key`, if it turns out to be for
+  /// that; never if the key is empty.
+  func pass(
+    _ reason: ForwardReason, key: [UInt8], upgrade: Bool = false, on connection: ClientConnection
+  ) {
     let worker = connection.worker
     self.reason = reason
     result = .pass
     own(worker)
-    let key = worker.keyBuffer.view.array
-    let mayStore = (reason != .bypass && reason != .method) && worker.context.store != nil
+    let mark = key.isEmpty ? nil : worker.context.store?.beginFill()
     let fill = Fill(
-      key: nil, fullKey: mayStore ? key : [], mark: mayStore ? worker.context.store?.beginFill() : nil,
-      leader: worker.index)
+      key: nil, fullKey: mark == nil ? [] : key, mark: mark, leader: worker.index)
     takesBody = head(worker).framing != .none
     lead(fill, isFill: false, upgrade: upgrade, stored: nil, on: connection)
   }
@@ -152,7 +176,8 @@ extension Exchange {
       }
       return false
     }
-    if !isLeader && !isFor(fill, head, on: connection) { return state != .waiting }
+    // If not, it may have joined another whose head is there already: look again.
+    if !isLeader && !isFor(fill, head, on: connection) { return true }
     answer(from: fill, head, on: connection)
     return true
   }
@@ -160,24 +185,19 @@ extension Exchange {
   /// Whether a follower may use what it waited for; if not, it has begun again.
   private func isFor(_ fill: Fill, _ head: FillHead, on connection: ClientConnection) -> Bool {
     let worker = connection.worker
-    if !head.isShared {
-      releaseFill(on: connection)
-      pass(reason ?? .miss, on: connection)
-      return false
-    }
-    if let rule = head.varyRule {
-      worker.varyBuffer.removeAll()
-      rule.withView {
-        VaryRule.appendValues(rule: $0, request: self.head(worker), to: &worker.varyBuffer)
-      }
-      guard head.varyValues.withView({ $0 == worker.varyBuffer.view }) else {
-        beginAgain(on: connection)
-        return false
-      }
-    }
+    // First: such an answer is not shared, but that says nothing of the next one.
     if let mark = fill.mark, let store = worker.context.store,
       store.isPurged(since: mark.sequence, tags: head.purgeTags)
     {
+      beginAgain(on: connection)
+      return false
+    }
+    if !head.isShared {
+      releaseFill(on: connection)
+      pass(reason ?? .miss, key: fill.fullKey, on: connection)
+      return false
+    }
+    guard isSelected(head, worker) else {
       beginAgain(on: connection)
       return false
     }

@@ -167,19 +167,19 @@ final class Exchange {
     let worker = connection.worker
     let settings = worker.routes.routes[route]
     if settings.upgrade && head.wantsUpgrade && head.method == .get {
-      pass(.bypass, upgrade: true, on: connection)
+      pass(.bypass, key: [], upgrade: true, on: connection)
       return
     }
     guard settings.cache, let store = worker.context.store, let reader = worker.reader else {
-      pass(.bypass, on: connection)
+      pass(.bypass, key: [], on: connection)
       return
     }
     guard head.method == .get || head.method == .head else {
-      pass(.method, on: connection)
+      pass(.method, key: [], on: connection)
       return
     }
     if head.framing != .none || Preconditions.requiresForwarding(head) {
-      pass(.bypass, on: connection)
+      pass(.bypass, key: [], on: connection)
       return
     }
     lookUp(head, store: store, reader: reader, on: connection)
@@ -316,11 +316,12 @@ final class Exchange {
   /// Begins again: the fill was not for this request.
   func beginAgain(on connection: ClientConnection) {
     let worker = connection.worker
+    let key = fill?.fullKey ?? []
     release(worker, token: connection.token)
     attempts += 1
     let head = head(worker)
     if attempts > Self.maxAttempts {
-      pass(reason ?? .miss, on: connection)
+      pass(reason ?? .miss, key: key, on: connection)
     } else {
       proceed(head, on: connection)
     }
