@@ -33,7 +33,8 @@ package struct PeerFailure: Error, Sendable, CustomStringConvertible {
   package var description: String { "\(kind): \(message)" }
 }
 
-/// How long the kit waits for anything before it says that it hangs. No test asserts it.
+/// How long the kit waits for anything before it says that it hangs. No test asserts it. It passes only
+/// while the scripts get to run: a machine that is busy with other tests makes nobody late.
 package enum Patience {
   /// Nanoseconds.
   package static let nanoseconds: Int64 = 30_000_000_000

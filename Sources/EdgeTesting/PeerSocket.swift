@@ -92,7 +92,7 @@ final class PeerSocket: Sendable {
     while true {
       guard let ticket = watched.look(condition).1 else { return false }
       let outcome = await WaitingRoom.shared.wait(
-        ticket, descriptor: number, events: Int16(POLLIN), until: .max)
+        ticket, descriptor: number, events: Int16(POLLIN), until: .never)
       if outcome == .cancelled { throw PeerFailure(.cancelled, "while resting") }
       if isReadable { return true }
     }
@@ -173,7 +173,7 @@ final class PeerSocket: Sendable {
   /// Waits for the socket to be readable or writable, within the kit's patience.
   func wait(_ events: Int32, _ doing: String) async throws(PeerFailure) {
     let outcome = await WaitingRoom.shared.wait(
-      for: number, events: events, until: WaitingRoom.deadline())
+      for: number, events: events, until: WaitingRoom.patience())
     switch outcome {
     case .ready: return
     case .timedOut: throw PeerFailure(.timedOut, doing)

@@ -7,6 +7,11 @@
 //
 // A wait is named by a ticket that is taken before it begins. So a wake-up or a cancellation that
 // comes between the two is not lost, and one that comes after the end finds no ticket and does nothing.
+//
+// Patience is not time. Hundreds of tests share a pool of as many threads as there are processors, and
+// while a few of them compute, the others' scripts stand still and nothing hangs. So the room's thread
+// lets a task of its own go round the pool again and again, and patience passes only as fast as that
+// task comes back. What truly hangs leaves the pool idle, and there patience passes like time.
 
 internal import CLinux
 internal import EventLoop
@@ -18,6 +23,16 @@ final class WaitingRoom: Sendable {
   /// How a wait ended.
   enum Outcome: Sendable { case ready, timedOut, cancelled }
 
+  /// When a wait ends by itself.
+  enum Deadline: Sendable {
+    case never
+    /// At a time of the monotonic clock.
+    case time(Int64)
+    /// When so much patience has passed, and in any case at a time far beyond it: a pool that a test
+    /// blocks for ever must not hide that.
+    case patience(Int64, atLatest: Int64)
+  }
+
   struct Ticket: Hashable, Sendable {
     fileprivate let number: UInt64
   }
@@ -25,7 +40,7 @@ final class WaitingRoom: Sendable {
   private struct Wait {
     var descriptor: Int32 = -1
     var events: Int16 = 0
-    var deadline: Int64 = .max
+    var deadline = Deadline.never
     var continuation: CheckedContinuation<Outcome, Never>?
     /// What happened before the wait began.
     var early: Outcome?
@@ -38,6 +53,9 @@ final class WaitingRoom: Sendable {
 
   private let state = Mutex(State())
   private let waker: Waker?
+  /// Nanoseconds of patience that have passed, and whether the task that measures it is back.
+  private let passed = Atomic<Int64>(0)
+  private let isBack = Atomic(true)
 
   private init() {
     Machine.raiseDescriptorLimit()
@@ -46,9 +64,26 @@ final class WaitingRoom: Sendable {
     _ = LoopThread(name: "kit-wait") { [self] in run() }
   }
 
-  /// A deadline of the kit's patience from now.
-  static func deadline(after nanoseconds: Int64 = Patience.nanoseconds) -> Int64 {
-    NodeClock().now().monotonic + nanoseconds
+  /// The end of the kit's patience from now on.
+  static func patience() -> Deadline {
+    .patience(
+      shared.passed.load(ordering: .relaxed) + Patience.nanoseconds,
+      atLatest: now + 10 * Patience.nanoseconds)
+  }
+
+  /// So many nanoseconds from now.
+  static func deadline(after nanoseconds: Int64) -> Deadline { .time(now + nanoseconds) }
+
+  private static var now: Int64 { NodeClock().now().monotonic }
+
+  /// Whether a deadline has come.
+  func hasPassed(_ deadline: Deadline) -> Bool {
+    switch deadline {
+    case .never: false
+    case .time(let time): time <= Self.now
+    case .patience(let patience, let latest):
+      patience <= passed.load(ordering: .relaxed) || latest <= Self.now
+    }
   }
 
   func takeTicket() -> Ticket {
@@ -62,7 +97,7 @@ final class WaitingRoom: Sendable {
 
   /// Waits until the descriptor is ready, the ticket is woken, or the deadline has passed.
   func wait(
-    _ ticket: Ticket, descriptor: Int32 = -1, events: Int16 = 0, until deadline: Int64
+    _ ticket: Ticket, descriptor: Int32 = -1, events: Int16 = 0, until deadline: Deadline
   ) async -> Outcome {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
@@ -83,7 +118,7 @@ final class WaitingRoom: Sendable {
   }
 
   /// Waits for a descriptor.
-  func wait(for descriptor: Int32, events: Int32, until deadline: Int64) async -> Outcome {
+  func wait(for descriptor: Int32, events: Int32, until deadline: Deadline) async -> Outcome {
     await wait(
       takeTicket(), descriptor: descriptor, events: Int16(truncatingIfNeeded: events),
       until: deadline)
@@ -115,29 +150,46 @@ final class WaitingRoom: Sendable {
 
   private func run() {
     guard let waker else { return }
+    var lastTick: Int64 = 0
     while true {
       let watched = state.withLock { state in
         state.waits.filter { $0.value.continuation != nil }
-          .map { ($0.key, $0.value.descriptor, $0.value.events, $0.value.deadline) }
+          .map { (ticket: $0.key, wait: $0.value) }
       }
       var descriptors = [pollfd(fd: waker.descriptor.number, events: Int16(POLLIN), revents: 0)]
-      descriptors += watched.map { pollfd(fd: $0.1, events: $0.2, revents: 0) }
-      let earliest = watched.map(\.3).min() ?? .max
-      _ = unsafe poll(&descriptors, nfds_t(descriptors.count), Self.milliseconds(until: earliest))
+      descriptors += watched.map {
+        pollfd(fd: $0.wait.descriptor, events: $0.wait.events, revents: 0)
+      }
+      let timeout = watched.map { Self.milliseconds(until: $0.wait.deadline) }.min() ?? .max
+      _ = unsafe poll(&descriptors, nfds_t(descriptors.count), timeout == .max ? -1 : timeout)
       if descriptors[0].revents != 0 { waker.clear() }
-      let now = Self.deadline(after: 0)
+      passPatience(since: &lastTick)
       for (entry, polled) in zip(watched, descriptors.dropFirst()) {
         if polled.revents != 0 {
-          end(entry.0, .ready)
-        } else if entry.3 <= now {
-          end(entry.0, .timedOut)
+          end(entry.ticket, .ready)
+        } else if hasPassed(entry.wait.deadline) {
+          end(entry.ticket, .timedOut)
         }
       }
     }
   }
 
-  private static func milliseconds(until deadline: Int64) -> Int32 {
-    if deadline == .max { return -1 }
-    return Int32(clamping: max(0, deadline - Self.deadline(after: 0)) / 1_000_000 + 1)
+  /// Adds to the patience what has passed since the last time, if the pool's task is back, but never
+  /// more than a tick; and sends the task on its way again.
+  private func passPatience(since lastTick: inout Int64) {
+    let (now, tick) = (Self.now, Int64(100_000_000))
+    guard now - lastTick >= tick / 2, isBack.load(ordering: .acquiring) else { return }
+    passed.add(min(now - lastTick, tick), ordering: .relaxed)
+    lastTick = now
+    isBack.store(false, ordering: .relaxed)
+    Task.detached { [self] in isBack.store(true, ordering: .releasing) }
+  }
+
+  private static func milliseconds(until deadline: Deadline) -> Int32 {
+    switch deadline {
+    case .never: .max
+    case .time(let time): Int32(clamping: max(0, time - now) / 1_000_000 + 1)
+    case .patience: 100
+    }
   }
 }

@@ -36,7 +36,7 @@ package final class Watched<Value: Sendable>: Sendable {
   package func wait(
     for what: String, until condition: @Sendable (Value) -> Bool
   ) async throws(PeerFailure) -> Value {
-    let deadline = WaitingRoom.deadline()
+    let deadline = WaitingRoom.patience()
     while true {
       let (value, ticket) = look(condition)
       guard let ticket else { return value }
@@ -106,11 +106,13 @@ package struct Barrier: Sendable {
 package func eventually(
   _ what: String, _ condition: () async throws -> Bool
 ) async throws {
-  let deadline = WaitingRoom.deadline()
+  let deadline = WaitingRoom.patience()
   while try await !condition() {
     let pause = WaitingRoom.deadline(after: 2_000_000)
     let outcome = await WaitingRoom.shared.wait(for: -1, events: 0, until: pause)
     if outcome == .cancelled { throw PeerFailure(.cancelled, "while waiting until \(what)") }
-    if pause > deadline { throw PeerFailure(.timedOut, "waited until \(what)") }
+    if WaitingRoom.shared.hasPassed(deadline) {
+      throw PeerFailure(.timedOut, "waited until \(what)")
+    }
   }
 }

@@ -302,6 +302,8 @@ def main():
     options = arguments()
     if len(PROCESSORS) < 2:
         raise SystemExit("bench: one processor is not enough: the load must not share it")
+    if (busy := os.getloadavg()[0]) > 0.5:
+        say(f"the machine is busy (load {busy:.1f}); figures will be higher than on a quiet one")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     root = tempfile.mkdtemp(prefix="weir-bench-")
