@@ -257,8 +257,8 @@ final class ClientConnection {
   /// Ends the connection after what was sent; see `Phase.lingering`.
   private func endSending() {
     let nothingComes = peerEnded && !isReadable
-    let nothingCame = unread.isEmpty && !isReadable && body.isComplete
-    if nothingComes || nothingCame && !exchange.wasRefused {
+    let isRead = unread.isEmpty && !isReadable && body.isComplete
+    if nothingComes || isRead && !exchange.wasRefused {
       close()
       return
     }
