@@ -31,17 +31,18 @@ import Testing
     return node
   }
 
-  @Test(arguments: [
-    (["ETag: \"1\""], "\"1\"", nil),
-    (["ETag: W/\"1\""], "W/\"1\"", nil),
-    (
-      ["Last-Modified: Wed, 31 Dec 2025 00:00:00 GMT"], nil, "Wed, 31 Dec 2025 00:00:00 GMT"
-    ),
-    (
-      ["ETag: \"1\"", "Last-Modified: Wed, 31 Dec 2025 00:00:00 GMT"], "\"1\"",
-      "Wed, 31 Dec 2025 00:00:00 GMT"
-    ),
-  ] as [([String], String?, String?)])
+  @Test(
+    arguments: [
+      (["ETag: \"1\""], "\"1\"", nil),
+      (["ETag: W/\"1\""], "W/\"1\"", nil),
+      (
+        ["Last-Modified: Wed, 31 Dec 2025 00:00:00 GMT"], nil, "Wed, 31 Dec 2025 00:00:00 GMT"
+      ),
+      (
+        ["ETag: \"1\"", "Last-Modified: Wed, 31 Dec 2025 00:00:00 GMT"], "\"1\"",
+        "Wed, 31 Dec 2025 00:00:00 GMT"
+      ),
+    ] as [([String], String?, String?)])
   func `validators go to the origin as conditions`(
     validators: [String], tag: String?, date: String?
   ) async throws {

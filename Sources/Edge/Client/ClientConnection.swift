@@ -9,8 +9,8 @@
 // must wait is copied into `input`, and only what the kernel did not take into `output`: an idle
 // connection owns no buffer.
 
-internal import Configuration
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import HTTP1
 internal import HTTPMessage
