@@ -215,7 +215,9 @@ extension Exchange {
     let request = head(worker)
     status = response.status
     hasSentHead = true
-    if response.isValidated && isLeader { result = response.forwardedStatus == 304 ? .revalidated : .stale }
+    if response.isValidated && isLeader {
+      result = response.forwardedStatus == 304 ? .revalidated : .stale
+    }
     worker.lines.removeAll()
     appendFillFields(response, worker: worker)
     if isLeader ? fill.key != nil : true, mayAnswerNotModified(response, request, worker) {
@@ -241,7 +243,8 @@ extension Exchange {
     worker.lines.append(decimal: UInt64(max(0, age / 1000)))
     worker.lines.append("\r\ncache-status: ")
     CacheStatus.appendForward(
-      node: worker.nodeName.view, reason: reason ?? .miss, forwardedStatus: response.forwardedStatus,
+      node: worker.nodeName.view, reason: reason ?? .miss,
+      forwardedStatus: response.forwardedStatus,
       stored: response.isStored, collapsed: !isLeader,
       ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
       to: &worker.lines)
