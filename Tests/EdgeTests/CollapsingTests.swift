@@ -34,11 +34,16 @@ import Testing
     let half = String(repeating: "0123456789", count: 5_000)
     let origin = try await ScriptedOrigin { connection in
       _ = try await connection.readRequest()
-      let framing = isChunked ? "Transfer-Encoding: chunked" : "Content-Length: \(half.utf8.count * 2)"
+      let framing =
+        isChunked ? "Transfer-Encoding: chunked" : "Content-Length: \(half.utf8.count * 2)"
       try await connection.write("HTTP/1.1 200 OK\r\n\(Self.fresh)\r\n\(framing)\r\n\r\n")
       for part in 0..<2 {
         if part == 1 { try await rest.wait() }
-        if isChunked { try await connection.writeChunk(half) } else { try await connection.write(half) }
+        if isChunked {
+          try await connection.writeChunk(half)
+        } else {
+          try await connection.write(half)
+        }
       }
       if isChunked { try await connection.writeChunk("") }
     }
@@ -72,7 +77,8 @@ import Testing
     let origin = try await ScriptedOrigin { connection in
       _ = try await connection.readRequest()
       if !whileStreaming { try await release.wait() }
-      try await connection.write("HTTP/1.1 200 OK\r\n\(Self.fresh)\r\nContent-Length: 8\r\n\r\nhalf")
+      try await connection.write(
+        "HTTP/1.1 200 OK\r\n\(Self.fresh)\r\nContent-Length: 8\r\n\r\nhalf")
       try await release.wait()
       try await connection.write("rest")
       try await connection.waitUntilClosed()
@@ -130,9 +136,9 @@ import Testing
     client.reset()
     try await node.expect(.connectionsClosed, reaches: 1)
     rest.send()
+    try await origin.finish()
     try await node.expectAtRest()
     #expect(node.count(.originConnectionsClosed) == 1)
-    try await origin.finish()
   }
 
   @Test(arguments: [true, false], [true, false])
@@ -144,7 +150,8 @@ import Testing
       _ = try await connection.readRequest()
       let framing = isChunked ? "Transfer-Encoding: chunked" : "Content-Length: 100"
       try await connection.write(
-        "HTTP/1.1 200 OK\r\n\(Self.fresh)\r\n\(framing)\r\n\r\n" + (isChunked ? "4\r\nhalf\r\n" : "half"))
+        "HTTP/1.1 200 OK\r\n\(Self.fresh)\r\n\(framing)\r\n\r\n"
+          + (isChunked ? "4\r\nhalf\r\n" : "half"))
       try await fail.wait()
       if byReset { connection.reset() } else { connection.close() }
     }

@@ -33,7 +33,8 @@ import Testing
   }
 
   @Test(arguments: ["POST", "PUT", "PATCH", "DELETE", "FROBNICATE"])
-  func `an unsafe method that worked ends every variant of its target`(method: String) async throws {
+  func `an unsafe method that worked ends every variant of its target`(method: String) async throws
+  {
     let (node, origin) = try await node(storing: ["/a", "/b"], answering: Reply(204))
     #expect(try await isStored("/a", node) == [true, true])
     #expect(try await node.connect().request(method, "/a", body: "x").status == 204)

@@ -196,7 +196,8 @@ import Testing
       return Reply(
         200,
         [
-          "Cache-Control: max-age=60, stale-while-revalidate=600, stale-if-error=600", "ETag: \"1\"",
+          "Cache-Control: max-age=60, stale-while-revalidate=600, stale-if-error=600",
+          "ETag: \"1\"",
           "Cache-Tag: t",
         ], "x")
     }

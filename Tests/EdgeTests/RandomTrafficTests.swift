@@ -184,7 +184,8 @@ private final class Model: Sendable {
       return
     }
     #expect(
-      numbers[1] >= least, "version \(numbers[1]) after \(least) was purged: \(response.cacheStatus)")
+      numbers[1] >= least,
+      "version \(numbers[1]) after \(least) was purged: \(response.cacheStatus)")
     #expect(
       response.body == Model.body(resource, numbers[1]), "not whole: \(response.cacheStatus)")
   }
@@ -196,7 +197,8 @@ private final class Model: Sendable {
     for _ in 0..<rounds {
       let number = Int.random(in: 0..<Model.resources, using: &random)
       let isGroup = Int.random(in: 0..<3, using: &random) == 0
-      let changed = isGroup
+      let changed =
+        isGroup
         ? (0..<Model.resources).filter { $0 % Model.groups == number % Model.groups } : [number]
       let least = model.change(changed)
       try await node.purgeTags(isGroup ? "g\(number % Model.groups)e" : "r\(number)e")

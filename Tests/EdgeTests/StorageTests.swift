@@ -63,7 +63,8 @@ struct ReuseCase: Sendable, CustomTestStringConvertible {
       "heuristic is over", [date, "Last-Modified: Wed, 31 Dec 2025 14:00:00 GMT"], after: 3600,
       isHit: false),
     ReuseCase("no lifetime and no validator", [date], isHit: false),
-    ReuseCase("Age of another cache", ["Cache-Control: max-age=60", "Age: 50"], after: 9, isHit: true),
+    ReuseCase(
+      "Age of another cache", ["Cache-Control: max-age=60", "Age: 50"], after: 9, isHit: true),
     ReuseCase(
       "Age of another cache is over", ["Cache-Control: max-age=60", "Age: 50"], after: 10,
       isHit: false),
@@ -85,7 +86,8 @@ struct ReuseCase: Sendable, CustomTestStringConvertible {
     ReuseCase("Set-Cookie", ["Cache-Control: max-age=60", "Set-Cookie: a=b"], isHit: false),
     ReuseCase(
       "Set-Cookie, public", ["Cache-Control: public, max-age=60", "Set-Cookie: a=b"], isHit: true),
-    ReuseCase("Pragma of the origin", ["Cache-Control: max-age=60", "Pragma: no-cache"], isHit: true),
+    ReuseCase(
+      "Pragma of the origin", ["Cache-Control: max-age=60", "Pragma: no-cache"], isHit: true),
     ReuseCase("Vary: *", ["Cache-Control: max-age=60", "Vary: *"], isHit: false),
     ReuseCase(
       "Authorization", ["Cache-Control: max-age=60"], request: ["Authorization: Basic eDp5"],
@@ -108,7 +110,8 @@ struct ReuseCase: Sendable, CustomTestStringConvertible {
     ReuseCase("404", 404, ["Cache-Control: max-age=60"], isHit: true),
     ReuseCase("404 without a lifetime", 404, [], isHit: false),
     ReuseCase("301", 301, ["Cache-Control: max-age=60", "Location: /b"], isHit: true),
-    ReuseCase("302 with a lifetime", 302, ["Cache-Control: max-age=60", "Location: /b"], isHit: true),
+    ReuseCase(
+      "302 with a lifetime", 302, ["Cache-Control: max-age=60", "Location: /b"], isHit: true),
     ReuseCase("302 without one", 302, ["Location: /b", "ETag: \"1\""], isHit: false),
     ReuseCase("204", 204, ["Cache-Control: max-age=60"], isHit: true),
     ReuseCase(

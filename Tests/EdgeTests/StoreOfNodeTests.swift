@@ -150,7 +150,9 @@ import Testing
 
   @Test func `bytes that changed on the disk are never served`() async throws {
     let origin = try await ScriptedOrigin.answering { request in
-      Reply(200, ["Cache-Control: max-age=60"], String(repeating: "mark of \(request.target)", count: 20))
+      Reply(
+        200, ["Cache-Control: max-age=60"],
+        String(repeating: "mark of \(request.target)", count: 20))
     }
     let node = try TestNode.start(origin: origin.port)
     for number in 0..<20 { _ = try await node.get("/\(number)") }
