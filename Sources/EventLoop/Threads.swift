@@ -14,7 +14,7 @@ package final class LoopThread: @unchecked Sendable {
     }
   }
 
-  /// Starts a thread. Signals are blocked in it: one place of the process takes them.
+  /// Starts a thread. The signals of the process are blocked in it: one place of the process takes them.
   package init(name: String, cpu: Int? = nil, _ body: @escaping @Sendable () -> Void) {
     let start = Start(
       name: name,
@@ -27,9 +27,14 @@ package final class LoopThread: @unchecked Sendable {
       { argument in
         guard let argument = unsafe argument else { return nil }
         let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-        var all = sigset_t()
-        unsafe sigfillset(&all)
-        unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
+        // Those that say something about this very thread (a trap, a fault) stay as they are, or a
+        // crash would leave no trace.
+        var others = sigset_t()
+        unsafe sigemptyset(&others)
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE, SIGCHLD, SIGALRM] {
+          unsafe sigaddset(&others, signal)
+        }
+        unsafe pthread_sigmask(SIG_BLOCK, &others, nil)
         _ = prctl_set_name(start.name)
         start.body()
         return nil

@@ -33,6 +33,8 @@ package final class NodeListeners: Sendable {
     var data: [[Listener]] = []
     for address in configuration.listeners {
       var port = address.port
+      // Sockets that share an address would also share it with another node of the same user.
+      if port != 0 { _ = try open(host: address.host, port: port, shared: false) }
       var sockets: [Listener] = []
       for _ in 0..<workers {
         let listener = try open(host: address.host, port: port, shared: true)

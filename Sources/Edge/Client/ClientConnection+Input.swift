@@ -120,7 +120,7 @@ extension ClientConnection {
   /// Passes the request's content on, as far as it is there and the origin takes it.
   func passContentOn() {
     guard let upstream = exchange.upstream else { return }
-    clearDeadline()
+    if !isBlocked { clearDeadline() }
     while upstream.acceptsContent && !body.isComplete {
       if writeBudget <= 0 {
         worker.runAgain(token)
@@ -167,7 +167,15 @@ extension ClientConnection {
     if peerEnded && unread.isEmpty {
       // The content will never be whole, and nobody waits for an answer.
       reset()
-    } else {
+    } else if !isBlocked {
+      setDeadline(worker.now.monotonic + worker.context.configuration.client.bodyTimeout)
+    }
+  }
+
+  /// After a write got through: nothing is waited for, unless it is the client's content.
+  func resumeBodyDeadline() {
+    clearDeadline()
+    if !body.isComplete, exchange.upstream?.acceptsContent ?? false {
       setDeadline(worker.now.monotonic + worker.context.configuration.client.bodyTimeout)
     }
   }

@@ -58,7 +58,7 @@ extension ClientConnection {
       blocked()
     } else if isBlocked {
       isBlocked = false
-      if phase == .exchange { clearDeadline() }
+      if phase == .exchange { resumeBodyDeadline() }
     }
     return count
   }
@@ -97,7 +97,11 @@ extension ClientConnection {
         worker.out.append("transfer-encoding: chunked\r\n")
       }
     }
-    if worker.isDraining || !body.isComplete && !exchange.takesBody { isLast = true }
+    // A refusal before the content is whole: the rest of it is not waited for. (Other answers may
+    // stream while the content does.)
+    if worker.isDraining || !body.isComplete && (!exchange.takesBody || status >= 300) {
+      isLast = true
+    }
     if isLast {
       worker.out.append("connection: close\r\n\r\n")
     } else if minorVersion == 0 {
@@ -154,7 +158,8 @@ extension ClientConnection {
 
   /// Passes an interim response on (RFC 9110 §15.2).
   func sendInterim(status: UInt16, lines: ByteView) {
-    guard phase == .exchange, !exchange.hasSentHead else { return }
+    // One that cannot be sent now is of no use later.
+    guard phase == .exchange, !exchange.hasSentHead, output.isEmpty else { return }
     HTTP1Writer.statusLine(status, to: &worker.out)
     worker.out.append(lines)
     worker.out.append("\r\n")
@@ -175,6 +180,8 @@ extension ClientConnection {
 
   /// Sets how long the next head may take to begin or, if it has, to end.
   func waitForNextRequest() {
+    // As long as the kernel does not take the response, the time for writing counts.
+    if isBlocked { return }
     let client = worker.context.configuration.client
     setDeadline(
       worker.now.monotonic + (scanned > 0 ? client.headerTimeout : client.idleTimeout))

@@ -67,6 +67,8 @@ final class ClientConnection {
   var isLast = false
   /// Whether the kernel takes no more bytes and the deadline is that of writing.
   var isBlocked = false
+  /// Whether it has a place among the connections that go on in the next turn.
+  var isLeftOver = false
   /// Whether the node itself has broken the connection off.
   var wasReset = false
   /// Bytes that may still be written in this turn.
@@ -183,6 +185,8 @@ final class ClientConnection {
   func clearDeadline() { deadline = .max }
 
   func timerRang() {
+    // A later one than that which counts: it would be set again beside it, for ever.
+    guard timerSet <= worker.now.monotonic else { return }
     timerSet = .max
     if deadline == .max { return }
     if deadline > worker.now.monotonic {
@@ -236,7 +240,10 @@ final class ClientConnection {
   /// A stopping node: an idle connection ends at once, a busy one after its response.
   func drain() {
     switch phase {
-    case .head where input.isEmpty && output.isEmpty: close()
+    case .head where input.isEmpty && output.isEmpty:
+      // A request may be waiting in the kernel. If not, this ends the connection.
+      isReadable = true
+      advance()
     case .tunnel: closeTunnel()
     default: break
     }
@@ -250,7 +257,8 @@ final class ClientConnection {
   /// Ends the connection after what was sent; see `Phase.lingering`.
   private func endSending() {
     let nothingComes = peerEnded && !isReadable
-    if nothingComes || unread.isEmpty && body.isComplete && !exchange.wasRefused {
+    let nothingCame = unread.isEmpty && !isReadable && body.isComplete
+    if nothingComes || nothingCame && !exchange.wasRefused {
       close()
       return
     }

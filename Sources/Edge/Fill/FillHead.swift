@@ -93,6 +93,8 @@ final class FillHead: Sendable {
   let isStored: Bool
   /// Whether it is a stored response that the origin has confirmed (a 304).
   let isValidated: Bool
+  /// Whether it is stale, and served because the origin failed (RFC 5861 §4).
+  let isServedOnError: Bool
   /// What the origin answered, for Cache-Status.
   let forwardedStatus: UInt16
 
@@ -100,7 +102,7 @@ final class FillHead: Sendable {
     status: UInt16, lines: [UInt8], ownLines: [UInt8]? = nil, length: UInt64?, metadata: Metadata,
     entityTag: Range<Int>?,
     varyRule: [UInt8]?, varyValues: [UInt8], purgeTags: [UInt64], isShared: Bool, isStored: Bool,
-    isValidated: Bool, forwardedStatus: UInt16
+    isValidated: Bool, isServedOnError: Bool, forwardedStatus: UInt16
   ) {
     self.status = status
     self.lines = lines
@@ -114,6 +116,7 @@ final class FillHead: Sendable {
     self.isShared = isShared
     self.isStored = isStored
     self.isValidated = isValidated
+    self.isServedOnError = isServedOnError
     self.forwardedStatus = forwardedStatus
   }
 }

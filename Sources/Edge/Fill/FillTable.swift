@@ -66,6 +66,13 @@ final class FillTable: Sendable {
     }
   }
 
+  /// Whether a fill is the one of its key: not if a newer one has taken its place, whose answer then
+  /// must not be overwritten.
+  func holds(_ fill: Fill) -> Bool {
+    guard let key = fill.key else { return true }
+    return stripe(key).stripe.withLock { $0.fills[key] === fill }
+  }
+
   /// Marks a key as one whose answers are not shared.
   func mark(_ key: Hash128, now: Int64) {
     stripe(key).stripe.withLock { stripe in

@@ -144,6 +144,10 @@ struct FillSink {
       worker.context.fills.remove(fill)
       return
     }
+    guard !head.isShared || worker.context.fills.holds(fill) else {
+      stopStoring()
+      return
+    }
     let isInline = chunksHandedOver == 0 && received <= UInt64(ObjectStore.inlineLimit)
     if !isInline, let segment, segment.count > 0 { storeChunk(segment) }
     guard isStoring else { return }

@@ -35,6 +35,8 @@ final class OriginConnection {
   var isReadable = false
   var isWritable = false
   var hasEnded = false
+  /// Whether it has a place among the connections that go on in the next turn.
+  var isLeftOver = false
   /// Whether a request was answered on it before.
   var isReused = false
   /// The request that it works for.
@@ -190,6 +192,7 @@ final class OriginConnection {
   var hasDeadline: Bool { deadline != .max }
 
   func timerRang() {
+    guard timerSet <= worker.now.monotonic else { return }
     timerSet = .max
     if deadline == .max { return }
     if deadline > worker.now.monotonic {
@@ -220,16 +223,22 @@ extension Worker {
     }
     let server = context.pools[key.pool].servers[key.server]
     guard let address = server.nextAddress() else { throw OriginFailureError(.unresolved) }
+    let connection: OriginConnection
     do {
-      let connection = OriginConnection(
+      connection = OriginConnection(
         worker: self, socket: try Socket.connect(to: address), key: key)
-      connection.token = origins.insert(connection)
-      try poller.add(connection.socket, token: connection.token | TokenKind.origin)
-      counters.add(.originConnectionsOpened)
-      return connection
     } catch {
       throw OriginFailureError(.connectFailed)
     }
+    connection.token = origins.insert(connection)
+    counters.add(.originConnectionsOpened)
+    do {
+      try poller.add(connection.socket, token: connection.token | TokenKind.origin)
+    } catch {
+      close(connection)
+      throw OriginFailureError(.connectFailed)
+    }
+    return connection
   }
 
   /// Keeps a connection for the next request, unless there are enough.

@@ -31,6 +31,7 @@ extension OriginRequest {
     invalidate()
     if stored != nil {
       if response.status == 304 {
+        hasExtra = !content.isEmpty
         validated()
         return
       }
@@ -48,7 +49,11 @@ extension OriginRequest {
     if !plan.isStored && response.status < 500 { removeStored() }
     publish(plan, directives: directives)
     begin(framing: response.framing)
-    take(content)
+    if isForNobody {
+      end(with: .requestAborted)
+    } else {
+      take(content)
+    }
   }
 
   // MARK: Deciding
@@ -72,7 +77,11 @@ extension OriginRequest {
       request: head, response: response, directives: directives,
       requestDirectives: RequestDirectives(head))
     var rule = ByteBuffer()
-    guard decision == .store, VaryRule.append(of: response, to: &rule) != .star,
+    if case .refuse(let refusal) = decision {
+      plan.marksKey = response.status < 500 && !refusal.isTheRequests
+      return plan
+    }
+    guard VaryRule.append(of: response, to: &rule) != .star,
       isWithinSize, isFill || !asksForPart
     else {
       // An error may be over at the next request; it is no reason to let all of them through.
@@ -90,8 +99,21 @@ extension OriginRequest {
     // A purge came while the origin answered: this client began before it, but nobody else did.
     if store.isPurged(since: mark.sequence, tags: plan.purgeTags) { return plan }
     plan.isStored = true
-    plan.isShared = fill.key != nil
+    // Others may have it only if they might have found it in the store (RFC 9111 §4). What is stored
+    // but has to be validated each time is no reason to wait for each other either.
+    plan.isShared = fill.key != nil && isReusable(directives)
+    plan.marksKey = !plan.isShared
     return plan
+  }
+
+  private func isReusable(_ directives: ResponseDirectives) -> Bool {
+    let freshness = Freshness.of(
+      response: response, directives: directives, requestTime: requestTime,
+      responseTime: responseTime)
+    switch ReuseRules.decide(freshness, request: RequestDirectives(), now: responseTime) {
+    case .fresh, .staleWhileRevalidate: return true
+    case .mustValidate, .gatewayTimeout: return false
+    }
   }
 
   /// Whether the request asked for less than the whole: then a 200 is not an answer to a plain GET.
@@ -120,7 +142,8 @@ extension OriginRequest {
       metadata: metadata,
       entityTag: Validators.etag(of: lines.view), varyRule: plan.varyRule,
       varyValues: plan.varyValues, purgeTags: plan.purgeTags, isShared: plan.isShared,
-      isStored: plan.isStored, isValidated: false, forwardedStatus: response.status)
+      isStored: plan.isStored, isValidated: false, isServedOnError: false,
+      forwardedStatus: response.status)
     let bodyID = sink.begin(
       fillHead, tags: plan.tags, implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)))
     fill.begin(fillHead, bodyID: bodyID)
@@ -189,6 +212,7 @@ extension OriginRequest {
     worker.counters.add(.revalidated304)
     guard let stored, let store = worker.context.store, let mark = fill.mark,
       let response = worker.reader?.record(id: stored.id, hash: stored.hash),
+      !store.isPurged(since: response.sequence, tags: response.allTags),
       stored.entityTag.withView({ tag in
         stored.lastModified.withView { modified in
           Validators.selects(
@@ -258,6 +282,7 @@ extension OriginRequest {
   func serveStale(instead status: UInt16?) -> Bool {
     guard let stored, let store = worker.context.store,
       let response = worker.reader?.record(id: stored.id, hash: stored.hash),
+      !store.isPurged(since: response.sequence, tags: response.allTags),
       ReuseRules.mayServeOnError(Freshness(response), now: worker.now.wall)
     else { return false }
     publishStored(
@@ -283,9 +308,9 @@ extension OriginRequest {
       status: response.status, lines: lines.array, length: response.bodyLength,
       metadata: metadata, entityTag: Validators.etag(of: lines),
       varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
-      varyValues: response.varyValues.array, purgeTags: purgeTags, isShared: isStored,
-      isStored: isStored,
-      isValidated: true, forwardedStatus: status)
+      varyValues: response.varyValues.array, purgeTags: purgeTags,
+      isShared: isStored && fill.key != nil, isStored: isStored, isValidated: true,
+      isServedOnError: status != 304, forwardedStatus: status)
     var body: SharedBytes?
     if response.bodyID == 0 {
       let copy = SharedBytes(capacity: max(1, response.body.count))
@@ -410,7 +435,8 @@ extension OriginRequest {
       return 0
     }
     worker.counters.add(.originBytesReceived, UInt64(count))
-    connection.setDeadline(worker.now.monotonic + betweenBytesTimeout)
+    // The answer may be whole, and the connection idle or closed.
+    if stage == .content { connection.setDeadline(worker.now.monotonic + betweenBytesTimeout) }
     return count
   }
 }

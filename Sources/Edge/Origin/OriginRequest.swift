@@ -53,6 +53,7 @@ final class OriginRequest {
   private var sentAll: Bool
   private var sentContent = false
   private var receivedAny = false
+  private var interimCount = 0
 
   /// Whether the origin sent more than the answer.
   var hasExtra = false
@@ -67,6 +68,8 @@ final class OriginRequest {
 
   /// Bytes read from an origin in one turn at most.
   static let bytesPerTurn = 1 << 20
+  /// Interim responses before a final one, at most.
+  static let interimLimit = 32
   /// Content that may wait for the origin before the client's is read on.
   static let backlogLimit = 64 << 10
 
@@ -147,8 +150,14 @@ final class OriginRequest {
 
   private func waitForHead() {
     guard let connection else { return }
-    let time = sentAll ? settings.firstByteTimeout : settings.betweenBytesTimeout
-    connection.setDeadline(worker.now.monotonic + time)
+    if sentAll {
+      connection.setDeadline(worker.now.monotonic + settings.firstByteTimeout)
+    } else if connection.backlog > 0 {
+      connection.setDeadline(worker.now.monotonic + settings.betweenBytesTimeout)
+    } else {
+      // It is the client's turn, and its time is counted on its own connection.
+      connection.clearDeadline()
+    }
   }
 
   private func compose() {
@@ -227,7 +236,10 @@ final class OriginRequest {
   func progress() {
     guard let connection, stage != .done else { return }
     let hadBacklog = connection.backlog > 0
-    if connection.flush() && hadBacklog && !sentAll { worker.noteMoved(fill) }
+    if connection.flush() && hadBacklog && !sentAll {
+      connection.clearDeadline()
+      worker.noteMoved(fill)
+    }
     var budget = Self.bytesPerTurn
     while connection.isReadable && stage != .done && connection.phase == .active {
       if stage == .content && !fill.mayReadOn() {
@@ -261,7 +273,7 @@ final class OriginRequest {
   }
 
   /// Whether no client reads the answer and it is not being stored.
-  private var isForNobody: Bool { !fill.hasReaders && !sink.isStoring }
+  var isForNobody: Bool { !fill.hasReaders && !sink.isStoring }
 
   func stopStoring() { sink.stopStoring() }
 
@@ -324,6 +336,11 @@ final class OriginRequest {
   /// A 1xx. False if the connection is a tunnel now, or no longer ours.
   private func interim(rest: ByteView) -> Bool {
     guard let connection else { return false }
+    interimCount += 1
+    guard interimCount <= Self.interimLimit else {
+      failed(.malformed, on: connection)
+      return false
+    }
     let clientConnection = clientConnection.flatMap { worker.clients.element($0) }
     var lines = ByteBuffer(capacity: 256)
     if response.status == 101 {

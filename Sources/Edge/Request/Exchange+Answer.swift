@@ -167,6 +167,8 @@ extension Exchange {
     own(connection.worker)
     connection.worker.reader?.pin(response.bodyID)
     bodyID = response.bodyID
+    storedID = response.id
+    storedHash = response.keyHash
     position = 0
     end = response.bodyLength
     state = .stored

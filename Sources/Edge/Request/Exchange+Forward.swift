@@ -46,7 +46,8 @@ extension Exchange {
     case .follow(let fill):
       result = .collapsed
       follow(fill, on: connection)
-    case .alone: pass(reason, key: key, on: connection)
+    case .alone:
+      pass(reason, key: key, stored: stored.map { StoredReference($0) }, on: connection)
     }
   }
 
@@ -55,8 +56,12 @@ extension Exchange {
     _ response: FillHead, _ directives: RequestDirectives, _ worker: Worker
   ) -> Bool {
     guard response.isShared, isSelected(response, worker) else { return false }
-    return ReuseRules.decide(
-      Freshness(response.metadata), request: directives, now: worker.now.wall) == .fresh
+    switch ReuseRules.decide(
+      Freshness(response.metadata), request: directives, now: worker.now.wall)
+    {
+    case .fresh, .staleWhileRevalidate: return true
+    case .mustValidate, .gatewayTimeout: return response.isServedOnError
+    }
   }
 
   /// Whether the request's fields are those that the response was chosen by (RFC 9111 §4.1).
@@ -70,9 +75,10 @@ extension Exchange {
   }
 
   /// Goes to the origin alone. The answer may still be stored under `key`, if it turns out to be for
-  /// that; never if the key is empty.
+  /// that; never if the key is empty. What is stored and needs validation is validated.
   func pass(
-    _ reason: ForwardReason, key: [UInt8], upgrade: Bool = false, on connection: ClientConnection
+    _ reason: ForwardReason, key: [UInt8], upgrade: Bool = false, stored: StoredReference? = nil,
+    on connection: ClientConnection
   ) {
     let worker = connection.worker
     self.reason = reason
@@ -82,7 +88,7 @@ extension Exchange {
     let fill = Fill(
       key: nil, fullKey: mark == nil ? [] : key, mark: mark, leader: worker.index)
     takesBody = head(worker).framing != .none
-    lead(fill, isFill: false, upgrade: upgrade, stored: nil, on: connection)
+    lead(fill, isFill: stored != nil, upgrade: upgrade, stored: stored, on: connection)
   }
 
   private func lead(
@@ -91,6 +97,7 @@ extension Exchange {
   ) {
     let worker = connection.worker
     isLeader = true
+    asksForWhole = isFill
     originStarted = worker.now.monotonic
     let request = OriginRequest(
       worker: worker, fill: fill, head: head(worker), route: route, client: connection.address,
@@ -105,6 +112,7 @@ extension Exchange {
   private func follow(_ fill: Fill, on connection: ClientConnection) {
     connection.worker.counters.add(.fillsCollapsed)
     isLeader = false
+    asksForWhole = true
     originStarted = connection.worker.now.monotonic
     wait(for: fill, on: connection)
   }
@@ -197,7 +205,7 @@ extension Exchange {
       pass(reason ?? .miss, key: fill.fullKey, on: connection)
       return false
     }
-    guard isSelected(head, worker) else {
+    guard mayReuse(head, RequestDirectives(self.head(worker)), worker) else {
       beginAgain(on: connection)
       return false
     }
@@ -220,7 +228,7 @@ extension Exchange {
     }
     worker.lines.removeAll()
     appendFillFields(response, worker: worker)
-    if isLeader ? fill.key != nil : true, mayAnswerNotModified(response, request, worker) {
+    if asksForWhole, mayAnswerNotModified(response, request, worker) {
       response.lines.withView { notModified(lines: $0, on: connection) }
       return
     }
@@ -336,6 +344,8 @@ extension Exchange {
         body: bodyID, number: UInt32(truncatingIfNeeded: position / size)),
       offset < chunk.count
     else {
+      // Missing or damaged: the next request is to find nothing rather than this.
+      worker.context.store?.remove(keyHash: storedHash, id: storedID)
       cutOff(on: connection)
       return .waiting
     }

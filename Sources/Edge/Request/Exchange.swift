@@ -53,9 +53,15 @@ final class Exchange {
   // Where the content comes from.
   var fill: Fill?
   var isLeader = false
+  /// Whether the origin was asked for the whole response without the client's conditions, which are
+  /// then for the node to evaluate.
+  var asksForWhole = false
   var position: UInt64 = 0
   var end: UInt64 = 0
   var bodyID: UInt64 = 0
+  /// Names the stored response whose chunks are being sent.
+  var storedID: UInt64 = 0
+  var storedHash = Hash128(low: 0, high: 0)
   /// The origin request that this request's content goes to.
   var upstream: OriginRequest?
 
@@ -106,12 +112,18 @@ final class Exchange {
       return
     default: break
     }
-    if RequestTarget.hasDotSegment(bytes[head.path]) {
+    var path = bytes[head.path]
+    switch RequestTarget.shape(of: path) {
+    case .plain: break
+    case .dotted:
       refuse(status: 400, text: "The path has dot segments.", on: connection)
       return
+    case .disguised:
+      worker.pathBuffer.removeAll()
+      RequestTarget.appendPlain(path, to: &worker.pathBuffer)
+      path = worker.pathBuffer.view
     }
-    guard let found = worker.routes.find(host: worker.hostBuffer.view, path: bytes[head.path])
-    else {
+    guard let found = worker.routes.find(host: worker.hostBuffer.view, path: path) else {
       refuse(status: 404, text: "No site or route for this address.", on: connection)
       return
     }
@@ -166,7 +178,10 @@ final class Exchange {
   private func proceed(_ head: RequestHead, on connection: ClientConnection) {
     let worker = connection.worker
     let settings = worker.routes.routes[route]
-    if settings.upgrade && head.wantsUpgrade && head.method == .get {
+    // Not to HTTP/2, which would lead past the routes and limits of every request in it.
+    if settings.upgrade && head.wantsUpgrade && head.method == .get,
+      !head.fields.hasElement("h2c", of: .upgrade, in: head.bytes)
+    {
       pass(.bypass, key: [], upgrade: true, on: connection)
       return
     }
@@ -189,10 +204,7 @@ final class Exchange {
     _ head: RequestHead, store: ObjectStore, reader: StoreReader, on connection: ClientConnection
   ) {
     let worker = connection.worker
-    worker.keyBuffer.removeAll()
-    RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
-      to: &worker.keyBuffer)
+    makeKey(worker)
     let key = worker.keyBuffer.view
     let primary = store.keyHash(key)
     let directives = RequestDirectives(head)
@@ -222,6 +234,15 @@ final class Exchange {
       }
       missed(.varyMiss, hash: newest ?? primary, primary: primary, directives, on: connection)
     }
+  }
+
+  /// Writes the request's primary cache key into the worker's buffer.
+  func makeKey(_ worker: Worker) {
+    let head = head(worker)
+    worker.keyBuffer.removeAll()
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &worker.keyBuffer)
   }
 
   private func use(

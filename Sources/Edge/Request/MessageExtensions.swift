@@ -59,3 +59,18 @@ enum Decimal {
     return value
   }
 }
+
+extension StoredResponse {
+  /// The hashes of everything it can be purged by.
+  var allTags: [UInt64] { (0..<tagCount + implicitTagCount).map { tag($0) } }
+}
+
+extension StorageRefusal {
+  /// Whether the refusal says something about this request only, and nothing about the key's answers.
+  var isTheRequests: Bool {
+    switch self {
+    case .authorization, .requestNoStore, .statusAnswersOneRequest, .methodNotCacheable: true
+    default: false
+    }
+  }
+}

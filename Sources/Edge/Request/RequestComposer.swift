@@ -29,7 +29,12 @@ enum RequestComposer {
     to wire: inout ByteBuffer
   ) {
     let bytes = head.bytes
-    wire.append(bytes[head.methodRange])
+    // By its meaning, not by the client's bytes: a fill that a HEAD began is a GET.
+    if head.method == .other {
+      wire.append(bytes[head.methodRange])
+    } else {
+      wire.append(head.method.name)
+    }
     wire.append(ASCII.space)
     RequestTarget.appendTarget(bytes[head.target], to: &wire)
     wire.append(" HTTP/1.1\r\nhost: ")

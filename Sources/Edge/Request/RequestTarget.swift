@@ -47,18 +47,59 @@ enum RequestTarget {
     buffer.append(target)
   }
 
-  /// Whether a path has segments that a server may take for "here" or "up" (`.`, `..`, also encoded
-  /// as %2e). Routes are chosen by what the path says, so a path that says one thing to us and
-  /// another to the origin is refused.
-  static func hasDotSegment(_ path: ByteView) -> Bool {
+  /// What a path looks like to a server that decodes it.
+  enum Shape {
+    /// What it says.
+    case plain
+    /// As another path: unreserved characters are encoded (RFC 3986 §6.2.2.2), or slashes doubled.
+    /// Routes are then chosen by that other path; it is forwarded, and stored, as it is.
+    case disguised
+    /// It has segments that a server may take for "here" or "up" (`.`, `..`, also encoded as %2e).
+    /// Refused: routes are chosen by what the path says.
+    case dotted
+  }
+
+  static func shape(of path: ByteView) -> Shape {
+    var shape = Shape.plain
     var start = 0
     while let slash = path.firstIndex(of: ASCII.slash, from: start) {
       start = slash + 1
-      // Most segments begin with neither a dot nor an escape.
-      guard start < path.count, path[start] == 0x2E || path[start] == 0x25 else { continue }
-      if isDotSegment(path, from: start) { return true }
+      // Most segments begin with neither a dot, an escape nor another slash.
+      guard start < path.count else { break }
+      switch path[start] {
+      case 0x2E, 0x25: if isDotSegment(path, from: start) { return .dotted }
+      case ASCII.slash: shape = .disguised
+      default: break
+      }
     }
-    return false
+    if path.firstIndex(of: 0x25) != nil { shape = .disguised }
+    return shape
+  }
+
+  /// Appends a path with unreserved characters decoded and runs of slashes made one.
+  static func appendPlain(_ path: ByteView, to buffer: inout ByteBuffer) {
+    var index = 0
+    var previous: UInt8 = 0
+    while index < path.count {
+      var byte = path[index]
+      var length = 1
+      if byte == 0x25, path.count - index >= 3, let high = ASCII.hexValue(path[index + 1]),
+        let low = ASCII.hexValue(path[index + 2]), isUnreserved(high << 4 | low)
+      {
+        byte = high << 4 | low
+        length = 3
+      }
+      if byte != ASCII.slash || previous != ASCII.slash { buffer.append(byte) }
+      previous = byte
+      index += length
+    }
+  }
+
+  /// RFC 3986 §2.3.
+  private static func isUnreserved(_ byte: UInt8) -> Bool {
+    let letter = byte | 0x20
+    return letter &- 0x61 < 26 || ASCII.isDigit(byte) || byte == 0x2D || byte == 0x2E
+      || byte == 0x5F || byte == 0x7E
   }
 
   private static func isDotSegment(_ path: ByteView, from start: Int) -> Bool {

@@ -66,6 +66,7 @@ package final class Worker {
   var keyBuffer = ByteBuffer(capacity: 1 << 10)
   var hostBuffer = ByteBuffer(capacity: 256)
   var varyBuffer = ByteBuffer(capacity: 1 << 10)
+  var pathBuffer = ByteBuffer(capacity: 1 << 10)
   /// The head that is being read.
   var head = RequestHead()
   let dates = DateText()
@@ -122,6 +123,8 @@ package final class Worker {
     while !isFinished {
       turn()
     }
+    for request in Array(leading.values) { request.end(with: .requestAborted) }
+    tellReaders()
     for client in clients.all { client.cutOff() }
     for origin in origins.all { close(origin) }
     reader?.endTurn()
@@ -171,7 +174,11 @@ package final class Worker {
       case .committed(let fill, let position):
         fill.committed(through: position)
         leading[ObjectIdentifier(fill)]?.goOn()
-      case .notStored(let fill): leading[ObjectIdentifier(fill)]?.stopStoring()
+      case .notStored(let fill):
+        if let request = leading[ObjectIdentifier(fill)] {
+          request.stopStoring()
+          request.goOn()
+        }
       case .drain(let deadline): drain(deadline)
       }
     }
@@ -194,9 +201,13 @@ package final class Worker {
     leftOver = []
     for token in tokens {
       if token & TokenKind.mask == TokenKind.origin {
-        origins.element(token & ~TokenKind.mask)?.goOn()
+        let connection = origins.element(token & ~TokenKind.mask)
+        connection?.isLeftOver = false
+        connection?.goOn()
       } else {
-        clients.element(token)?.advance()
+        let connection = clients.element(token)
+        connection?.isLeftOver = false
+        connection?.advance()
       }
     }
   }
@@ -204,16 +215,16 @@ package final class Worker {
   /// Lets the clients of fills that moved go on: this worker's directly, the others' by a message,
   /// one for each fill and turn.
   private func tellReaders() {
-    while !moved.isEmpty {
-      let fills = moved
-      moved = []
-      for fill in fills {
-        if fill.leader == index {
-          for worker in fill.otherWorkers() { context.post(.fillProgressed(fill), to: worker) }
-        }
-        guard let tokens = readers[ObjectIdentifier(fill)] else { continue }
-        for token in tokens { clients.element(token)?.advance() }
+    guard !moved.isEmpty else { return }
+    // Those that move meanwhile are for the next turn: fast peers would else keep this one going.
+    let fills = moved
+    moved = []
+    for fill in fills {
+      if fill.leader == index {
+        for worker in fill.otherWorkers() { context.post(.fillProgressed(fill), to: worker) }
       }
+      guard let tokens = readers[ObjectIdentifier(fill)] else { continue }
+      for token in tokens { clients.element(token)?.advance() }
     }
   }
 
@@ -236,7 +247,17 @@ package final class Worker {
   }
 
   /// Gives a connection another turn without waiting for the kernel.
-  func runAgain(_ token: UInt64) { leftOver.append(token) }
+  func runAgain(_ token: UInt64) {
+    if token & TokenKind.mask == TokenKind.origin {
+      guard let connection = origins.element(token & ~TokenKind.mask), !connection.isLeftOver
+      else { return }
+      connection.isLeftOver = true
+    } else {
+      guard let connection = clients.element(token), !connection.isLeftOver else { return }
+      connection.isLeftOver = true
+    }
+    leftOver.append(token)
+  }
 }
 
 // MARK: - Accepting
@@ -244,6 +265,8 @@ package final class Worker {
 extension Worker {
   /// At most so many connections are taken in a row, so that those that are there get their turn.
   private static let acceptsPerTurn = 64
+  /// What the kernel takes of a response before it is sent: a slow reader must not pin megabytes.
+  private static let unsentLimit: Int32 = 128 << 10
   /// How long accepting pauses when the process has no descriptor left.
   private static let acceptPause: Int64 = 100_000_000
 
@@ -276,6 +299,7 @@ extension Worker {
       return
     }
     Socket.configureConnection(socket.number)
+    Socket.limitUnsent(socket, bytes: Self.unsentLimit)
     let connection = ClientConnection(worker: self, socket: socket, address: address)
     connection.token = clients.insert(connection)
     do {
@@ -308,6 +332,7 @@ extension Worker {
       return
     }
     // Closing a listener resets what is left in its queue.
+    acceptPaused = false
     for number in listeners.indices { while accept(number) {} }
     for listener in listeners { poller.remove(listener.socket) }
     listeners = []
