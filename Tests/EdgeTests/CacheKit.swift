@@ -51,7 +51,9 @@ extension TestNode {
     try await eventually("client connections to be closed") {
       self.count(.connectionsAccepted) == self.count(.connectionsClosed)
     }
-    #expect(count(.fillsStarted) == count(.fillsEnded))
+    try await eventually("every fill to end") {
+      self.count(.fillsStarted) == self.count(.fillsEnded)
+    }
   }
 }
 

@@ -136,9 +136,9 @@ import Testing
     client.reset()
     try await node.expect(.connectionsClosed, reaches: 1)
     rest.send()
+    try await origin.finish()
     try await node.expectAtRest()
     #expect(node.count(.originConnectionsClosed) == 1)
-    try await origin.finish()
   }
 
   @Test(arguments: [true, false], [true, false])

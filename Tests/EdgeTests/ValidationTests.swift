@@ -22,9 +22,9 @@ import Testing
 
   /// A node that has `/a` stored, and stale since a moment.
   private func nodeWithStale(
-    _ origin: ScriptedOrigin, pool: String = "", age: Double = 61
+    _ origin: ScriptedOrigin, age: Double = 61, workers: Int = 2
   ) async throws -> TestNode {
-    let node = try TestNode.start(origin: origin.port, pool: pool)
+    let node = try TestNode.start(origin: origin.port, workers: workers)
     #expect(try await node.get("/a").status == 200)
     try await node.settle()
     node.advance(seconds: age)
@@ -114,6 +114,36 @@ import Testing
     let hit = try await node.get("/a")
     #expect(hit.isHit && hit.text == "new" && hit.header("etag") == "\"2\"")
     #expect(origin.requests.map { $0.header("if-none-match") } == [nil, "\"1\"", nil])
+  }
+
+  @Test func `asking again after such a 304 is tried again on a fresh connection`() async throws {
+    let origin = try await ScriptedOrigin(connections: [
+      { connection in
+        _ = try await connection.readRequest()
+        try await connection.respond(200, ["Cache-Control: max-age=1", "ETag: \"1\""], "old")
+        let validation = try await connection.readRequest()
+        try await connection.respond(Reply(304, ["ETag: \"2\""]), to: validation)
+        // Closed with the request for the whole in it.
+        _ = try await connection.readRequest()
+      },
+      { connection in
+        let request = try await connection.readRequest()
+        try await connection.respond(200, [Self.fresh, "ETag: \"2\""], "new")
+        #expect(request.header("if-none-match") == nil)
+      },
+    ])
+    let node = try await nodeWithStale(origin, age: 2, workers: 1)
+    #expect(try await node.get("/a").text == "new")
+    try await origin.finish()
+  }
+
+  @Test func `a 304 that nobody asked for is no answer`() async throws {
+    let origin = try await ScriptedOrigin.answering { _ in Reply(304, [Self.fresh, "ETag: \"1\""]) }
+    let node = try TestNode.start(origin: origin.port)
+    #expect(try await node.get("/a").status == 502)
+    #expect(try await node.get("/a", "If-None-Match: \"1\"").status == 502)
+    #expect(try await node.stored("/a").status == 504)
+    try await node.expectAtRest()
   }
 
   @Test func `a 200 replaces what is stored`() async throws {

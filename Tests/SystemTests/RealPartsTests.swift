@@ -149,8 +149,9 @@ private final class RealParts {
   }
 
   func stopOrigin() {
+    // Not SIGTERM: a program inherits the signals that the thread which starts it has blocked.
     if origin.isRunning {
-      origin.terminate()
+      kill(origin.processIdentifier, SIGKILL)
       origin.waitUntilExit()
     }
   }

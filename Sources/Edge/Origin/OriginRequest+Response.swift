@@ -37,6 +37,11 @@ extension OriginRequest {
       }
       if ReuseRules.isError(response.status), serveStale(instead: response.status) { return }
     }
+    if isFill && response.status == 304, let connection {
+      // Nothing was asked with a condition: whoever waits would be told of a response it does not have.
+      failed(.malformed, on: connection)
+      return
+    }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response)
     let plan = plan(directives)

@@ -252,7 +252,6 @@ final class OriginRequest {
       }
       let count = stage == .content ? readContent() : readHead()
       if count <= 0 { return }
-      receivedAny = true
       budget -= count
     }
   }
