@@ -9,7 +9,7 @@ public enum SettingsReference {
       result += (result.isEmpty ? "" : "\n") + title(of: block) + "\n"
       for setting in settings(of: block) {
         result += "\n  \(setting.usage)\n"
-        for line in wrapped(setting.text.withoutMarks, width: 78) { result += "      \(line)\n" }
+        for line in wrapped(setting.text.withoutMarks, width: 72) { result += "      \(line)\n" }
         let facts = setting.facts
         if !facts.isEmpty { result += "      (\(facts.joined(separator: "; ")))\n" }
       }

@@ -101,15 +101,16 @@ extension OriginRequest {
     plan.isStored = true
     // Others may have it only if they might have found it in the store (RFC 9111 §4). What is stored
     // but has to be validated each time is no reason to wait for each other either.
-    plan.isShared = fill.key != nil && isReusable(directives)
+    let freshness = Freshness.of(
+      response: response, directives: directives, requestTime: requestTime,
+      responseTime: responseTime)
+    plan.isShared = fill.key != nil && isReusable(freshness)
     plan.marksKey = !plan.isShared
     return plan
   }
 
-  private func isReusable(_ directives: ResponseDirectives) -> Bool {
-    let freshness = Freshness.of(
-      response: response, directives: directives, requestTime: requestTime,
-      responseTime: responseTime)
+  /// Whether a request like any other may be answered with it now.
+  private func isReusable(_ freshness: Freshness) -> Bool {
     switch ReuseRules.decide(freshness, request: RequestDirectives(), now: responseTime) {
     case .fresh, .staleWhileRevalidate: return true
     case .mustValidate, .gatewayTimeout: return false
@@ -248,6 +249,8 @@ extension OriginRequest {
       conclude()
       return
     }
+    // One that has to be validated each time is no reason to wait for each other.
+    if let key = fill.key, !isReusable(freshness) { fills.mark(key, now: worker.now.monotonic) }
     publishStored(response, lines: lines.view, metadata: metadata, newTags: tags, status: 304)
     let taken = store.freshen(
       id: stored.id, keyHash: stored.hash, head: lines.view.array, metadata: metadata,
