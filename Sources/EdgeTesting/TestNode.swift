@@ -111,7 +111,8 @@ package final class TestNode: Sendable {
     defer { client.close() }
     var fields = ["Authorization: Bearer \(Self.token)"]
     if json != nil { fields.append("Content-Type: application/json") }
-    return try await client.request(method, target, host: "localhost", fields, body: json)
+    return try await client.request(
+      method, target, host: "localhost", fields, body: json)
   }
 
   /// Purges by tag.

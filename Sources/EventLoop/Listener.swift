@@ -6,4 +6,3 @@ package final class Listener: Sendable {
   /// Takes over a listening socket.
   package init(_ socket: consuming Descriptor) { self.socket = socket }
 }
-

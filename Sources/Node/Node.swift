@@ -1,14 +1,14 @@
 // A node: the store, the workers, the admin listener, the access log, put together and taken apart in
 // the right order.
 
-package import Configuration
-package import EventLoop
-package import Metrics
-package import ObjectStore
 internal import AccessLog
 internal import Admin
 internal import Bytes
+package import Configuration
 internal import Edge
+package import EventLoop
+package import Metrics
+package import ObjectStore
 internal import Origins
 internal import RateLimiting
 import Synchronization
@@ -75,7 +75,9 @@ package final class Node: Sendable {
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
       limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
-    addresses = listeners.data.compactMap { $0.first.flatMap { Socket.localAddress(of: $0.socket) } }
+    addresses = listeners.data.compactMap {
+      $0.first.flatMap { Socket.localAddress(of: $0.socket) }
+    }
     adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
     if let listener = listeners.admin {
       admin = try AdminServer(

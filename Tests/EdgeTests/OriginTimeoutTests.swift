@@ -104,7 +104,7 @@ import Testing
   /// The node stops reading with nothing left to read, so that nothing tells it when it may go on.
   @Test func `an origin that was held back and then stalls is given up`() async throws {
     let step = 64 << 10
-    let window = 4 << 20
+    let window = 256 << 10
     let steps = Watched(0)
     let origin = try await ScriptedOrigin { connection in
       _ = try await connection.readRequest()

@@ -130,7 +130,9 @@ private final class RealParts {
     process.standardError = FileHandle(forWritingAtPath: notes)
     try process.run()
     let ready = "listening on 127.0.0.1:"
-    try await eventually("weir to listen: \((try? String(contentsOfFile: notes, encoding: .utf8)) ?? "")") {
+    try await eventually(
+      "weir to listen: \((try? String(contentsOfFile: notes, encoding: .utf8)) ?? "")"
+    ) {
       try String(contentsOfFile: notes, encoding: .utf8).contains(ready)
     }
     let text = try String(contentsOfFile: notes, encoding: .utf8)
@@ -195,12 +197,15 @@ private final class RealParts {
     var made: [String] = []
     let source = "/usr/share/doc"
     for package in try manager.contentsOfDirectory(atPath: source).sorted() where made.count < 300 {
-      for file in (try? manager.contentsOfDirectory(atPath: "\(source)/\(package)"))?.sorted() ?? [] {
+      for file in (try? manager.contentsOfDirectory(atPath: "\(source)/\(package)"))?.sorted() ?? []
+      {
         let from = "\(source)/\(package)/\(file)"
         var isFolder: ObjCBool = false
         // What a URL would have to encode is left out: wget writes it back in its own way.
         guard unsafe manager.fileExists(atPath: from, isDirectory: &isFolder), !isFolder.boolValue,
-          (package + file).allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }),
+          (package + file).allSatisfy({
+            $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0))
+          }),
           let data = manager.contents(atPath: from), !data.isEmpty
         else { continue }
         try manager.createDirectory(

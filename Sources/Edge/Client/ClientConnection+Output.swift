@@ -1,5 +1,5 @@
-internal import Configuration
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import HTTP1
 internal import HTTPMessage

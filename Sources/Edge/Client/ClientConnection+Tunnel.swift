@@ -1,8 +1,8 @@
 // After a 101 the two connections are pipes: what one reads the other sends. Each reads on only when
 // the other's last bytes are out, so a slow end holds the fast one back (RFC 9110 §7.8).
 
-internal import Configuration
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import HTTP1
 

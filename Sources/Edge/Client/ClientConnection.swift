@@ -9,8 +9,8 @@
 // must wait is copied into `input`, and only what the kernel did not take into `output`: an idle
 // connection owns no buffer.
 
-internal import Configuration
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import HTTP1
 internal import HTTPMessage
@@ -257,8 +257,8 @@ final class ClientConnection {
   /// Ends the connection after what was sent; see `Phase.lingering`.
   private func endSending() {
     let nothingComes = peerEnded && !isReadable
-    let nothingCame = unread.isEmpty && !isReadable && body.isComplete
-    if nothingComes || nothingCame && !exchange.wasRefused {
+    let isRead = unread.isEmpty && !isReadable && body.isComplete
+    if nothingComes || isRead && !exchange.wasRefused {
       close()
       return
     }

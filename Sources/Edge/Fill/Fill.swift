@@ -243,8 +243,8 @@ extension Fill {
   func otherWorkers() -> [Int] {
     state.withLock { state in
       var found: [Int] = []
-      for reader in state.readers.keys where reader.worker != leader && !found.contains(reader.worker)
-      {
+      for reader in state.readers.keys
+      where reader.worker != leader && !found.contains(reader.worker) {
         found.append(reader.worker)
       }
       return found

@@ -3,8 +3,8 @@
 // Segments of a fill that is stored are as long as the store's chunks, so that a full one is handed over
 // as it is. A small response of known length gets one segment of just that length.
 
-internal import Configuration
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import ObjectStore
 

@@ -1,11 +1,11 @@
 // A connection to an origin's server, HTTP/1: bytes out, bytes in. What they mean is the request's
 // business (`OriginRequest`); between requests the connection is idle in its worker's pool.
 
-internal import Configuration
-internal import Origins
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import Metrics
+internal import Origins
 
 /// A server of a pool, as a key.
 struct OriginKey: Hashable {

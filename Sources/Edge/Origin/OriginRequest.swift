@@ -9,8 +9,8 @@
 // idle and the server ended that one without a byte of an answer: it may have done so before it saw the
 // request (RFC 9112 §9.3.1). Only idempotent requests, and only if no content went with it.
 
-internal import Configuration
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import HTTP1
 internal import HTTPMessage
@@ -316,7 +316,9 @@ final class OriginRequest {
         if connection.input.count > settings.maxHeader { failed(.headTooLarge, on: connection) }
         return
       case .invalid(let defect):
-        failed(defect == .headTooLarge || defect == .tooManyFields ? .headTooLarge : .malformed, on: connection)
+        failed(
+          defect == .headTooLarge || defect == .tooManyFields ? .headTooLarge : .malformed,
+          on: connection)
         return
       case .complete:
         offset += response.length
@@ -395,7 +397,8 @@ final class OriginRequest {
       connect(reuse: false)
       return
     }
-    worker.counters.add(failure == .malformed || failure == .headTooLarge ? .originFramingErrors : .originResets)
+    worker.counters.add(
+      failure == .malformed || failure == .headTooLarge ? .originFramingErrors : .originResets)
     end(with: failure)
   }
 

@@ -1,8 +1,8 @@
 // Responses that the node makes itself, and stored ones.
 
-internal import EventLoop
 internal import AccessLog
 internal import Bytes
+internal import EventLoop
 internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
@@ -15,7 +15,9 @@ extension Exchange {
     connection.isLast = true
     wasRefused = true
     connection.worker.lines.removeAll()
-    if status == 405 { connection.worker.lines.append("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
+    if status == 405 {
+      connection.worker.lines.append("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
+    }
     answer(status: status, text: text, on: connection)
   }
 

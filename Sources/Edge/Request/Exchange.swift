@@ -8,13 +8,13 @@
 // the store's map; nothing is copied but the response's head. An exchange that must wait first takes
 // the request's head with it (`own`).
 
-internal import RateLimiting
 internal import Bytes
 internal import EventLoop
 internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import RateLimiting
 
 final class Exchange {
   enum State {

@@ -76,7 +76,9 @@ enum RequestComposer {
 
   /// RFC 9110 §7.6.2: one hop fewer. With none left the request does not come here.
   private static func appendMaxForwards(_ head: RequestHead, to wire: inout ByteBuffer) {
-    guard let hops = head.value(.maxForwards).flatMap({ Decimal.parse($0) }), hops > 0 else { return }
+    guard let hops = head.value(.maxForwards).flatMap({ Decimal.parse($0) }), hops > 0 else {
+      return
+    }
     wire.append("max-forwards: ")
     wire.append(decimal: hops - 1)
     wire.append("\r\n")

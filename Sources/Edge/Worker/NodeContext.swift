@@ -1,8 +1,8 @@
 package import AccessLog
 internal import Bytes
 package import Configuration
-internal import HTTPCaching
 package import EventLoop
+internal import HTTPCaching
 package import Metrics
 package import ObjectStore
 package import Origins

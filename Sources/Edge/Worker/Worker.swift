@@ -5,16 +5,16 @@
 // turn before → the clients of fills that moved → the end of the store's transaction. A view into the
 // store is good within the turn only; what lasts longer is kept as (id, offset).
 
-internal import Configuration
-import Synchronization
-internal import Bytes
-package import EventLoop
 internal import AccessLog
+internal import Bytes
+internal import Configuration
+package import EventLoop
 internal import HTTP1
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
 internal import Origins
+import Synchronization
 
 /// What the top bits of an event's token say it belongs to.
 enum TokenKind {
