@@ -260,11 +260,6 @@ extension Fill {
     return state.received - before
   }
 
-  /// The slowest client that needs segments. One that is below them reads from the store.
-  private func slowestReader(_ state: borrowing State) -> UInt64? {
-    state.readers.values.filter { $0 >= state.base }.min()
-  }
-
   private func mayRead(_ state: borrowing State) -> Bool {
     let held = state.received - state.base
     let isStored = (state.head?.isStored ?? false) && !state.keepsAll
@@ -286,7 +281,7 @@ extension Fill {
       } else {
         // The last segment still grows.
         guard state.segments.count > 1, state.head?.isValidated != true,
-          let slowest = slowestReader(state), end <= slowest
+          let slowest = state.readers.values.min(), end <= slowest
         else { return }
       }
       state.segments.removeFirst()

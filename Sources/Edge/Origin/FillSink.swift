@@ -134,7 +134,11 @@ struct FillSink {
     isStoring = false
     fill.stopStoring()
     worker.context.fills.remove(fill)
-    if chunksHandedOver > 0 { worker.context.store?.dropBody(bodyID) }
+    if chunksHandedOver > 0 {
+      // A client that is slower than the store reads these chunks next, and then pins them itself.
+      worker.pinForAWhile(bodyID)
+      worker.context.store?.dropBody(bodyID)
+    }
     endMark()
   }
 
