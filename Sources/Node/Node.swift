@@ -105,12 +105,14 @@ package final class Node: Sendable {
   }
 
   private static func openStore(
-    _ configuration: NodeConfiguration, workers: Int, note: (String) -> Void
+    _ configuration: NodeConfiguration, workers: Int, note: @escaping @Sendable (String) -> Void
   ) -> ObjectStore? {
     guard let settings = configuration.store else { return nil }
     do {
       let store = try ObjectStore.open(
-        StoreOptions(path: settings.path, sizeLimit: settings.size, readers: workers))
+        StoreOptions(
+          path: settings.path, sizeLimit: settings.size, readers: workers,
+          note: { note("store: \($0)") }))
       if let text = store.openingNote { note("store: \(text)") }
       return store
     } catch {

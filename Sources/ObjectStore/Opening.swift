@@ -104,7 +104,8 @@ extension OpenedStore {
     let writer = Writer(
       core: core, journal: journal, limitPages: sizes.limitPages, groupPages: sizes.groupPages,
       accounts: loading.accounts(objectIDs: state.objectIDs, bodyIDs: state.bodyIDs),
-      lastSweepSequence: loading.hasPurges ? 0 : core.ledger.sequence, fault: fault)
+      lastSweepSequence: loading.hasPurges ? 0 : core.ledger.sequence, note: options.note,
+      fault: fault)
     return OpenedStore(core: core, writer: writer, journal: journal, journalFile: journalFile)
   }
 

@@ -8,11 +8,18 @@ package struct StoreOptions: Sendable {
   /// How many readers will be made: one for each worker thread.
   package var readers: Int
 
+  /// Called, on the writer's thread, with what an operator should know.
+  package var note: @Sendable (String) -> Void
+
   /// Options for a store.
-  package init(path: String, sizeLimit: UInt64, readers: Int) {
+  package init(
+    path: String, sizeLimit: UInt64, readers: Int,
+    note: @escaping @Sendable (String) -> Void = { _ in }
+  ) {
     self.path = path
     self.sizeLimit = sizeLimit
     self.readers = readers
+    self.note = note
   }
 }
 

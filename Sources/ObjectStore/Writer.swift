@@ -100,6 +100,7 @@ final class Writer: @unchecked Sendable {
 
   let core: StoreCore
   let journal: Journal
+  private let note: @Sendable (String) -> Void
   let groupPages: Int
   var limitPages: Int
   /// To how many pages in use eviction goes: the limit, or fewer while free pages lie scattered.
@@ -129,8 +130,10 @@ final class Writer: @unchecked Sendable {
 
   init(
     core: StoreCore, journal: Journal, limitPages: Int, groupPages: Int, accounts: Accounts,
-    lastSweepSequence: UInt64, fault: (@Sendable (UInt64) -> LMDBError?)?
+    lastSweepSequence: UInt64, note: @escaping @Sendable (String) -> Void,
+    fault: (@Sendable (UInt64) -> LMDBError?)?
   ) {
+    self.note = note
     self.core = core
     self.journal = journal
     self.limitPages = limitPages
@@ -385,6 +388,9 @@ final class Writer: @unchecked Sendable {
       core.directory.markDamaged("\(error)")
     }
     journal.writingDidEnd()
+    note(
+      "writing has failed (\(error)) and is ended: what is stored is still "
+        + "served, the rest comes from the origin. See to the disk, then restart the node.")
   }
 
   /// The disk is full: from now on the store lives in the pages that it has.
@@ -392,6 +398,9 @@ final class Writer: @unchecked Sendable {
     let used = Int(core.counters.pagesInUse.load(ordering: .relaxed))
     limitPages = max(min(limitPages, used - 2 * groupPages), groupPages)
     core.counters.pageLimit.store(UInt64(limitPages), ordering: .relaxed)
+    note(
+      "the disk is full: the store stays at "
+        + "\(limitPages / 256) MiB until the node is restarted.")
   }
 
   /// After a group found no page: evicts two groups' worth, and lets LMDB have the pages again, which it
