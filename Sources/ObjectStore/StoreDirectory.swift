@@ -19,6 +19,13 @@ final class StoreDirectory: Sendable {
   /// So many starts that died while opening the store make it suspect.
   private static let attemptLimit = 3
 
+  /// How many bytes the file system can still take; plenty if it does not say.
+  func freeBytes() -> UInt64 {
+    var status = statvfs()
+    guard unsafe statvfs(path, &status) == 0 else { return .max }
+    return UInt64(status.f_bavail) &* UInt64(status.f_frsize)
+  }
+
   /// Makes the directory if need be and takes it; what stands in its place is set aside.
   init(_ path: String) throws(StoreError) {
     self.path = path

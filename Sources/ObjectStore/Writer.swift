@@ -241,21 +241,25 @@ final class Writer: @unchecked Sendable {
         targetPages = min(limitPages, targetPages + max(1, groupPages / 128))
         return finish(operations, outcomes: outcomes)
       } catch {
-        guard isShortOfSpace(error) else {
+        let isDiskFull = isDiskFull(error)
+        guard isDiskFull || error == .mapFull || error == .transactionFull else {
           endWriting(error)
           break
         }
         core.counters.mapFull.add(1, ordering: .relaxed)
         targetPages = max(limitPages / 2, targetPages - groupPages)
-        if error == .noSpace { stopGrowing() }
+        if isDiskFull { stopGrowing() }
         if attempt == Self.attemptLimit || !evictAfterFailure() { break }
       }
     }
     finish(operations, outcomes: [])
   }
 
-  private func isShortOfSpace(_ error: LMDBError) -> Bool {
-    error == .mapFull || error == .transactionFull || error == .noSpace
+  /// LMDB says EIO of a write that the disk took in part only, as a full one does. Nothing refers to the
+  /// pages then: the meta page is written last, and if that fails LMDB ends writing itself.
+  private func isDiskFull(_ error: LMDBError) -> Bool {
+    error == .noSpace
+      || error == .inputOutput && core.directory.freeBytes() < UInt64(groupPages) * 4096
   }
 
   /// Runs a transaction of operations and what else is due; on failure nothing has changed.
