@@ -95,6 +95,8 @@ final class Writer: @unchecked Sendable {
   // Sendable because after `start` only its own thread touches what is not a constant.
   static let groupInterval: Int64 = 20_000_000
   static let groupCount = 4_096
+  /// Milliseconds between looks at what waits for readers.
+  private static let pendingPause: Int32 = 20
   /// How often a group is tried that finds no page, with two more groups' worth evicted each time.
   private static let attemptLimit = 5
 
@@ -189,12 +191,14 @@ final class Writer: @unchecked Sendable {
   private var pause: Int32 {
     let waiting = core.queue.waiting
     if waiting.isFull || core.queue.isClosed || hasUrgentWork { return 0 }
-    if waiting.count > 0 || hasPendingWork {
+    if waiting.count > 0 {
       let left = Self.groupInterval - (monotonicTime() - lastCommit)
       let milliseconds = Int32(clamping: max(0, (left + 999_999) / 1_000_000))
       return sweep == nil ? milliseconds : min(milliseconds, 5)
     }
     if sweep != nil { return 5 }
+    // A body may stay pinned for as long as its client takes: looked at now and then, not all the time.
+    if hasPendingWork { return Self.pendingPause }
     return sweepPause
   }
 
