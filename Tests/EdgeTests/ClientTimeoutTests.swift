@@ -130,6 +130,8 @@ import Testing
       to: origin, top: Self.settings, pool: "between_bytes_timeout 1h;")
     let client = try await RawClient.connect(to: node.port, receiveBuffer: 4096)
     try await client.send("GET", "/")
+    // More than the node holds: what is beyond has been offered to the client.
+    try await node.expect(.originBytesReceived, reaches: 300_000)
     try await node.standsStill(.originBytesReceived)
     node.advance(seconds: 39)
     #expect(node.count(.connectionsClosed) == 0)
