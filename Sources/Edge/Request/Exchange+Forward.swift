@@ -253,7 +253,7 @@ extension Exchange {
     CacheStatus.appendForward(
       node: worker.nodeName.view, reason: reason ?? .miss,
       forwardedStatus: response.forwardedStatus,
-      stored: response.isStored, collapsed: !isLeader,
+      stored: response.isStored && !response.isServedOnError, collapsed: !isLeader,
       ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
       to: &worker.lines)
     worker.lines.append("\r\n")

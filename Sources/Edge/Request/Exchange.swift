@@ -194,7 +194,7 @@ final class Exchange {
       return
     }
     if head.framing != .none || Preconditions.requiresForwarding(head) {
-      pass(.bypass, key: [], on: connection)
+      pass(head.framing != .none ? .bypass : .request, key: [], on: connection)
       return
     }
     lookUp(head, store: store, reader: reader, on: connection)
