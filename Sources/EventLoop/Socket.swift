@@ -52,8 +52,7 @@ package enum Socket {
     }
   }
 
-  /// What every connection of the node is set to. TCP_NOTSENT_LOWAT keeps a slow reader from pinning
-  /// megabytes in the kernel.
+  /// What every connection of the node is set to: answers are written whole, and wait for no more.
   package static func configureConnection(_ number: Int32) {
     set(number, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
   }

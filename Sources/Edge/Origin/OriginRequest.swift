@@ -300,7 +300,7 @@ final class OriginRequest {
     return count
   }
 
-  /// Parses as many heads as there are: any number of interim ones, then the final one.
+  /// Parses as many heads as there are: some interim ones (`interimLimit`), then the final one.
   private func parse(_ bytes: ByteView, isOwned: Bool) {
     guard let connection else { return }
     var offset = 0

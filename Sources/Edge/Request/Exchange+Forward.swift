@@ -10,7 +10,7 @@ internal import ObjectStore
 extension Exchange {
   /// Goes to the origin, together with others that want the same where that may be.
   func forward(
-    _ reason: ForwardReason, hash: Hash128, primary: Hash128, _ directives: RequestDirectives,
+    _ reason: ForwardReason, hash: Hash128, _ directives: RequestDirectives,
     stored: StoredResponse?, on connection: ClientConnection
   ) {
     let worker = connection.worker

@@ -210,9 +210,9 @@ final class Exchange {
     let directives = RequestDirectives(head)
     switch reader.lookup(primary, key: key) {
     case .found(let response):
-      use(response, hash: primary, primary: primary, directives, on: connection)
+      use(response, hash: primary, directives, on: connection)
     case .miss:
-      missed(.uriMiss, hash: primary, primary: primary, directives, on: connection)
+      missed(.uriMiss, hash: primary, directives, on: connection)
     case .varies(let rules):
       // The newest rule is the one that a new answer most likely has.
       var newest: Hash128?
@@ -228,11 +228,11 @@ final class Exchange {
           primary: primary, key: key, rule: rule, values: values)
         {
           use(
-            response, hash: newest ?? primary, primary: primary, directives, on: connection)
+            response, hash: newest ?? primary, directives, on: connection)
           return
         }
       }
-      missed(.varyMiss, hash: newest ?? primary, primary: primary, directives, on: connection)
+      missed(.varyMiss, hash: newest ?? primary, directives, on: connection)
     }
   }
 
@@ -246,7 +246,7 @@ final class Exchange {
   }
 
   private func use(
-    _ response: StoredResponse, hash: Hash128, primary: Hash128, _ directives: RequestDirectives,
+    _ response: StoredResponse, hash: Hash128, _ directives: RequestDirectives,
     on connection: ClientConnection
   ) {
     let worker = connection.worker
@@ -261,19 +261,19 @@ final class Exchange {
       serve(response, freshness, on: connection)
     case .mustValidate(let reason):
       forward(
-        reason, hash: hash, primary: primary, directives, stored: response, on: connection)
+        reason, hash: hash, directives, stored: response, on: connection)
     case .gatewayTimeout: onlyIfCached(on: connection)
     }
   }
 
   private func missed(
-    _ reason: ForwardReason, hash: Hash128, primary: Hash128, _ directives: RequestDirectives,
+    _ reason: ForwardReason, hash: Hash128, _ directives: RequestDirectives,
     on connection: ClientConnection
   ) {
     if directives.onlyIfCached {
       onlyIfCached(on: connection)
     } else {
-      forward(reason, hash: hash, primary: primary, directives, stored: nil, on: connection)
+      forward(reason, hash: hash, directives, stored: nil, on: connection)
     }
   }
 
