@@ -23,6 +23,8 @@ import Testing
     let stopped = node.stopAside()
     try await idle.expectClosed()
     try await fresh.expectClosed()
+    // The workers hear of the stop one after the other: each probe until then is taken and let go.
+    await node.isRefusing()
     await #expect(throws: PeerFailure.self) { try await node.connect() }
     #expect(!stopped.isSent)
     answer.send()
@@ -31,7 +33,8 @@ import Testing
     #expect(response.header("connection") == "close")
     try await busy.expectClosed()
     try await stopped.wait()
-    #expect(node.count(.connectionsClosed) == 3)
+    #expect(node.count(.connectionsAccepted) >= 3)
+    #expect(node.count(.connectionsClosed) == node.count(.connectionsAccepted))
     #expect(node.count(.originConnectionsOpened) == node.count(.originConnectionsClosed))
     #expect(try node.log().count == 2)
   }
