@@ -15,8 +15,10 @@ package final class AccessLogWriter: Sendable {
   private let flushing = Mutex(())
 
   /// Opens the destination and starts the log's thread. Throws what opening met.
-  package init(target: AccessLogDestination, labels: AccessLogLabels) throws(Errno) {
-    let drain = try LogDrain(file: LogFile.open(target), labels: labels)
+  package init(
+    target: AccessLogDestination, format: AccessLogFormat = .json, labels: AccessLogLabels
+  ) throws(Errno) {
+    let drain = try LogDrain(file: LogFile.open(target), format: format, labels: labels)
     self.drain = drain
     thread = LoopThread(name: "weir-log") { drain.run() }
   }
@@ -97,17 +99,21 @@ final class LogDrain: @unchecked Sendable {
   private var file: LogFile
   private var formatter: LineFormatter
   private var buffer = LineBuffer(capacity: batch + LineFormatter.longestLine)
+  /// How many lines are in the buffer.
+  private var buffered: UInt64 = 0
 
   /// So many bytes are written at a time.
   private static let batch = 64 << 10
   /// How long a nap is.
   private static let nap: Int32 = 50
 
-  init(file: consuming LogFile, labels: AccessLogLabels) throws(Errno) {
+  init(
+    file: consuming LogFile, format: AccessLogFormat, labels: AccessLogLabels
+  ) throws(Errno) {
     signal = try LogSignal()
     flushed = try Waker()
     self.file = file
-    formatter = LineFormatter(labels: labels)
+    formatter = LineFormatter(format: format, labels: labels)
   }
 
   func makeRing(_ capacity: Int) -> AccessLogRing {
@@ -158,6 +164,7 @@ final class LogDrain: @unchecked Sendable {
     for ring in rings {
       count += ring.drain { record in
         formatter.format(record, into: &buffer)
+        buffered &+= 1
         if buffer.count >= Self.batch { writeOut() }
       }
     }
@@ -169,11 +176,14 @@ final class LogDrain: @unchecked Sendable {
     if buffer.count == 0 { return }
     let batch = buffer.view
     let (written, error) = file.write(batch)
-    lines.add(Self.count(batch.prefix(written)), ordering: .relaxed)
     if let error {
+      let lost = Self.count(batch.dropping(first: written))
       note(error)
-      unwritten.add(Self.count(batch.dropping(first: written)), ordering: .relaxed)
+      unwritten.add(lost, ordering: .relaxed)
+      buffered &-= lost
     }
+    lines.add(buffered, ordering: .relaxed)
+    buffered = 0
     buffer.removeAll()
   }
 

@@ -112,6 +112,35 @@ struct LineBuffer: ~Copyable {
     }
   }
 
+  /// Text from outside between quotes, as Apache and nginx have it: what is not printable ASCII, a
+  /// quote and a backslash become \xHH.
+  mutating func append(quoting text: ByteView) {
+    checkRoom(text.count &* 4 &+ 8)
+    let source = unsafe text.baseAddress
+    var index = 0
+    while index < text.count {
+      if text.count &- index >= 8 {
+        let word = unsafe source.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        if !Self.hasSpecial(word) {
+          unsafe UnsafeMutableRawPointer(bytes + count).storeBytes(of: word, as: UInt64.self)
+          index &+= 8
+          count &+= 8
+          continue
+        }
+      }
+      let byte = unsafe source.load(fromByteOffset: index, as: UInt8.self)
+      if Self.isSpecial(byte) {
+        put(ASCII.backslash)
+        put(0x78)
+        append(upperHexDigit: byte &>> 4)
+        append(upperHexDigit: byte & 0xF)
+      } else {
+        put(byte)
+      }
+      index &+= 1
+    }
+  }
+
   /// Whether one of eight bytes is below 0x20, above 0x7E, a quote or a backslash.
   @inline(__always)
   private static func hasSpecial(_ word: UInt64) -> Bool {
@@ -172,6 +201,10 @@ struct LineBuffer: ~Copyable {
 
   private mutating func append(hexDigit digit: UInt8) {
     append(digit < 10 ? 0x30 &+ digit : 0x57 &+ digit)
+  }
+
+  private mutating func append(upperHexDigit digit: UInt8) {
+    append(digit < 10 ? 0x30 &+ digit : 0x37 &+ digit)
   }
 
   /// A number in lower-case hexadecimal without leading zeros.

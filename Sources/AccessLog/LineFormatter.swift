@@ -18,6 +18,14 @@ package struct AccessLogLabels: Sendable {
   }
 }
 
+/// What a line looks like.
+package enum AccessLogFormat: Sendable {
+  /// A JSON object with every field.
+  case json
+  /// NCSA's combined log format.
+  case combined
+}
+
 /// Turns records into lines; see docs/logs.md for the fields.
 struct LineFormatter: ~Copyable {
   /// More than the longest line takes: five texts, each byte escaped, and what is around them.
@@ -27,10 +35,12 @@ struct LineFormatter: ~Copyable {
   private let routes: [[UInt8]]
   private let cache: [[UInt8]]
   private let details: [[UInt8]]
+  private let format: AccessLogFormat
   private var second: Int64 = .min
   private var secondText = LineBuffer(capacity: 64)
 
-  init(labels: AccessLogLabels) {
+  init(format: AccessLogFormat, labels: AccessLogLabels) {
+    self.format = format
     routes = labels.routes.map { Self.field("route", $0) }
     cache = labels.cache.map { Self.field("cache", $0) }
     details = labels.details.map { Self.field("detail", $0) }
@@ -49,6 +59,38 @@ struct LineFormatter: ~Copyable {
 
   /// Appends the record's line. There must be room for `longestLine`.
   mutating func format(_ record: StoredRecord, into line: inout LineBuffer) {
+    switch format {
+    case .json: formatJSON(record, into: &line)
+    case .combined: formatCombined(record, into: &line)
+    }
+  }
+
+  /// `ADDRESS - - [TIME] "METHOD TARGET PROTOCOL" STATUS BYTES "REFERER" "USER AGENT"`.
+  private mutating func formatCombined(_ record: StoredRecord, into line: inout LineBuffer) {
+    line.append(address: record.client)
+    appendLocalTime(record.wall, to: &line)
+    record.withTexts { method, _, target, referer, userAgent in
+      line.append(quoting: method)
+      line.append(ASCII.space)
+      line.append(quoting: target)
+      switch record.version {
+      case 11: line.append(" HTTP/1.1\" ")
+      case 20: line.append(" HTTP/2.0\" ")
+      case 10: line.append(" HTTP/1.0\" ")
+      default: line.append("\" ")
+      }
+      line.append(decimal: UInt64(record.status))
+      line.append(ASCII.space)
+      line.append(decimal: record.bytesSent)
+      line.append(" \"")
+      if referer.isEmpty { line.append("-") } else { line.append(quoting: referer) }
+      line.append("\" \"")
+      if userAgent.isEmpty { line.append("-") } else { line.append(quoting: userAgent) }
+    }
+    line.append("\"\n")
+  }
+
+  private mutating func formatJSON(_ record: StoredRecord, into line: inout LineBuffer) {
     appendTime(record.wall, to: &line)
     line.append("\",\"client\":\"")
     line.append(address: record.client)
@@ -125,6 +167,34 @@ struct LineFormatter: ~Copyable {
     line.append(secondText.view)
     line.append(Int(millisecond), digits: 3)
     line.append(0x5A as UInt8)
+  }
+
+  private static let months: [StaticString] = [
+    "/Jan/", "/Feb/", "/Mar/", "/Apr/", "/May/", "/Jun/", "/Jul/", "/Aug/", "/Sep/", "/Oct/",
+    "/Nov/", "/Dec/",
+  ]
+
+  /// ` - - [10/Jul/2026:12:34:56 +0000] "`, kept for a second.
+  private mutating func appendLocalTime(_ wall: Int64, to line: inout LineBuffer) {
+    let (second, rest) = wall.quotientAndRemainder(dividingBy: 1000)
+    let whole = rest < 0 ? second - 1 : second
+    if whole != self.second {
+      self.second = whole
+      let time = CivilTime(second: whole)
+      secondText.removeAll()
+      secondText.append(" - - [")
+      secondText.append(time.day, digits: 2)
+      secondText.append(Self.months[min(max(time.month - 1, 0), 11)])
+      secondText.append(time.year, digits: 4)
+      secondText.append(ASCII.colon)
+      secondText.append(time.second / 3600, digits: 2)
+      secondText.append(ASCII.colon)
+      secondText.append(time.second / 60 % 60, digits: 2)
+      secondText.append(ASCII.colon)
+      secondText.append(time.second % 60, digits: 2)
+      secondText.append(" +0000] \"")
+    }
+    line.append(secondText.view)
   }
 }
 

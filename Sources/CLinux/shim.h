@@ -102,6 +102,14 @@ static inline long weir_raise_descriptor_limit(void) {
   return limit.rlim_cur > 1000000000UL ? 1000000000L : (long)limit.rlim_cur;
 }
 // Where a short-lived pointer is enough: the id of the calling thread.
+/* recv and send of the C library are cancellation points, which costs every call two more functions. */
+static inline ssize_t weir_recv(int fd, void *buffer, size_t count) {
+  return syscall(SYS_recvfrom, fd, buffer, count, 0, NULL, NULL);
+}
+static inline ssize_t weir_send(int fd, const void *bytes, size_t count, int flags) {
+  return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);
+}
+
 static inline int weir_thread_id(void) { return (int)syscall(SYS_gettid); }
 
 // Atomics on words in allocated memory (Swift's Atomic cannot be placed there one by one).

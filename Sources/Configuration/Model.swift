@@ -13,6 +13,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var store: StoreConfiguration?
   /// Where the access log goes.
   public var accessLog: AccessLogTarget = .off
+  /// What a line of it looks like.
+  public var accessLogFormat = AccessLogFormat.json
   /// How long a stopping node waits for what is in flight.
   public var drainTimeout: Int64 = 30_000_000_000
   /// Timeouts and limits of client connections.
@@ -69,6 +71,14 @@ public struct StoreConfiguration: Sendable, Equatable {
 
   /// A store in a directory.
   public init(path: String) { self.path = path }
+}
+
+/// What a line of the access log looks like.
+public enum AccessLogFormat: Sendable, Equatable {
+  /// A JSON object with every field.
+  case json
+  /// NCSA's combined log format, as Apache, nginx and Varnish write it.
+  case combined
 }
 
 /// Where the access log goes.

@@ -27,8 +27,15 @@ extension Setting {
       "How many threads serve clients; `auto` is one for each processor."),
     Setting(
       "access_log", in: .top, .accessLog, default: "off", aliases: ["log", "accesslog"],
-      "Where a line of JSON goes for each request. A file is opened anew on SIGUSR1."
+      "Where a line goes for each request. A file is opened anew on SIGUSR1."
     ) { target, reader in reader.setAccessLog(target.value) },
+    Setting(
+      "access_log_format", in: .top, .choice([("json", .json), ("combined", .combined)]),
+      to: \.node.accessLogFormat, aliases: ["log_format"],
+      """
+      What a line of the access log looks like: `json` has every field, `combined` is the format of \
+      Apache and nginx, a third as long.
+      """),
     Setting(
       "drain_timeout", in: .top, .duration(0...(24 * 3_600 * second)), to: \.node.drainTimeout,
       aliases: ["worker_shutdown_timeout", "grace_period"],

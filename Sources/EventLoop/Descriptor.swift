@@ -27,6 +27,12 @@ package struct Descriptor: ~Copyable, Sendable {
     retrying { unsafe CLinux.read(number, buffer.baseAddress, buffer.count) }
   }
 
+  /// Reads from a socket into memory. Cheaper than `read`, which goes by way of the file system.
+  package borrowing func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+    // Safe: the kernel writes at most `count` bytes into a buffer the caller owns.
+    retrying { unsafe weir_recv(number, buffer.baseAddress, buffer.count) }
+  }
+
   /// Reads at most `limit` bytes onto the end of a buffer.
   package borrowing func read(onto buffer: inout ByteBuffer, limit: Int) -> IOResult {
     var result = IOResult(returned: 0)
@@ -37,11 +43,21 @@ package struct Descriptor: ~Copyable, Sendable {
     return result
   }
 
+  /// Reads at most `limit` bytes from a socket onto the end of a buffer.
+  package borrowing func receive(onto buffer: inout ByteBuffer, limit: Int) -> IOResult {
+    var result = IOResult(returned: 0)
+    unsafe buffer.appendUninitialized(atLeast: limit) { free in
+      result = unsafe receive(into: UnsafeMutableRawBufferPointer(rebasing: free.prefix(limit)))
+      return result.count ?? 0
+    }
+    return result
+  }
+
   /// Writes from a view; never raises SIGPIPE on a socket.
   package borrowing func send(_ bytes: ByteView, more: Bool = false) -> IOResult {
     let flags = Int32(MSG_NOSIGNAL) | (more ? Int32(MSG_MORE) : 0)
     // Safe: the view covers `count` readable bytes.
-    return retrying { unsafe CLinux.send(number, bytes.baseAddress, bytes.count, flags) }
+    return retrying { unsafe weir_send(number, bytes.baseAddress, bytes.count, flags) }
   }
 
   /// Writes two runs in one call.

@@ -23,19 +23,20 @@ package struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 /// A system call's outcome, without an existential or an allocation: at least 0 is a count.
+@usableFromInline
 package struct IOResult: Sendable, Equatable {
-  private let value: Int
+  @usableFromInline let value: Int
 
   /// What a system call returned, with the errno it set.
   @inline(__always)
   init(returned: Int) { value = returned >= 0 ? returned : -Int(weir_errno()) }
 
   /// How many bytes; nil if the call failed.
-  package var count: Int? { value >= 0 ? value : nil }
+  @inlinable package var count: Int? { value >= 0 ? value : nil }
   /// Whether it would have blocked.
   package var wouldBlock: Bool { value == -Int(EAGAIN) }
   /// Whether the peer has ended its side (a read of nothing).
-  package var isEnd: Bool { value == 0 }
+  @inlinable package var isEnd: Bool { value == 0 }
   /// The error; nil for a count.
   package var error: Errno? { value >= 0 ? nil : Errno(Int32(truncatingIfNeeded: -value)) }
 }

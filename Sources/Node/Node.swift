@@ -130,7 +130,8 @@ package final class Node: Sendable {
     }
     do {
       return try AccessLogWriter(
-        target: target, labels: NodeContext.logLabels(of: configuration))
+        target: target, format: configuration.accessLogFormat == .json ? .json : .combined,
+        labels: NodeContext.logLabels(of: configuration))
     } catch {
       throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
     }

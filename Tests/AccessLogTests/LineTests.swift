@@ -19,9 +19,12 @@ struct Seeded: RandomNumberGenerator {
 }
 
 /// Writes records to a file and returns its lines.
-private func written(_ append: (AccessLogRing) -> Void) throws -> [[UInt8]] {
+private func written(
+  format: AccessLogFormat = .json, _ append: (AccessLogRing) -> Void
+) throws -> [[UInt8]] {
   let directory = try TemporaryDirectory()
-  let log = try AccessLogWriter(target: .file(directory.file("log")), labels: labels)
+  let log = try AccessLogWriter(
+    target: .file(directory.file("log")), format: format, labels: labels)
   append(log.makeRing())
   log.flush()
   log.close()
@@ -30,6 +33,33 @@ private func written(_ append: (AccessLogRing) -> Void) throws -> [[UInt8]] {
 }
 
 @Suite struct LineTests {
+  @Test func `a combined line is as other servers write it`() throws {
+    let lines = try written(format: .combined) { ring in
+      var record = AccessRecord()
+      record.wall = 1_783_686_896_007
+      record.status = 304
+      record.version = 11
+      record.client = SocketAddress(high: 0, low: 0xFFFF_C633_6407, port: 40_001)
+      record.bytesSent = 12
+      record.method = ByteView("GET")
+      record.host = ByteView("example.com")
+      record.target = ByteView("/a?b=\"c\"&long=enough")
+      record.userAgent = ByteView("curl/8.0 \u{1B}[1m é\\")
+      ring.append(record)
+      record.version = 0
+      record.userAgent = ByteView()
+      record.referer = ByteView("https://example.org/")
+      ring.append(record)
+    }
+    #expect(
+      lines.map { String(decoding: $0, as: UTF8.self) } == [
+        #"198.51.100.7 - - [10/Jul/2026:12:34:56 +0000] "GET /a?b=\x22c\x22&long=enough HTTP/1.1" "#
+          + #"304 12 "-" "curl/8.0 \x1B[1m \xC3\xA9\x5C""#,
+        #"198.51.100.7 - - [10/Jul/2026:12:34:56 +0000] "GET /a?b=\x22c\x22&long=enough" "#
+          + #"304 12 "https://example.org/" "-""#,
+      ])
+  }
+
   @Test func `a line says everything about a request`() throws {
     let lines = try written { ring in
       var record = AccessRecord()

@@ -24,12 +24,12 @@ extension ClientConnection {
       input.removeAll()
       consumed = 0
       let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: worker.readBuffer.prefix(limit))
-      result = unsafe socket.read(into: buffer)
+      result = unsafe socket.receive(into: buffer)
       readCount = result.count ?? 0
     } else {
       stash()
       consumed = 0
-      result = socket.read(onto: &input, limit: limit)
+      result = socket.receive(onto: &input, limit: limit)
     }
     guard let count = result.count else {
       if result.wouldBlock { isReadable = false } else { close() }

@@ -33,10 +33,9 @@ final class ClientConnection {
     case closed
   }
 
-  // Safe: the worker owns this object and ends after it. Counting references to it would cost every
-  // hit a few atomic operations.
-  private unowned(unsafe) let owner: Worker
-  @inline(__always) var worker: Worker { unsafe owner }
+  // A strong constant: the optimizer then borrows it wherever it is used, where an unowned reference
+  // is counted at each use. The worker ends after all that it owns has left its tables.
+  let worker: Worker
   let socket: Descriptor
   let address: SocketAddress
   var token: UInt64 = 0
@@ -83,7 +82,7 @@ final class ClientConnection {
   static let lingerTime: Int64 = 2_000_000_000
 
   init(worker: Worker, socket: consuming Descriptor, address: SocketAddress) {
-    unsafe owner = worker
+    self.worker = worker
     self.socket = socket
     self.address = address
     exchange = Exchange()
@@ -273,7 +272,7 @@ final class ClientConnection {
     readCount = 0
     var total = 0
     while isReadable && total < Self.bytesPerTurn {
-      let result = unsafe socket.read(into: worker.readBuffer)
+      let result = unsafe socket.receive(into: worker.readBuffer)
       guard let count = result.count, count > 0 else {
         if result.wouldBlock {
           isReadable = false

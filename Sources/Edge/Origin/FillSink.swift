@@ -63,7 +63,7 @@ struct FillSink {
     let segment = segmentWithRoom(atLeast: limit)
     let room = unsafe UnsafeMutableRawBufferPointer(
       rebasing: segment.room.prefix(Int(clamping: min(limit, 256 << 10))))
-    let result = unsafe socket.read(into: room)
+    let result = unsafe socket.receive(into: room)
     if let count = result.count, count > 0 {
       segment.commit(count)
       grew(by: count)

@@ -24,10 +24,9 @@ final class OriginConnection {
     case closed
   }
 
-  // Safe: the worker owns this object and ends after it. Counting references to it would cost every
-  // hit a few atomic operations.
-  private unowned(unsafe) let owner: Worker
-  @inline(__always) var worker: Worker { unsafe owner }
+  // A strong constant: the optimizer then borrows it wherever it is used, where an unowned reference
+  // is counted at each use. The worker ends after all that it owns has left its tables.
+  let worker: Worker
   let socket: Descriptor
   let key: OriginKey
   var token: UInt64 = 0
@@ -53,7 +52,7 @@ final class OriginConnection {
   private var endsSending = false
 
   init(worker: Worker, socket: consuming Descriptor, key: OriginKey) {
-    unsafe owner = worker
+    self.worker = worker
     self.socket = socket
     self.key = key
   }
@@ -161,7 +160,7 @@ final class OriginConnection {
       return bytes
     }
     guard isReadable, !hasEnded else { return ByteView() }
-    let result = unsafe socket.read(into: worker.originBuffer)
+    let result = unsafe socket.receive(into: worker.originBuffer)
     guard let count = result.count, count > 0 else {
       isReadable = false
       if !result.wouldBlock { hasEnded = true }

@@ -410,7 +410,7 @@ extension OriginRequest {
     guard let connection else { return 0 }
     let result: IOResult
     if case .chunked = response.framing {
-      result = unsafe connection.socket.read(into: worker.originBuffer)
+      result = unsafe connection.socket.receive(into: worker.originBuffer)
       if let count = result.count, count > 0 {
         takeChunked(
           unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer)).prefix(count))

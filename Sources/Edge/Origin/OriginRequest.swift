@@ -26,10 +26,9 @@ final class OriginRequest {
     case done
   }
 
-  // Safe: the worker owns this object and ends after it. Counting references to it would cost every
-  // hit a few atomic operations.
-  private unowned(unsafe) let owner: Worker
-  @inline(__always) var worker: Worker { unsafe owner }
+  // A strong constant: the optimizer then borrows it wherever it is used, where an unowned reference
+  // is counted at each use. The worker ends after all that it owns has left its tables.
+  let worker: Worker
   let fill: Fill
   let head: RequestHead
   let route: Int
@@ -77,7 +76,7 @@ final class OriginRequest {
     worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
     upgrade: Bool, stored: StoredReference?
   ) {
-    unsafe owner = worker
+    self.worker = worker
     self.fill = fill
     self.head = head
     self.route = route
@@ -282,11 +281,11 @@ final class OriginRequest {
     let result: IOResult
     let bytes: ByteView
     if connection.input.isEmpty {
-      result = unsafe connection.socket.read(into: worker.originBuffer)
+      result = unsafe connection.socket.receive(into: worker.originBuffer)
       bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer))
         .prefix(result.count ?? 0)
     } else {
-      result = connection.socket.read(onto: &connection.input, limit: 32 << 10)
+      result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
       bytes = connection.input.view
     }
     guard let count = result.count, count > 0 else {

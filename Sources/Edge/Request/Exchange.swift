@@ -289,7 +289,7 @@ final class Exchange {
   func finish(on connection: ClientConnection) {
     let worker = connection.worker
     // From the beginning of the turn that read it, so that waiting for others' requests counts.
-    let duration = max(0, worker.context.clock.monotonic() - started)
+    let duration = max(0, worker.clock.monotonic() - started)
     worker.requestCounters.record(
       route: route, status: status, result: result, bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)

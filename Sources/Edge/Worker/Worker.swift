@@ -29,6 +29,7 @@ enum TokenKind {
 @safe
 package final class Worker {
   let context: NodeContext
+  let clock: NodeClock
   /// Its number among the workers.
   let index: Int
   let poller: Poller
@@ -82,12 +83,13 @@ package final class Worker {
   /// A worker with its listening sockets. It runs on the thread that calls `run`.
   package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
     self.context = context
+    clock = context.clock
     self.listeners = listeners
     poller = try Poller.open()
     inbox = try Inbox()
     index = context.register(inbox)
-    context.clock.follow(inbox.waker)
-    now = context.clock.now()
+    clock.follow(inbox.waker)
+    now = clock.now()
     do {
       reader = try context.store?.makeReader()
     } catch {
@@ -136,7 +138,7 @@ package final class Worker {
 
   private func turn() {
     let count = poller.wait(timeout: timeout())
-    now = context.clock.now()
+    now = clock.now()
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
@@ -149,9 +151,9 @@ package final class Worker {
 
   private func timeout() -> Int64 {
     if !leftOver.isEmpty || !moved.isEmpty { return 0 }
-    if context.clock.standsStill { return -1 }
+    if clock.standsStill { return -1 }
     let next = min(timers.next ?? .max, isDraining ? drainDeadline : .max)
-    return next == .max ? -1 : max(0, next - context.clock.now().monotonic)
+    return next == .max ? -1 : max(0, next - clock.now().monotonic)
   }
 
   @inline(__always)
@@ -166,7 +168,7 @@ package final class Worker {
 
   private func takeMessages() {
     inbox.waker.clear()
-    now = context.clock.now()
+    now = clock.now()
     for message in inbox.take() {
       switch message {
       case .fillProgressed(let fill): noteMoved(fill)
