@@ -15,6 +15,13 @@ enum ResponseFraming {
 }
 
 extension ClientConnection {
+  var isClosed: Bool { phase == .closed }
+  var contentReceived: UInt64 { body.received }
+
+  func endAfterResponse() { isLast = true }
+
+  func isReadyToSend() -> Bool { output.isEmpty || flush() }
+
   /// Sends what is waiting. False while something is left: the kernel takes no more, or the
   /// connection is closed.
   @discardableResult
@@ -70,11 +77,6 @@ extension ClientConnection {
     setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
   }
 
-  /// Appends a response's head, as far as the exchange has made its field lines.
-  ///
-  /// - Parameters:
-  ///   - length: of the content; nil if it is not known.
-  ///   - hasContent: false for HEAD, 204 and 304: a length is then only said, not sent.
   func sendHead(
     status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8
   ) {
@@ -111,8 +113,7 @@ extension ClientConnection {
     }
   }
 
-  /// Sends content, with whatever waits before it, in one call. Returns how many of the bytes are
-  /// taken care of; the rest is to be offered again.
+  /// Sends content, with whatever waits before it, in one call.
   func sendContent(_ content: ByteView) -> Int {
     guard output.isEmpty else { return 0 }
     if framing == .chunked { return sendChunk(content) }
@@ -132,6 +133,14 @@ extension ClientConnection {
     }
     worker.out.removeAll()
     return sent - before
+  }
+
+  func sendWhole(_ content: ByteView) {
+    let sent = sendContent(content)
+    guard sent < content.count && phase != .closed else { return }
+    output.append(worker.out.view)
+    worker.out.removeAll()
+    output.append(content.dropping(first: sent))
   }
 
   private func sendChunk(_ content: ByteView) -> Int {

@@ -17,7 +17,7 @@ internal import HTTPMessage
 internal import Metrics
 import Synchronization
 
-final class ClientConnection {
+final class ClientConnection: ClientStream {
   enum Phase {
     /// Waiting for a request's head, or in the middle of one.
     case head

@@ -11,8 +11,8 @@ internal import ObjectStore
 extension Exchange {
   /// An error of the client's: answered, and the connection ends, since what follows on it cannot be
   /// trusted or is not wanted.
-  func refuse(status: UInt16, text: StaticString, on connection: ClientConnection) {
-    connection.isLast = true
+  func refuse(status: UInt16, text: StaticString, on connection: some ClientStream) {
+    connection.endAfterResponse()
     wasRefused = true
     connection.worker.lines.removeAll()
     if status == 405 {
@@ -22,7 +22,7 @@ extension Exchange {
   }
 
   /// An error before there was a request.
-  func refuseUnparsed(status: UInt16, text: StaticString, on connection: ClientConnection) {
+  func refuseUnparsed(status: UInt16, text: StaticString, on connection: some ClientStream) {
     let worker = connection.worker
     started = worker.now.monotonic
     requestWall = worker.now.wall
@@ -39,7 +39,7 @@ extension Exchange {
   }
 
   /// The content of a request broke off or is wrong: nothing of it may look complete to the origin.
-  func refuseBody(status: UInt16, text: StaticString, on connection: ClientConnection) {
+  func refuseBody(status: UInt16, text: StaticString, on connection: some ClientStream) {
     upstream?.abort()
     upstream = nil
     if let fill {
@@ -56,7 +56,7 @@ extension Exchange {
   }
 
   /// An answer of the node's own, with a line of text. The fields in `worker.lines` go along.
-  func answer(status: UInt16, text: StaticString? = nil, on connection: ClientConnection) {
+  func answer(status: UInt16, text: StaticString? = nil, on connection: some ClientStream) {
     let worker = connection.worker
     self.status = status
     hasSentHead = true
@@ -77,8 +77,8 @@ extension Exchange {
       status: status, lines: ByteView(), length: length, hasContent: head.method != .head,
       minorVersion: head.minorVersion)
     if !content.isEmpty && head.method != .head {
-      worker.out.append(content)
-      worker.out.append("\n")
+      connection.sendWhole(content)
+      connection.sendWhole(ByteView("\n"))
       contentSent += length
     }
     state = .finished
@@ -97,7 +97,7 @@ extension Exchange {
   }
 
   /// No answer could be had from the origin (RFC 9110 §15.6, RFC 9209).
-  func fail(_ failure: OriginFailure, on connection: ClientConnection) {
+  func fail(_ failure: OriginFailure, on connection: some ClientStream) {
     let worker = connection.worker
     result = .error
     worker.lines.removeAll()
@@ -114,7 +114,7 @@ extension Exchange {
 
   /// Sends a stored response, or that the client has it already.
   @inline(__always)
-  func serve(_ response: StoredResponse, _ freshness: Freshness, on connection: ClientConnection) {
+  func serve(_ response: StoredResponse, _ freshness: Freshness, on connection: some ClientStream) {
     let worker = connection.worker
     let head = head(worker)
     let now = worker.now.wall
@@ -153,19 +153,14 @@ extension Exchange {
     }
   }
 
-  private func sendInline(_ content: ByteView, on connection: ClientConnection) {
-    let sent = connection.sendContent(content)
+  private func sendInline(_ content: ByteView, on connection: some ClientStream) {
     contentSent += UInt64(content.count)
-    // The record may be gone by the next turn; what the kernel did not take is at most 16 KiB.
-    if sent < content.count && connection.phase != .closed {
-      connection.output.append(connection.worker.out.view)
-      connection.worker.out.removeAll()
-      connection.output.append(content.dropping(first: sent))
-    }
+    // The record may be gone by the next turn; what is not taken is at most 16 KiB.
+    connection.sendWhole(content)
     if state != .idle { state = .finished }
   }
 
-  private func sendChunks(of response: StoredResponse, on connection: ClientConnection) {
+  private func sendChunks(of response: StoredResponse, on connection: some ClientStream) {
     own(connection.worker)
     connection.worker.reader?.pin(response.bodyID)
     bodyID = response.bodyID
@@ -187,7 +182,7 @@ extension Exchange {
 
   /// A 304 (RFC 9110 §15.4.5): the fields that a client may use to update what it has, not those that
   /// describe content which is not there.
-  func notModified(lines: ByteView, on connection: ClientConnection) {
+  func notModified(lines: ByteView, on connection: some ClientStream) {
     let worker = connection.worker
     status = 304
     FieldLines.forEach(lines) { line in
@@ -201,7 +196,7 @@ extension Exchange {
 
   // MARK: The log
 
-  func log(duration: Int64, on connection: ClientConnection) {
+  func log(duration: Int64, on connection: some ClientStream) {
     let worker = connection.worker
     guard let ring = worker.logRing else { return }
     let head = head(worker)
@@ -217,7 +212,7 @@ extension Exchange {
     record.version = 10 + head.minorVersion
     record.client = connection.address
     record.bytesSent = contentSent
-    record.bytesReceived = connection.body.received
+    record.bytesReceived = connection.contentReceived
     record.method = bytes[head.methodRange]
     record.host = bytes[head.authority]
     record.target = bytes[head.target]

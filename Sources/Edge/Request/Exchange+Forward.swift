@@ -11,7 +11,7 @@ extension Exchange {
   /// Goes to the origin, together with others that want the same where that may be.
   func forward(
     _ reason: ForwardReason, hash: Hash128, _ directives: RequestDirectives,
-    stored: StoredResponse?, on connection: ClientConnection
+    stored: StoredResponse?, on connection: some ClientStream
   ) {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
@@ -78,7 +78,7 @@ extension Exchange {
   /// that; never if the key is empty. What is stored and needs validation is validated.
   func pass(
     _ reason: ForwardReason, key: [UInt8], upgrade: Bool = false, stored: StoredReference? = nil,
-    on connection: ClientConnection
+    on connection: some ClientStream
   ) {
     let worker = connection.worker
     self.reason = reason
@@ -93,7 +93,7 @@ extension Exchange {
 
   private func lead(
     _ fill: Fill, isFill: Bool, upgrade: Bool = false, stored: StoredReference?,
-    on connection: ClientConnection
+    on connection: some ClientStream
   ) {
     let worker = connection.worker
     isLeader = true
@@ -109,7 +109,7 @@ extension Exchange {
     request.start()
   }
 
-  private func follow(_ fill: Fill, on connection: ClientConnection) {
+  private func follow(_ fill: Fill, on connection: some ClientStream) {
     connection.worker.counters.add(.fillsCollapsed)
     isLeader = false
     asksForWhole = true
@@ -117,7 +117,7 @@ extension Exchange {
     wait(for: fill, on: connection)
   }
 
-  private func wait(for fill: Fill, on connection: ClientConnection) {
+  private func wait(for fill: Fill, on connection: some ClientStream) {
     let worker = connection.worker
     self.fill = fill
     position = 0
@@ -131,7 +131,7 @@ extension Exchange {
 
   /// Validates a stale response that is being served meanwhile (RFC 5861 §3), once at a time.
   func revalidateBehind(
-    _ response: StoredResponse, hash: Hash128, on connection: ClientConnection
+    _ response: StoredResponse, hash: Hash128, on connection: some ClientStream
   ) {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
@@ -153,7 +153,7 @@ extension Exchange {
   // MARK: Answering from a fill
 
   /// Goes on as far as the fill, the store and the client's connection allow.
-  func progress(on connection: ClientConnection) -> Progress {
+  func progress(on connection: some ClientStream) -> Progress {
     while true {
       switch state {
       case .idle: return .waiting
@@ -169,12 +169,12 @@ extension Exchange {
         guard let progress = sendChunk(on: connection) else { continue }
         return progress
       }
-      if connection.phase == .closed { return .waiting }
+      if connection.isClosed { return .waiting }
     }
   }
 
   /// Looks whether the fill's head is there and for this request. False: nothing yet.
-  private func look(on connection: ClientConnection) -> Bool {
+  private func look(on connection: some ClientStream) -> Bool {
     guard let fill else { return false }
     let (phase, head) = fill.look()
     guard let head else {
@@ -191,7 +191,7 @@ extension Exchange {
   }
 
   /// Whether a follower may use what it waited for; if not, it has begun again.
-  private func isFor(_ fill: Fill, _ head: FillHead, on connection: ClientConnection) -> Bool {
+  private func isFor(_ fill: Fill, _ head: FillHead, on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     // First: such an answer is not shared, but that says nothing of the next one.
     if let mark = fill.mark, let store = worker.context.store,
@@ -212,13 +212,13 @@ extension Exchange {
     return true
   }
 
-  private func releaseFill(on connection: ClientConnection) {
+  private func releaseFill(on connection: some ClientStream) {
     guard let fill else { return }
     self.fill = nil
     connection.worker.leave(fill, connection: connection.token)
   }
 
-  private func answer(from fill: Fill, _ response: FillHead, on connection: ClientConnection) {
+  private func answer(from fill: Fill, _ response: FillHead, on connection: some ClientStream) {
     let worker = connection.worker
     let request = head(worker)
     status = response.status
@@ -275,10 +275,10 @@ extension Exchange {
   }
 
   /// Sends what the fill has at this client's position. Nil: go on.
-  private func sendPiece(on connection: ClientConnection) -> Progress? {
+  private func sendPiece(on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
     guard let fill else { return .waiting }
-    guard connection.output.isEmpty || connection.flush() else { return .waiting }
+    guard connection.isReadyToSend() else { return .waiting }
     if connection.writeBudget <= 0 {
       worker.runAgain(connection.token)
       return .waiting
@@ -312,27 +312,27 @@ extension Exchange {
     }
   }
 
-  private func sent(_ count: Int, on connection: ClientConnection) -> Progress? {
-    if connection.phase == .closed { return .waiting }
+  private func sent(_ count: Int, on connection: some ClientStream) -> Progress? {
+    if connection.isClosed { return .waiting }
     position += UInt64(count)
     contentSent += UInt64(count)
     return count > 0 ? nil : .waiting
   }
 
   /// A body that breaks off must not look complete: the connection is reset.
-  private func cutOff(on connection: ClientConnection) {
+  private func cutOff(on connection: some ClientStream) {
     result = .error
     connection.reset()
   }
 
   /// Sends a stored response's next chunk. Nil: go on.
-  private func sendChunk(on connection: ClientConnection) -> Progress? {
+  private func sendChunk(on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
     if position == end {
       state = .finished
       return nil
     }
-    guard connection.output.isEmpty || connection.flush() else { return .waiting }
+    guard connection.isReadyToSend() else { return .waiting }
     if connection.writeBudget <= 0 {
       worker.runAgain(connection.token)
       return .waiting

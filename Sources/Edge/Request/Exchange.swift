@@ -81,7 +81,7 @@ final class Exchange {
 
   // MARK: Beginning
 
-  func begin(_ head: RequestHead, on connection: ClientConnection) {
+  func begin(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
     state = .waiting
     started = worker.now.monotonic
@@ -142,14 +142,14 @@ final class Exchange {
     return head.value(.maxForwards).flatMap { Decimal.parse($0) } == 0
   }
 
-  private func answerOptions(on connection: ClientConnection) {
+  private func answerOptions(on connection: some ClientStream) {
     let worker = connection.worker
     worker.lines.removeAll()
     worker.lines.append("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
     answer(status: 204, on: connection)
   }
 
-  private func passesLimits(on connection: ClientConnection) -> Bool {
+  private func passesLimits(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     let range = worker.routes.routes[route].limits
     var index = range.lowerBound
@@ -175,7 +175,7 @@ final class Exchange {
   }
 
   /// The way after the limits; begun again when a fill turned out not to be for this request.
-  private func proceed(_ head: RequestHead, on connection: ClientConnection) {
+  private func proceed(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
     let settings = worker.routes.routes[route]
     // Not to HTTP/2, which would lead past the routes and limits of every request in it.
@@ -201,7 +201,7 @@ final class Exchange {
   }
 
   private func lookUp(
-    _ head: RequestHead, store: ObjectStore, reader: StoreReader, on connection: ClientConnection
+    _ head: RequestHead, store: ObjectStore, reader: StoreReader, on connection: some ClientStream
   ) {
     let worker = connection.worker
     makeKey(worker)
@@ -247,7 +247,7 @@ final class Exchange {
 
   private func use(
     _ response: StoredResponse, hash: Hash128, _ directives: RequestDirectives,
-    on connection: ClientConnection
+    on connection: some ClientStream
   ) {
     let worker = connection.worker
     let freshness = Freshness(response)
@@ -268,7 +268,7 @@ final class Exchange {
 
   private func missed(
     _ reason: ForwardReason, hash: Hash128, _ directives: RequestDirectives,
-    on connection: ClientConnection
+    on connection: some ClientStream
   ) {
     if directives.onlyIfCached {
       onlyIfCached(on: connection)
@@ -278,7 +278,7 @@ final class Exchange {
   }
 
   /// RFC 9111 §5.2.1.7.
-  private func onlyIfCached(on connection: ClientConnection) {
+  private func onlyIfCached(on connection: some ClientStream) {
     connection.worker.lines.removeAll()
     answer(status: 504, text: "Not in the store, and only-if-cached.", on: connection)
   }
@@ -286,7 +286,7 @@ final class Exchange {
   // MARK: The end
 
   /// Writes down what happened and forgets the request.
-  func finish(on connection: ClientConnection) {
+  func finish(on connection: some ClientStream) {
     let worker = connection.worker
     // From the beginning of the turn that read it, so that waiting for others' requests counts.
     let duration = max(0, worker.clock.monotonic() - started)
@@ -299,7 +299,7 @@ final class Exchange {
   }
 
   /// Gives up: the client is gone.
-  func abandon(on connection: ClientConnection) {
+  func abandon(on connection: some ClientStream) {
     guard state != .idle else { return }
     if status == 0 {
       // As nginx has it in its log: the client closed before there was an answer.
@@ -328,14 +328,14 @@ final class Exchange {
   }
 
   /// The connection is a tunnel now; the request's part is over.
-  func becameTunnel(on connection: ClientConnection) {
+  func becameTunnel(on connection: some ClientStream) {
     status = 101
     upstream = nil
     finish(on: connection)
   }
 
   /// Begins again: the fill was not for this request.
-  func beginAgain(on connection: ClientConnection) {
+  func beginAgain(on connection: some ClientStream) {
     let worker = connection.worker
     let key = fill?.fullKey ?? []
     release(worker, token: connection.token)

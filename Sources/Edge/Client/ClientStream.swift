@@ -1,0 +1,49 @@
+internal import Bytes
+internal import EventLoop
+
+/// What a request came in on, and its response goes out by: an HTTP/1 connection, or one stream of
+/// many on a connection.
+///
+/// All that an `Exchange` knows of the protocol and of the network. Exchanges take it as a generic
+/// parameter, so that a request's way is compiled once for each protocol, with direct calls.
+protocol ClientStream: AnyObject {
+  var worker: Worker { get }
+  /// Names it among what the worker owns.
+  var token: UInt64 { get }
+  /// The client's address.
+  var address: SocketAddress { get }
+  var isClosed: Bool { get }
+  /// Whether the node itself has broken it off.
+  var wasReset: Bool { get }
+  /// Bytes of the request's content that were received.
+  var contentReceived: UInt64 { get }
+  /// Bytes that may still be written in this turn.
+  var writeBudget: Int { get }
+
+  /// What follows on the connection cannot be trusted, or is not wanted: the response is the last.
+  func endAfterResponse()
+
+  /// Sends what waits from earlier; whether nothing is left and content may be offered.
+  func isReadyToSend() -> Bool
+
+  /// Sends a response's head, as far as the exchange has made its field lines: `lines` and what is in
+  /// the worker's `lines`.
+  ///
+  /// - Parameters:
+  ///   - length: of the content; nil if it is not known.
+  ///   - hasContent: false for HEAD, 204 and 304: a length is then only said, not sent.
+  func sendHead(
+    status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8)
+
+  /// Sends content. Returns how many of the bytes are taken care of; the rest is to be offered again.
+  func sendContent(_ content: ByteView) -> Int
+
+  /// Sends a short content whole; what the network does not take now is kept.
+  func sendWhole(_ content: ByteView)
+
+  /// Ends a response whose content is complete; `trailers` are field lines.
+  func endContent(trailers: ByteView)
+
+  /// Breaks the response off such that the client sees an error and never a complete one.
+  func reset()
+}
