@@ -206,8 +206,8 @@ public struct RouteConfiguration: Sendable, Equatable {
   public var origin: String
   /// The limits that a request must pass, in order.
   public var limits: [String] = []
-  /// Whether responses are stored and reused.
-  public var cache = true
+  /// How responses are stored and reused.
+  public var caching = CacheConfiguration()
   /// Whether an upgrade (WebSocket) may pass.
   public var upgrade = false
   /// Whether `Surrogate-Key`, `Cache-Tag` and `xkey` are left in responses.

@@ -25,6 +25,8 @@ public struct Setting: Sendable {
     case site
     /// `route PATH { … }`
     case route
+    /// `cache { … }`
+    case cache
   }
 
   /// Whether a block must have it.

@@ -3,7 +3,7 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + admin + store + client + origin + limit + site + route
+    topLevel + admin + store + client + origin + limit + site + route + cache
 
   private static let second: Int64 = 1_000_000_000
   /// What a timeout may be.
@@ -218,8 +218,10 @@ extension Setting {
       "A limit that each request must pass, in the order of the file."
     ) { name, reader in reader.addRouteLimit(name) },
     Setting(
-      "cache", in: .route, .flag, to: \.route.cache, aliases: ["proxy_cache"],
-      "Whether responses are stored and reused."),
+      "cache", in: .route, shape: "[on|off]", body: .optional(.cache), default: "on",
+      aliases: ["proxy_cache"],
+      "Whether responses are stored and reused, and how."
+    ) { arguments, reader in reader.readCache(&arguments) },
     Setting(
       "upgrade", in: .route, .flag, to: \.route.upgrade, aliases: ["websocket", "websockets"],
       "Whether a connection may become another protocol's, such as WebSocket."),

@@ -25,18 +25,22 @@ extension Exchange {
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
     let purgeTag = [store.tagHash(ofKey: worker.keyBuffer.view)]
+    let patience = worker.routes.routes[route].collapseTimeout
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
         guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
         guard let response = fill.look().head else {
-          return !store.isPurged(since: mark.sequence, tags: purgeTag)
+          return fill.began > worker.now.monotonic - patience
+            && !store.isPurged(since: mark.sequence, tags: purgeTag)
         }
         return mayReuse(response, directives, worker)
           && !store.isPurged(since: mark.sequence, tags: response.purgeTags)
       },
       make: {
-        Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index)
+        Fill(
+          key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index,
+          began: worker.now.monotonic)
       })
     own(worker)
     switch role {
@@ -86,7 +90,8 @@ extension Exchange {
     own(worker)
     let mark = key.isEmpty ? nil : worker.context.store?.beginFill()
     let fill = Fill(
-      key: nil, fullKey: mark == nil ? [] : key, mark: mark, leader: worker.index)
+      key: nil, fullKey: mark == nil ? [] : key, mark: mark, leader: worker.index,
+      began: worker.now.monotonic)
     takesBody = head(worker).framing != .none
     lead(fill, isFill: stored != nil, upgrade: upgrade, stored: stored, on: connection)
   }
@@ -110,11 +115,25 @@ extension Exchange {
   }
 
   private func follow(_ fill: Fill, on connection: some ClientStream) {
-    connection.worker.counters.add(.fillsCollapsed)
     isLeader = false
     asksForWhole = true
     originStarted = connection.worker.now.monotonic
     wait(for: fill, on: connection)
+    if state == .waiting {
+      connection.worker.counters.add(.fillsCollapsed)
+      let patience = connection.worker.routes.routes[route].collapseTimeout
+      connection.wait(until: fill.began &+ patience)
+    }
+  }
+
+  /// It has waited long enough for another's answer. The first such request asks the origin anew, and
+  /// the others wait for that one: a key costs a silent origin one request for each timeout, however
+  /// many clients there are.
+  func waitedEnough(on connection: some ClientStream) {
+    guard state == .waiting, !isLeader, let fill, fill.look().head == nil else { return }
+    connection.worker.counters.add(.fillsOverdue)
+    connection.wait(until: .max)
+    beginAgain(on: connection)
   }
 
   private func wait(for fill: Fill, on connection: some ClientStream) {
@@ -122,7 +141,9 @@ extension Exchange {
     self.fill = fill
     position = 0
     state = .waiting
-    guard worker.join(fill, connection: connection.token) else {
+    // The one that asked is not counted.
+    let limit = isLeader ? Int.max : worker.routes.routes[route].maxWaiters + 1
+    guard worker.join(fill, connection: connection.token, limit: limit) else {
       self.fill = nil
       fail(.tooManyWaiters, on: connection)
       return
@@ -138,7 +159,11 @@ extension Exchange {
     let key = worker.keyBuffer.view.array
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic, mayJoin: { _ in true },
-      make: { Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index) })
+      make: {
+        Fill(
+          key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index,
+          began: worker.now.monotonic)
+      })
     guard case .lead(let fill) = role else { return }
     let copy = RequestHead()
     copy.copy(head(worker))
@@ -179,13 +204,17 @@ extension Exchange {
     let (phase, head) = fill.look()
     guard let head else {
       if case .failed(let failure) = phase {
+        if !isLeader { connection.wait(until: .max) }
         fail(failure, on: connection)
         return true
       }
       return false
     }
-    // If not, it may have joined another whose head is there already: look again.
-    if !isLeader && !isFor(fill, head, on: connection) { return true }
+    if !isLeader {
+      connection.wait(until: .max)
+      // If not, it may have joined another whose head is there already: look again.
+      guard isFor(fill, head, on: connection) else { return true }
+    }
     answer(from: fill, head, on: connection)
     return true
   }
@@ -355,8 +384,10 @@ extension Exchange {
 
 extension Worker {
   /// Adds a client of this worker to a fill.
-  func join(_ fill: Fill, connection: UInt64) -> Bool {
-    guard fill.join(FillReader(worker: index, connection: connection)) else { return false }
+  func join(_ fill: Fill, connection: UInt64, limit: Int) -> Bool {
+    guard fill.join(FillReader(worker: index, connection: connection), limit: limit) else {
+      return false
+    }
     readers[ObjectIdentifier(fill), default: []].append(connection)
     return true
   }

@@ -76,6 +76,9 @@ final class Exchange {
 
   init() {}
 
+  /// Whether it waits for the head of an answer that another request asked for.
+  var isFollowing: Bool { state == .waiting && !isLeader && fill != nil }
+
   /// The request's head.
   func head(_ worker: Worker) -> RequestHead { ownHead ?? worker.head }
 

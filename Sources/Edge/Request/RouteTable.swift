@@ -17,6 +17,10 @@ struct Route: Sendable {
   var upgrade: Bool
   var exposeTags: Bool
   var maxBody: UInt64
+  /// How long a request waits for the head of another's answer: nanoseconds.
+  var collapseTimeout: Int64
+  /// How many may wait for one answer.
+  var maxWaiters: Int
 }
 
 final class RouteTable {
@@ -69,9 +73,10 @@ final class RouteTable {
           Route(
             index: routes.count,
             origin: configuration.origins.firstIndex { $0.name == route.origin } ?? 0,
-            limits: first..<limits.count, cache: route.cache && configuration.store != nil,
+            limits: first..<limits.count, cache: route.caching.isOn && configuration.store != nil,
             upgrade: route.upgrade, exposeTags: route.exposeTags,
-            maxBody: route.maxBody ?? configuration.client.maxBody))
+            maxBody: route.maxBody ?? configuration.client.maxBody,
+            collapseTimeout: route.caching.collapseTimeout, maxWaiters: route.caching.maxWaiters))
         names.append(route.name)
       }
     }
