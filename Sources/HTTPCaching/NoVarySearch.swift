@@ -78,10 +78,11 @@ package struct NoVarySearch: Sendable, Equatable {
   }
 
   /// Appends what of a query counts: each parameter's name and value decoded, each behind its length
-  /// (32 bits, little-endian). False, and nothing is appended, if the query has more parameters than
-  /// are read; it then matches itself alone. Allocates nothing but what the buffer needs.
+  /// (32 bits, little-endian). False, and nothing is appended, if the query is to be compared byte by
+  /// byte: the field says nothing, or the query has more parameters than are read. Allocates nothing
+  /// but what the buffer needs.
   package func appendKey(_ query: ByteView, to buffer: inout ByteBuffer) -> Bool {
-    guard var parameters = QueryParameters(query) else { return false }
+    guard !isDefault, var parameters = QueryParameters(query) else { return false }
     parameters.keep { counts($0.name(query)) }
     if !variesOnOrder {
       parameters.sort { DecodedBytes.precedes($0.name(query), $1.name(query)) }

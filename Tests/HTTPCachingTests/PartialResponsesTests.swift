@@ -154,7 +154,8 @@ private func range(_ start: UInt64, _ end: UInt64) -> ByteRange {
   @Test(
     arguments: [
       ("bytes=0-5", 0), ("bytes=150-", 1), ("bytes=-5", 0), ("bytes=700-800,0-1", 7),
-      ("bytes=99999999999999999999-", 184_467_440_737_095_516), ("bytes=x", nil), ("", nil), ("items=5-6", nil),
+      ("bytes=99999999999999999999-", 184_467_440_737_095_516), ("bytes=x", nil), ("", nil),
+      ("items=5-6", nil),
     ] as [(String, UInt64?)]) func `the first is where the range begins`(
       value: String, expected: UInt64?
     )

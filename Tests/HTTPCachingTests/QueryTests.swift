@@ -119,6 +119,7 @@ private func matches(_ value: String, _ one: String, _ other: String) -> Bool {
   ]) func `says nothing where it is not as it must be`(value: String) {
     #expect(NoVarySearch(view(value)).isDefault)
     #expect(!matches(value, "a=1", "a=2"))
+    #expect(!matches(value, "a=%41", "a=A"))
   }
 
   @Test func `is read from a response`() {
