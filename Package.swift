@@ -39,7 +39,10 @@ let package = Package(
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
-    .target(name: "HTTPCaching", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
+    .target(name: "StructuredFields", dependencies: ["Bytes"], swiftSettings: strict),
+    .target(
+      name: "HTTPCaching", dependencies: ["HTTPMessage", "StructuredFields", "Bytes"],
+      swiftSettings: hot),
     .target(name: "RateLimiting", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
 
@@ -107,6 +110,9 @@ let package = Package(
       name: "HTTPMessageTests", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "HTTP1Tests", dependencies: ["HTTP1", "HTTPMessage", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "StructuredFieldsTests", dependencies: ["StructuredFields", "Bytes"],
+      swiftSettings: strict),
     .testTarget(
       name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
       swiftSettings: strict),

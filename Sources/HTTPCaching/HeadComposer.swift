@@ -22,6 +22,14 @@ package struct ResponseFieldOptions: OptionSet, Sendable {
   package static var exposeTags: ResponseFieldOptions { ResponseFieldOptions(rawValue: 2) }
   /// Content-Length stays: for a response to HEAD and a 304 that are passed on.
   package static var contentLength: ResponseFieldOptions { ResponseFieldOptions(rawValue: 4) }
+  /// Set-Cookie is stored whatever the origin says (`SetCookiePolicy.store`).
+  package static var storeCookies: ResponseFieldOptions { ResponseFieldOptions(rawValue: 8) }
+  /// Set-Cookie goes nowhere (`SetCookiePolicy.strip`).
+  package static var stripCookies: ResponseFieldOptions { ResponseFieldOptions(rawValue: 16) }
+  /// Surrogate-Control stays: for a route that does not read it.
+  package static var exposeSurrogateControl: ResponseFieldOptions {
+    ResponseFieldOptions(rawValue: 32)
+  }
 }
 
 /// Which of a request's fields are not forwarded.
@@ -53,7 +61,7 @@ package enum HeadComposer {
   ) {
     let connection = ConnectionOptions(response)
     let now = responseTime.wholeSeconds
-    let hasDate = response.value(.date).flatMap { CachingDate.parse($0, now: now) } != nil
+    let hasDate = response.value(.date).flatMap { HTTPDate.parse($0, now: now) } != nil
     let dateIndex =
       hasDate && !connection.nominates(.date, name: ByteView("date"))
       ? response.fields.first(.date) : nil
@@ -96,8 +104,14 @@ package enum HeadComposer {
     case .age: return false
     case .contentLength: return options.contains(.contentLength)
     case .surrogateKey, .cacheTag, .xkey: if !options.contains(.exposeTags) { return false }
-    case .setCookie where options.contains(.storing):
-      if !FieldRules.mayStoreSetCookie(directives) { return false }
+    case .surrogateControl: if !options.contains(.exposeSurrogateControl) { return false }
+    case .setCookie:
+      if options.contains(.stripCookies) { return false }
+      if options.contains(.storing), !options.contains(.storeCookies),
+        !FieldRules.mayStoreSetCookie(directives)
+      {
+        return false
+      }
     default: break
     }
     if FieldRules.isHopByHop(line.known, name: name, connectionOptions: connection) {
@@ -133,7 +147,7 @@ package enum HeadComposer {
 
   static func appendDate(_ seconds: Int64, to buffer: inout ByteBuffer) {
     buffer.append("date: ")
-    CachingDate.append(seconds, to: &buffer)
+    HTTPDate.append(seconds, to: &buffer)
     buffer.append("\r\n")
   }
 }
