@@ -6,14 +6,15 @@ public struct CacheConfiguration: Sendable, Equatable {
   public var key: [CacheKeyPart] = [.scheme, .host, .path, .query]
   /// How the query stands in the key.
   public var query = QueryNormalization()
-  /// Freshness lifetimes by status, in the order of the file: the first that matches counts, over
-  /// what the origin says.
+  /// Freshness lifetimes by status: the most specific counts, of equal ones the first.
   public var lifetimes: [CacheLifetime] = []
   /// What of the origin's directives is ignored.
   public var ignored: Set<IgnoredDirective> = []
-  /// How long a response may be served stale while it is validated; nil: as it says itself.
+  /// How long a response that does not say so itself may be served stale while it is validated; nil:
+  /// not at all.
   public var staleWhileRevalidate: Int64?
-  /// How long a response may be served stale when its origin fails; nil: as it says itself.
+  /// How long a response that does not say so itself may be served stale when its origin fails; nil:
+  /// not at all.
   public var staleIfError: Int64?
   /// Whether directives of requests (RFC 9111 §5.2.1) are honoured.
   public var honoursClients = true
@@ -23,8 +24,9 @@ public struct CacheConfiguration: Sendable, Equatable {
   public var maxObject: UInt64?
   /// What becomes of responses with `Set-Cookie`.
   public var setCookie = SetCookiePolicy.refuse
-  /// The targeted fields that are obeyed, most specific first (RFC 9213); lower case.
-  public var targets = ["cdn-cache-control"]
+  /// The fields that are obeyed instead of `Cache-Control`, most specific first (RFC 9213); lower
+  /// case. `surrogate-control` goes before all others, wherever it stands.
+  public var targets = ["surrogate-control", "cdn-cache-control"]
   /// Whether the content type must fit the path's extension for a response to be stored.
   public var checksContentType = false
   /// How long a request waits for the head of another's answer, nanoseconds.
@@ -57,7 +59,8 @@ public enum CacheKeyPart: Sendable, Hashable {
   case cookie(String)
 }
 
-/// How a query stands in the key. What is forwarded is never changed.
+/// How a query stands in the key, and in requests whose answers are stored: what is not in the key must
+/// not shape an answer that others get.
 public struct QueryNormalization: Sendable, Equatable {
   /// Whether parameters are sorted by name.
   public var sorts = false
@@ -74,13 +77,16 @@ public struct QueryNormalization: Sendable, Equatable {
 public struct CacheLifetime: Sendable, Equatable {
   /// Which statuses: `first...last`.
   public var statuses: ClosedRange<UInt16>
-  /// How long, nanoseconds; 0: not stored.
+  /// How long, nanoseconds; 0: validated each time.
   public var lifetime: Int64
+  /// Whether it counts even if the origin gives a lifetime.
+  public var overrides: Bool
 
   /// A lifetime.
-  public init(statuses: ClosedRange<UInt16>, lifetime: Int64) {
+  public init(statuses: ClosedRange<UInt16>, lifetime: Int64, overrides: Bool) {
     self.statuses = statuses
     self.lifetime = lifetime
+    self.overrides = overrides
   }
 }
 
@@ -96,10 +102,14 @@ public enum IgnoredDirective: String, Sendable, Hashable, CaseIterable {
   case noCache = "no-cache"
   /// `private`.
   case `private`
+  /// `max-age` and `s-maxage`.
+  case maxAge = "max-age"
+  /// `must-revalidate`, `proxy-revalidate`, and what `s-maxage` implies of them.
+  case mustRevalidate = "must-revalidate"
+  /// `stale-while-revalidate` and `stale-if-error`.
+  case stale
   /// `Vary`.
   case vary
-  /// `Pragma`.
-  case pragma
 }
 
 /// What becomes of responses with `Set-Cookie`.

@@ -7,28 +7,38 @@ extension Setting {
   static let cache: [Setting] = [
     Setting(
       "ttl", in: .cache, shape: "STATUS… DURATION", repeatable: true,
-      aliases: ["proxy_cache_valid", "default_ttl"],
       """
-      The freshness lifetime of responses with these statuses, whatever the origin says: `404`, `5xx` \
-      or `any`. The first line that matches counts; 0 keeps them from being stored.
+      The freshness lifetime of responses with these statuses (`404`, `5xx`, `any`), whatever the \
+      origin says, from when they come. The most specific counts; 0: validated each time.
       """
-    ) { arguments, reader in reader.addCacheLifetime(&arguments) },
+    ) { arguments, reader in reader.addCacheLifetime(&arguments, overrides: true) },
+    Setting(
+      "default_ttl", in: .cache, shape: "STATUS… DURATION", repeatable: true,
+      aliases: ["proxy_cache_valid"],
+      "The same where the origin gives no lifetime: instead of the heuristic of RFC 9111 §4.2.2."
+    ) { arguments, reader in reader.addCacheLifetime(&arguments, overrides: false) },
     Setting(
       "ignore", in: .cache, shape: "NAME…", repeatable: true,
       aliases: ["proxy_ignore_headers"],
       """
       What of the origin's word is ignored: `cache-control` as a whole, or of it `no-store`, \
-      `no-cache`, `private`; `expires`, `pragma`, `vary`.
+      `no-cache`, `private`, `max-age`, `must-revalidate`, `stale`; `expires`; `vary`.
       """
     ) { arguments, reader in reader.addIgnored(&arguments) },
     Setting(
-      "stale_while_revalidate", in: .cache, .duration(0...year), none: "the response's",
+      "stale_while_revalidate", in: .cache, .duration(0...year), none: "0",
       to: \.route.caching.staleWhileRevalidate, aliases: ["grace"],
-      "How long a stale response is served while it is validated behind (RFC 5861 §3)."),
+      """
+      How long a stale response is served while it is validated behind, if it does not say so itself \
+      (RFC 5861 §3).
+      """),
     Setting(
-      "stale_if_error", in: .cache, .duration(0...year), none: "the response's",
+      "stale_if_error", in: .cache, .duration(0...year), none: "0",
       to: \.route.caching.staleIfError, aliases: ["keep", "proxy_cache_use_stale"],
-      "How long a stale response is served when its origin fails (RFC 5861 §4)."),
+      """
+      How long a stale response is served when its origin fails, if it does not say so itself \
+      (RFC 5861 §4).
+      """),
     Setting(
       "failure_backoff", in: .cache, .duration(0...(60 * second)),
       to: \.route.caching.failureBackoff,
@@ -56,9 +66,9 @@ extension Setting {
       `s-maxage`, `store` stores them as they are, `strip` removes the field for everybody.
       """),
     Setting(
-      "targets", in: .cache, shape: "FIELD…", default: "cdn-cache-control",
+      "targets", in: .cache, shape: "FIELD…", default: "surrogate-control cdn-cache-control",
       aliases: ["surrogate_control"],
-      "The targeted fields that go before `Cache-Control`, most specific first (RFC 9213)."
+      "The fields that count instead of `Cache-Control`, most specific first (RFC 9213)."
     ) { arguments, reader in reader.setTargets(&arguments) },
     Setting(
       "key", in: .cache, shape: "PART…", default: "scheme host path query",
@@ -120,7 +130,7 @@ extension Reader {
   }
 
   /// `ttl STATUS… DURATION;`
-  mutating func addCacheLifetime(_ arguments: inout Arguments) {
+  mutating func addCacheLifetime(_ arguments: inout Arguments, overrides: Bool) {
     var statuses: [ClosedRange<UInt16>] = []
     while let word = arguments.upcoming {
       if statuses.isEmpty || CacheStatuses.read(word.text) != nil {
@@ -133,14 +143,15 @@ extension Reader {
       }
       for range in statuses {
         draft.route.caching.lifetimes.append(
-          CacheLifetime(statuses: range, lifetime: lifetime.value))
+          CacheLifetime(statuses: range, lifetime: lifetime.value, overrides: overrides))
       }
       return
     }
     if arguments.directive.isWhole {
+      let name = arguments.directive.name
       findings.error(
-        "\"ttl\" needs statuses and a duration", at: arguments.directive.name.range,
-        help: "such as ttl 404 410 1m;")
+        "\"\(name.text)\" needs statuses and a duration", at: name.range,
+        help: "such as \(name.text) 404 410 1m;")
     }
   }
 

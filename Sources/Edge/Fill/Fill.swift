@@ -67,6 +67,8 @@ package final class Fill: @unchecked Sendable {
   package let key: Hash128?
   /// The full cache key, which decides.
   package let fullKey: [UInt8]
+  /// The tags of the URI that it is for, by which a purge of that URI reaches it.
+  let targetTags: [UInt64]
   /// The purge sequence at its start.
   package let mark: FillMark?
   /// The worker that reads it.
@@ -75,9 +77,13 @@ package final class Fill: @unchecked Sendable {
   let began: Int64
   private let state: Mutex<State>
 
-  init(key: Hash128?, fullKey: [UInt8], mark: FillMark?, leader: Int, began: Int64) {
+  init(
+    key: Hash128?, fullKey: [UInt8], targetTags: [UInt64], mark: FillMark?, leader: Int,
+    began: Int64
+  ) {
     self.key = key
     self.fullKey = fullKey
+    self.targetTags = targetTags
     self.mark = mark
     self.leader = leader
     self.began = began

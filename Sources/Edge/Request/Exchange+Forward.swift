@@ -24,7 +24,7 @@ extension Exchange {
     self.reason = reason
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
-    let purgeTag = [store.tagHash(ofKey: worker.keyBuffer.view)]
+    let targetTags = targetTags(worker, store)
     let patience = worker.routes.routes[route].collapseTimeout
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
@@ -32,15 +32,15 @@ extension Exchange {
         guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
         guard let response = fill.look().head else {
           return fill.began > worker.now.monotonic - patience
-            && !store.isPurged(since: mark.sequence, tags: purgeTag)
+            && !store.isPurged(since: mark.sequence, tags: targetTags)
         }
         return mayReuse(response, directives, worker)
           && !store.isPurged(since: mark.sequence, tags: response.purgeTags)
       },
       make: {
         Fill(
-          key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index,
-          began: worker.now.monotonic)
+          key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
+          leader: worker.index, began: worker.now.monotonic)
       })
     own(worker)
     switch role {
@@ -89,9 +89,10 @@ extension Exchange {
     result = .pass
     own(worker)
     let mark = key.isEmpty ? nil : worker.context.store?.beginFill()
+    let tags = mark == nil ? [] : worker.context.store.map { targetTags(worker, $0) } ?? []
     let fill = Fill(
-      key: nil, fullKey: mark == nil ? [] : key, mark: mark, leader: worker.index,
-      began: worker.now.monotonic)
+      key: nil, fullKey: mark == nil ? [] : key, targetTags: tags, mark: mark,
+      leader: worker.index, began: worker.now.monotonic)
     takesBody = head(worker).framing != .none
     lead(fill, isFill: stored != nil, upgrade: upgrade, stored: stored, on: connection)
   }
@@ -108,6 +109,9 @@ extension Exchange {
       worker: worker, fill: fill, head: head(worker), route: route, client: connection.address,
       isFill: isFill, upgrade: upgrade, stored: stored)
     request.clientConnection = connection.token
+    if let key = fill.key, request.policy.caching.minimumUses > 1 {
+      request.uses = worker.context.fills.use(key)
+    }
     wait(for: fill, on: connection)
     if takesBody || upgrade || !isFill { upstream = request }
     worker.leading[ObjectIdentifier(fill)] = request
@@ -157,12 +161,13 @@ extension Exchange {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
     let key = worker.keyBuffer.view.array
+    let targetTags = targetTags(worker, store)
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic, mayJoin: { _ in true },
       make: {
         Fill(
-          key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index,
-          began: worker.now.monotonic)
+          key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
+          leader: worker.index, began: worker.now.monotonic)
       })
     guard case .lead(let fill) = role else { return }
     let copy = RequestHead()
@@ -234,7 +239,7 @@ extension Exchange {
       pass(reason ?? .miss, key: fill.fullKey, on: connection)
       return false
     }
-    guard mayReuse(head, RequestDirectives(self.head(worker)), worker) else {
+    guard mayReuse(head, requestDirectives(worker), worker) else {
       beginAgain(on: connection)
       return false
     }

@@ -210,7 +210,7 @@ final class Exchange {
     makeKey(worker)
     let key = worker.keyBuffer.view
     let primary = store.keyHash(key)
-    let directives = RequestDirectives(head)
+    let directives = requestDirectives(worker)
     switch reader.lookup(primary, key: key) {
     case .found(let response):
       use(response, hash: primary, directives, on: connection)
@@ -243,9 +243,30 @@ final class Exchange {
   func makeKey(_ worker: Worker) {
     let head = head(worker)
     worker.keyBuffer.removeAll()
-    RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
-      to: &worker.keyBuffer)
+    if worker.routes.routes[route].hasUsualKey {
+      RequestTarget.appendKey(
+        scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+        to: &worker.keyBuffer)
+    } else {
+      worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
+    }
+  }
+
+  /// The tags by which a purge or an unsafe request reaches whatever is stored for the request's URI:
+  /// the URI as it was sent and, if the route normalises queries, normalised too.
+  func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
+    let head = head(worker)
+    guard !worker.routes.routes[route].hasUsualKey else {
+      return [store.tagHash(ofKey: worker.keyBuffer.view)]
+    }
+    return RequestTarget.tags(
+      of: head, normalization: worker.routes.policies[route].key.query, store: store)
+  }
+
+  /// What the request asks of caches, as far as the route listens.
+  func requestDirectives(_ worker: Worker) -> RequestDirectives {
+    worker.routes.routes[route].ignoresClientDirectives
+      ? RequestDirectives() : RequestDirectives(head(worker))
   }
 
   private func use(

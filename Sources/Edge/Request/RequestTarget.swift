@@ -3,7 +3,9 @@
 // (RFC 3986 §6.2.2.1, §6.2.3). Path and query are taken byte for byte.
 
 internal import Bytes
+internal import HTTPCaching
 internal import HTTPMessage
+internal import ObjectStore
 
 enum RequestTarget {
   /// Splits an authority into host and port text. An IPv6 address keeps its brackets.
@@ -29,6 +31,14 @@ enum RequestTarget {
   static func appendKey(
     scheme: StaticString, authority: ByteView, target: ByteView, to buffer: inout ByteBuffer
   ) {
+    appendOrigin(scheme: scheme, authority: authority, to: &buffer)
+    appendTarget(target, to: &buffer)
+  }
+
+  /// Appends the origin of a URI (RFC 6454 §6): `http://host[:port]`.
+  static func appendOrigin(
+    scheme: StaticString, authority: ByteView, to buffer: inout ByteBuffer
+  ) {
     buffer.append(scheme)
     buffer.append("://")
     let (host, port) = split(authority)
@@ -37,7 +47,6 @@ enum RequestTarget {
       buffer.append(ASCII.colon)
       buffer.append(port)
     }
-    appendTarget(target, to: &buffer)
   }
 
   /// Appends path and query. A target that began as `http://host?query` has no path; it is `/`
@@ -119,5 +128,21 @@ enum RequestTarget {
       if dots > 2 { return false }
     }
     return dots > 0
+  }
+
+  /// The tags of a request's URI: as it was sent and, if that differs, with its query normalised.
+  static func tags(
+    of head: RequestHead, normalization: QueryNormalization, store: ObjectStore
+  ) -> [UInt64] {
+    var key = ByteBuffer(capacity: 256)
+    KeyRecipe.usual.append(head, scheme: "http", to: &key)
+    var tags = [store.tagHash(ofKey: key.view)]
+    guard !normalization.isIdentity else { return tags }
+    key.removeAll()
+    KeyRecipe([.scheme, .host, .path, .query], query: normalization)
+      .append(head, scheme: "http", to: &key)
+    let normalized = store.tagHash(ofKey: key.view)
+    if normalized != tags[0] { tags.append(normalized) }
+    return tags
   }
 }
