@@ -262,9 +262,20 @@ extension Exchange {
     }
     worker.lines.removeAll()
     appendFillFields(response, worker: worker)
-    if asksForWhole, mayAnswerNotModified(response, request, worker) {
-      response.lines.withView { notModified(lines: $0, on: connection) }
-      return
+    end = .max
+    if asksForWhole {
+      switch selection(response, request, worker) {
+      case .notModified:
+        response.lines.withView { notModified(lines: $0, on: connection) }
+        return
+      case .single(let range):
+        answerPart(range, length: response.length ?? 0, of: response, on: connection)
+        return
+      case .unsatisfiable:
+        refuseRange(length: response.length ?? 0, on: connection)
+        return
+      case .whole, .failed, .several: break
+      }
     }
     let hasContent =
       request.method != .head && response.status != 204 && response.status != 304
@@ -293,18 +304,20 @@ extension Exchange {
     worker.lines.append("\r\n")
   }
 
-  /// The client's own conditions, where the fill asked for the whole response.
-  private func mayAnswerNotModified(
+  /// The client's own conditions and ranges, where the fill asked for the whole response.
+  private func selection(
     _ response: FillHead, _ request: RequestHead, _ worker: Worker
-  ) -> Bool {
+  ) -> Selection {
     response.lines.withView { lines in
-      let tag = response.entityTag.map { lines[$0] }
       let modified = response.metadata.lastModified
-      let outcome = Preconditions.evaluate(
-        request: request, etag: tag, lastModified: modified == .min ? nil : modified,
-        date: response.metadata.responseTime / 1000, status: response.status,
+      return RangeRules.select(
+        request,
+        of: SelectedRepresentation(
+          status: response.status, length: response.length,
+          etag: response.entityTag.map { lines[$0] },
+          lastModified: modified == .min ? nil : modified,
+          date: response.metadata.responseTime / 1000),
         now: worker.now.wall)
-      return outcome == .notModified
     }
   }
 
@@ -312,6 +325,10 @@ extension Exchange {
   private func sendPiece(on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
     guard let fill else { return .waiting }
+    if position == end {
+      state = .finished
+      return nil
+    }
     guard connection.isReadyToSend() else { return .waiting }
     if connection.writeBudget <= 0 {
       worker.runAgain(connection.token)
@@ -323,7 +340,8 @@ extension Exchange {
     if wakesLeader { worker.wakeLeader(of: fill) }
     switch piece {
     case .bytes(let segment, let range):
-      return sent(connection.sendContent(segment.view(range)), on: connection)
+      let content = segment.view(range).prefix(Int(clamping: end - position))
+      return sent(connection.sendContent(content), on: connection)
     case .chunk(let body, let number, let offset):
       if bodyID == 0 {
         worker.reader?.pin(body)
@@ -334,7 +352,8 @@ extension Exchange {
         cutOff(on: connection)
         return .waiting
       }
-      return sent(connection.sendContent(chunk.dropping(first: offset)), on: connection)
+      let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
+      return sent(connection.sendContent(content), on: connection)
     case .wait: return .waiting
     case .end:
       fill.trailers.withView { connection.endContent(trailers: $0) }
@@ -363,8 +382,8 @@ extension Exchange {
   private func sendChunk(on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
     if position == end {
-      state = .finished
-      return nil
+      if !beginNextPart(on: connection) { state = .finished }
+      return connection.isClosed ? .waiting : nil
     }
     guard connection.isReadyToSend() else { return .waiting }
     if connection.writeBudget <= 0 {
@@ -383,7 +402,8 @@ extension Exchange {
       cutOff(on: connection)
       return .waiting
     }
-    return sent(connection.sendContent(chunk.dropping(first: offset)), on: connection)
+    let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
+    return sent(connection.sendContent(content), on: connection)
   }
 }
 

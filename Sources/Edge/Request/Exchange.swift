@@ -58,6 +58,8 @@ final class Exchange {
   var asksForWhole = false
   var position: UInt64 = 0
   var end: UInt64 = 0
+  /// The parts that are still to be sent, of several.
+  var parts: MultipartRanges?
   var bodyID: UInt64 = 0
   /// Names the stored response whose chunks are being sent.
   var storedID: UInt64 = 0
@@ -340,6 +342,7 @@ final class Exchange {
     if bodyID != 0 {
       worker.reader?.unpin(bodyID)
       bodyID = 0
+      parts = nil
     }
     if let upstream {
       self.upstream = nil
