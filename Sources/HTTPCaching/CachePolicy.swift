@@ -155,6 +155,11 @@ package struct CachePolicy: Sendable, Equatable {
     return best
   }
 
+  /// Whether Surrogate-Control counts, and is not ignored.
+  var readsSurrogateControl: Bool {
+    surrogateControl && !ignored.contains(.surrogateControl)
+  }
+
   /// Whether a key that was asked for so often, this request counted, may be stored.
   package func mayStore(uses: UInt32) -> Bool { uses >= minimumUses }
 

@@ -110,16 +110,16 @@ package struct Freshness: Sendable, Equatable {
     _ stored: Freshness, merged: ResponseHead, notModified: ResponseHead, requestTime: Int64,
     responseTime: Int64, policy: CachePolicy = CachePolicy()
   ) -> Freshness {
-    var directives = ResponseDirectives(notModified, policy: policy)
-    switch directives.source {
-    case .surrogateControl: break
-    case .cacheControl, .targeted: directives = ResponseDirectives(merged, policy: policy)
-    }
+    let directives = ResponseDirectives.freshened(
+      merged: merged, notModified: notModified, policy: policy)
     var result = of(
       response: merged, directives: directives, requestTime: requestTime,
       responseTime: responseTime, ageSource: notModified, policy: policy)
-    let isInherited = stored.flags.contains(.surrogate) && directives.source != .surrogateControl
-    if isInherited && policy.surrogateControl && !policy.ignored.contains(.surrogateControl) {
+    let isSaidAnew = directives.source == .surrogateControl
+    let isOverridden = policy.lifetime(for: merged.status)?.overrides ?? false
+    if stored.flags.contains(.surrogate) && policy.readsSurrogateControl && !isSaidAnew
+      && !isOverridden
+    {
       result.lifetime = stored.lifetime
       result.staleWhileRevalidate = stored.staleWhileRevalidate
       result.staleIfError = stored.staleIfError

@@ -83,11 +83,12 @@ package enum PartialResponses {
   /// all is there. Allocates.
   package static func appendCombined(
     stored: ByteView, with response: ResponseHead, options: ResponseFieldOptions = [],
-    responseTime: Int64, to buffer: inout ByteBuffer
+    responseTime: Int64, policy: CachePolicy = CachePolicy(), to buffer: inout ByteBuffer
   ) {
     var merged = ByteBuffer(capacity: stored.count + response.length)
     HeadComposer.appendFreshened(
-      stored: stored, by: response, options: options, responseTime: responseTime, to: &merged)
+      stored: stored, by: response, options: options, responseTime: responseTime, policy: policy,
+      to: &merged)
     appendWithoutContentRange(merged.view, to: &buffer)
   }
 

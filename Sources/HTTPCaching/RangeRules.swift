@@ -109,10 +109,8 @@ package enum RangeRules {
 
   /// What the value of Range selects in a representation of that length.
   package static func select(_ value: ByteView, length: UInt64) -> RangeSelection {
-    // §14.1.2 calls `-5` satisfiable for no bytes at all, which no Content-Range can say.
-    guard length > 0, var specs = RangeSpecs(value) else {
-      return length == 0 ? selectInNothing(value) : .whole
-    }
+    // No Content-Range can speak of no bytes; §14.2 lets Range be ignored then.
+    guard length > 0, var specs = RangeSpecs(value) else { return .whole }
     if value.firstIndex(of: ASCII.comma) == nil {
       // One range, as nearly always.
       guard case .spec(let spec) = specs.next() else { return .whole }
@@ -133,7 +131,7 @@ package enum RangeRules {
     }
   }
 
-  /// Appends the ranges of a value for which `select` says `several`, in the order of the request.
+  /// The ranges of a value for which `select` says `several`, in the order of the request.
   /// Allocates.
   package static func ranges(_ value: ByteView, length: UInt64) -> [ByteRange] {
     guard var specs = RangeSpecs(value) else { return [] }
@@ -142,19 +140,6 @@ package enum RangeRules {
       if let range = spec.resolved(length: length) { ranges.append(range) }
     }
     return ranges
-  }
-
-  private static func selectInNothing(_ value: ByteView) -> RangeSelection {
-    guard var specs = RangeSpecs(value) else { return .whole }
-    var selection = RangeSelection.whole
-    while true {
-      switch specs.next() {
-      case .invalid: return .whole
-      case .spec(.suffix(let count)) where count > 0: return .whole
-      case .spec: selection = .unsatisfiable
-      case .end: return selection
-      }
-    }
   }
 
   /// If-Range (§13.1.5): a strong tag that is the stored one, or the exact date of a Last-Modified

@@ -50,11 +50,23 @@ extension ResponseDirectives {
     drop(policy.ignored)
   }
 
+  /// The directives that count for a stored response that a 304 freshened: the 304's
+  /// Surrogate-Control, which is not stored, else those of `merged`, the head as it is now.
+  package static func freshened(
+    merged: ResponseHead, notModified: ResponseHead, policy: CachePolicy
+  ) -> ResponseDirectives {
+    if let found = surrogate(notModified, policy) {
+      var directives = found
+      directives.drop(policy.ignored)
+      return directives
+    }
+    return ResponseDirectives(merged, policy: policy)
+  }
+
   private static func surrogate(
     _ response: ResponseHead, _ policy: CachePolicy
   ) -> ResponseDirectives? {
-    guard policy.surrogateControl, !policy.ignored.contains(.surrogateControl),
-      response.fields.contains(.surrogateControl)
+    guard policy.readsSurrogateControl, response.fields.contains(.surrogateControl)
     else { return nil }
     var directives = ResponseDirectives()
     response.fields.forEach(.surrogateControl, in: response.bytes) {

@@ -211,6 +211,25 @@ private func decide(
   }
 }
 
+@Suite struct `Cookies of responses that are freshened` {
+  @Test(
+    arguments: [
+      (.refuse, "max-age=60", false), (.refuse, "public, max-age=60", true),
+      (.store, "max-age=60", true), (.strip, "public, max-age=60", false),
+    ] as [(SetCookiePolicy, String, Bool)]) func `are kept as when storing`(
+      setCookie: SetCookiePolicy, cacheControl: String, isKept: Bool
+    )
+  {
+    let lines = written {
+      HeadComposer.appendFreshened(
+        stored: view("etag: \"a\"\r\ncache-control: \(cacheControl)\r\n"),
+        by: response(304, "ETag: \"a\"", "Set-Cookie: a=b"), responseTime: t0,
+        policy: policy { $0.setCookie = setCookie }, to: &$0)
+    }
+    #expect(lines.contains("set-cookie: a=b\r\n") == isKept)
+  }
+}
+
 @Suite struct `Other settings` {
   @Test func `a key must have been asked for often enough`() {
     let it = policy { $0.minimumUses = 3 }

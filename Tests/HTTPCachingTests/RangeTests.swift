@@ -81,11 +81,9 @@ private func select(_ value: String, length: UInt64 = 1000) -> String {
     #expect(select("bytes=" + (ranges + ["5000-"]).joined(separator: ",")) == "whole")
   }
 
-  @Test(arguments: [
-    ("bytes=0-", "416"), ("bytes=0-0", "416"), ("bytes=-0", "416"), ("bytes=-1", "whole"),
-    ("bytes=0-0,-1", "whole"), ("bytes=x", "whole"), ("bytes=", "whole"), ("items=0-", "whole"),
-  ]) func `of nothing there is no range`(value: String, expected: String) {
-    #expect(select(value, length: 0) == expected)
+  @Test(arguments: ["bytes=0-", "bytes=0-0", "bytes=-0", "bytes=-1", "bytes=0-0,-1", "bytes=x"])
+  func `section 14.2: of nothing there is no range`(value: String) {
+    #expect(select(value, length: 0) == "whole")
   }
 
   @Test func `the greatest lengths do not overflow`() {

@@ -175,5 +175,15 @@ private func summary(_ lines: [String], _ policy: CachePolicy = .cdn) -> String 
     #expect(freshened("Age: 5").correctedInitialAge == 5_000)
     #expect(freshened("Surrogate-Control: max-age=7").lifetime == 7_000)
     #expect(freshened("Surrogate-Control: max-age=7").staleIfError == -1)
+    #expect(
+      ResponseDirectives.freshened(
+        merged: merged, notModified: response(304, "Surrogate-Control: no-store"), policy: .cdn
+      ).noStore)
+    var overriding = CachePolicy.cdn
+    overriding.lifetimes = [LifetimeRule(.any, milliseconds: 9_000, overrides: true)]
+    let overridden = Freshness.freshened(
+      stored, merged: merged, notModified: response(304), requestTime: t0, responseTime: t0,
+      policy: overriding)
+    #expect(overridden.lifetime == 9_000)
   }
 }
