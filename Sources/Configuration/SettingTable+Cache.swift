@@ -290,7 +290,8 @@ extension Syntax where Value == String {
     Syntax(
       "NAME", expected: "a parameter's name, with * for any characters",
       read: { text throws(Problem) in
-        guard !text.isEmpty, text.utf8.count <= 256, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+        guard !text.isEmpty, text.utf8.count <= 256,
+          text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
         else { throw Problem("\(quoted(text)) is not the name of a parameter") }
         return text
       }, write: { $0 })

@@ -270,10 +270,11 @@ extension OriginRequest {
     var lines = ByteBuffer(capacity: response.head.count + 256)
     HeadComposer.appendFreshened(
       stored: response.head, by: self.response, options: fieldOptions,
-      responseTime: responseTime, to: &lines)
+      responseTime: responseTime, policy: policy.caching, to: &lines)
     let merged = ResponseHead()
     StoredLines.read(lines.view, status: response.status, into: merged)
-    let directives = ResponseDirectives(merged, policy: policy.caching)
+    let directives = ResponseDirectives.freshened(
+      merged: merged, notModified: self.response, policy: policy.caching)
     let freshness = Freshness.freshened(
       Freshness(response), merged: merged, notModified: self.response, requestTime: requestTime,
       responseTime: responseTime, policy: policy.caching)
@@ -332,10 +333,11 @@ extension OriginRequest {
     var lines = ByteBuffer(capacity: stored.head.count + 256)
     HeadComposer.appendFreshened(
       stored: stored.head, by: response, options: fieldOptions, responseTime: responseTime,
-      to: &lines)
+      policy: policy.caching, to: &lines)
     let merged = ResponseHead()
     StoredLines.read(lines.view, status: stored.status, into: merged)
-    let directives = ResponseDirectives(merged, policy: policy.caching)
+    let directives = ResponseDirectives.freshened(
+      merged: merged, notModified: response, policy: policy.caching)
     guard mayKeep(stored, freshenedTo: merged, directives) else {
       store.remove(keyHash: stored.keyHash, id: stored.id)
       return
