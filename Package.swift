@@ -40,7 +40,8 @@ let package = Package(
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
     .target(name: "HTTPCaching", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
-    .target(name: "RateLimiting", dependencies: ["Bytes"], swiftSettings: hot),
+    .target(name: "RateLimiting", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
+    .target(name: "ClientAddress", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
@@ -93,6 +94,10 @@ let package = Package(
         "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "tools/origin", swiftSettings: strict),
 
+    .executableTarget(
+      name: "bench-limits", dependencies: ["CLinux", "Bytes", "RateLimiting"],
+      path: "tools/bench-limits", swiftSettings: hot),
+
     // The test kit, and the tests.
     .target(
       name: "EdgeTesting",
@@ -112,6 +117,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "ClientAddressTests", dependencies: ["ClientAddress", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),

@@ -76,7 +76,10 @@ extension LimitDecision {
     let wrong = Atomic<Int>(0)
     let faster = try rate(2, burst: 20)
     DispatchQueue.concurrentPerform(iterations: 2) { worker in
-      if worker == 0 { return limit.setRate(faster, now: 0) }
+      if worker == 0 {
+        limit.setRate(faster, now: 0)
+        return
+      }
       for number in 0..<20_000 as Range<UInt64> {
         let decision = limit.decide(key: Hash128(low: number, high: 1), now: 0)
         let expected: [LimitDecision] = [.allowed(remaining: 5), .allowed(remaining: 15)]
