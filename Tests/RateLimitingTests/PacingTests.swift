@@ -30,7 +30,8 @@ private func rate(_ bytes: UInt64, burst: UInt64) throws -> TokenBucketRate {
     var now = start
     var sent: Int128 = 0
     for _ in 0..<3000 {
-      switch pacer.allowance(UInt64.random(in: 1...100_000, using: &random), now: now) {
+      let wanted = UInt64.random(in: 1...100_000, using: &random)
+      switch pacer.allowance(wanted, now: now) {
       case .send(let allowed):
         #expect(allowed > 0)
         // The kernel takes some of it.
@@ -40,7 +41,7 @@ private func rate(_ bytes: UInt64, burst: UInt64) throws -> TokenBucketRate {
         #expect(sent <= Int128(burst) + Int128(now - start) * Int128(bytes) / Int128(second))
       case .waits(let until):
         #expect(until > now)
-        #expect(pacer.allowance(1 << 40, now: until - 1) == .waits(until: until))
+        if until - 1 > now { #expect(pacer.allowance(wanted, now: until - 1) == .waits(until: until)) }
         now = until
       }
     }
