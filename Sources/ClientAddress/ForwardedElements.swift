@@ -103,7 +103,8 @@ struct ForwardedElements {
     offset = at + 1
     guard isNode else { return Hop() }
     // Nothing in an address needs to be escaped, but it may be.
-    return Hop(address: hasEscapes ? Self.unescaped(line[start..<at]) : Self.address(line[start..<at]))
+    return Hop(
+      address: hasEscapes ? Self.unescaped(line[start..<at]) : Self.address(line[start..<at]))
   }
 
   private static func unescaped(_ text: ByteView) -> IPAddress? {

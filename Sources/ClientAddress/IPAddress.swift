@@ -124,8 +124,13 @@ package struct IPAddress: Sendable, Hashable {
     for position in 0..<8 {
       let missing = 8 - count
       let group: UInt16 =
-        position < gap ? groups[position] : position < gap + missing ? 0 : groups[position - missing]
-      if position < 4 { high = high &<< 16 | UInt64(group) } else { low = low &<< 16 | UInt64(group) }
+        position < gap
+        ? groups[position] : position < gap + missing ? 0 : groups[position - missing]
+      if position < 4 {
+        high = high &<< 16 | UInt64(group)
+      } else {
+        low = low &<< 16 | UInt64(group)
+      }
     }
     return (high, low)
   }

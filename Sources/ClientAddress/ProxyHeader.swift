@@ -22,7 +22,8 @@ package enum ProxyHeader: Sendable, Equatable {
   /// The proxy does not know, or the connection has no IP addresses: the socket's are used.
   case unknown
   /// Whom the connection is from, and what address it was for.
-  case addresses(source: IPAddress, sourcePort: UInt16, destination: IPAddress, destinationPort: UInt16)
+  case addresses(
+    source: IPAddress, sourcePort: UInt16, destination: IPAddress, destinationPort: UInt16)
 }
 
 /// Why bytes are not a PROXY header.
@@ -172,7 +173,8 @@ extension ProxyHeader {
         destinationPort: UInt16(big(bytes, 26)))
     case 0x21:
       return .addresses(
-        source: IPAddress(high: bytes.uint64(at: 16).byteSwapped, low: bytes.uint64(at: 24).byteSwapped),
+        source: IPAddress(
+          high: bytes.uint64(at: 16).byteSwapped, low: bytes.uint64(at: 24).byteSwapped),
         sourcePort: UInt16(big(bytes, 48)),
         destination: IPAddress(
           high: bytes.uint64(at: 32).byteSwapped, low: bytes.uint64(at: 40).byteSwapped),

@@ -31,7 +31,10 @@ internal import Bytes
 /// One stripe; see the top of this file.
 struct BucketTable: ~Copyable {
   var keys: KeyTable
+  // What a decision needs first, what it does not last.
   private(set) var rate: TokenBucketRate
+  /// What has been decided here.
+  var tally = LimitTally()
   private var era: UInt64 = 0
   private var latest: Int64 = 0
   private(set) var overflow = ExactTime(whole: 0, part: 0)
@@ -39,8 +42,6 @@ struct BucketTable: ~Copyable {
   /// Whether buckets of the era before may be left.
   private var isConverting = false
   private var formerRate: TokenBucketRate
-  /// What has been decided here.
-  var tally = LimitTally()
   /// Requests that wait, if this is a leaky bucket.
   var lines = WaitingLines()
   var overflowLine: UInt32 = 0

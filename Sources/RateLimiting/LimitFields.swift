@@ -11,7 +11,8 @@ package import Bytes
 extension LimitSet {
   /// Appends the value of RateLimit-Policy for a request's limits, as they are now, without limits that
   /// only count; whether there was anything to append.
-  package func appendPolicies(_ checks: borrowing LimitChecks, to buffer: inout ByteBuffer) -> Bool {
+  package func appendPolicies(_ checks: borrowing LimitChecks, to buffer: inout ByteBuffer) -> Bool
+  {
     var isFirst = true
     for index in 0..<checks.count {
       let limit = limits[Int(checks[index].limit)]
@@ -21,14 +22,14 @@ extension LimitSet {
       limit.quotedName.withView { buffer.append($0) }
       switch limit.rule {
       case .tokenBucket(let limiter):
-        let rate = limiter.rate
         // The draft's window is one in which the quota is not exceeded: that of a whole bucket.
-        buffer.appendParameter(";q=", rate.burst)
-        buffer.appendParameter(";w=", Self.seconds(rate.depth.roundedUp))
+        let policy = limiter.bucketPolicy
+        buffer.appendParameter(";q=", policy.quota)
+        buffer.appendParameter(";w=", Self.seconds(policy.window))
       case .leakyBucket(let limiter):
-        let rate = limiter.rate
-        buffer.appendParameter(";q=", rate.tokens)
-        buffer.appendParameter(";w=", Self.seconds(rate.period))
+        let policy = limiter.leakPolicy
+        buffer.appendParameter(";q=", policy.quota)
+        buffer.appendParameter(";w=", Self.seconds(policy.window))
       case .concurrency(let limiter):
         buffer.appendParameter(";q=", limiter.limit)
         buffer.append(";qu=\"concurrent-requests\"")

@@ -62,7 +62,9 @@ package final class LimitSet: Sendable {
   /// Puts a limit on a request; false if it is there already, or there are eight. A request that is
   /// exempt from a limit has it not put on.
   @discardableResult
-  package func add(_ limit: Int, key: Hash128, cost: UInt64 = 1, to checks: inout LimitChecks) -> Bool {
+  package func add(_ limit: Int, key: Hash128, cost: UInt64 = 1, to checks: inout LimitChecks)
+    -> Bool
+  {
     guard limit >= 0, limit < orders.count else { return false }
     switch limits[limit].rule {
     case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.prefetch(key: key)

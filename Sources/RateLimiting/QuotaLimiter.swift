@@ -205,7 +205,9 @@ package final class QuotaLimiter: Sendable {
         first: bytes.uint64(at: offset + 16), second: bytes.uint64(at: offset + 24))
       if high == 0 {
         // The stripes may be others now: all begin where the fullest would.
-        for index in stripes.indices { stripes[index].withLock { $0.merge(nil, state, number: number) } }
+        for index in stripes.indices {
+          stripes[index].withLock { $0.merge(nil, state, number: number) }
+        }
       } else {
         let key = BucketKey(low: low, high: high | 1)
         withTable(of: key) { $0.merge(key, state, number: number) }

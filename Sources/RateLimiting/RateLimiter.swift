@@ -28,6 +28,12 @@ package final class RateLimiter: Sendable {
   private let hash: SipHash
   private let changing = Mutex(())
   private let queueLimit: Atomic<UInt32>
+  // The rate as clients are told of it, so that telling them takes no lock. Read one by one: for the
+  // moment of a change, an old burst may stand beside a new time.
+  private let toldBurst: Atomic<UInt64>
+  private let toldDepth: Atomic<Int64>
+  private let toldTokens: Atomic<UInt64>
+  private let toldPeriod: Atomic<Int64>
 
   /// A limit of token buckets that remembers at most `maxKeys` keys (at least one).
   ///
@@ -43,6 +49,10 @@ package final class RateLimiter: Sendable {
     stripeMask = UInt64(count - 1)
     hash = SipHash(key: secret)
     queueLimit = Atomic(0)
+    toldBurst = Atomic(rate.burst)
+    toldDepth = Atomic(rate.depth.roundedUp)
+    toldTokens = Atomic(rate.tokens)
+    toldPeriod = Atomic(rate.period)
   }
 
   /// A limit of leaky buckets: `tokens` in `period` leave, evenly spaced, and at most `queue` wait
@@ -182,6 +192,10 @@ package final class RateLimiter: Sendable {
       for index in stripes.indices {
         stripes[index].table.withLock { $0.change(to: rate, now: now) }
       }
+      toldBurst.store(rate.burst, ordering: .relaxed)
+      toldDepth.store(rate.depth.roundedUp, ordering: .relaxed)
+      toldTokens.store(rate.tokens, ordering: .relaxed)
+      toldPeriod.store(rate.period, ordering: .relaxed)
       var due: [DueDeparture] = []
       for index in stripes.indices {
         var next: Int? = 0
@@ -192,6 +206,16 @@ package final class RateLimiter: Sendable {
       }
       return due
     }
+  }
+
+  /// A bucket's tokens, and the nanoseconds in which they all come back.
+  var bucketPolicy: (quota: UInt64, window: Int64) {
+    (toldBurst.load(ordering: .relaxed), toldDepth.load(ordering: .relaxed))
+  }
+
+  /// How many leave a leaky bucket in how many nanoseconds.
+  var leakPolicy: (quota: UInt64, window: Int64) {
+    (toldTokens.load(ordering: .relaxed), toldPeriod.load(ordering: .relaxed))
   }
 
   /// The rate that decisions go by.

@@ -71,7 +71,8 @@ struct WaitingLines: ~Copyable {
   func key(of number: UInt32) -> BucketKey? { lines[Int(number) - 1].key }
 
   /// Puts a request at the end of a line.
-  mutating func append(to number: UInt32, worker: UInt32, request: UInt64, cost: UInt64) -> Occupant {
+  mutating func append(to number: UInt32, worker: UInt32, request: UInt64, cost: UInt64) -> Occupant
+  {
     let place: UInt32
     if let free = freePlaces.popLast() {
       place = free

@@ -62,7 +62,10 @@ private func trusted() throws -> TrustedNetworks {
       ("10.0.0.1", ["for=\"[2001:db8:cafe::17]:4711\""], "2001:db8:cafe::17", false),
       ("10.0.0.1", ["for=\"[2001:db8:cafe::17]:_port\""], "2001:db8:cafe::17", false),
       ("10.0.0.1", ["for=6.6.6.6, for=203.0.113.7;host=a, for=10.0.0.2"], "203.0.113.7", false),
-      ("10.0.0.1", ["for=6.6.6.6", "proto=http;for=203.0.113.7", "for=10.0.0.2"], "203.0.113.7", false),
+      (
+        "10.0.0.1", ["for=6.6.6.6", "proto=http;for=203.0.113.7", "for=10.0.0.2"], "203.0.113.7",
+        false
+      ),
       ("10.0.0.1", ["for=\"2\\03.0.113.7\""], "203.0.113.7", false),
       // Commas, semicolons and quotes within quotes separate nothing.
       ("10.0.0.1", ["for=203.0.113.7;x=\"a,for=6.6.6.6\\\";,\""], "203.0.113.7", false),
@@ -96,7 +99,8 @@ private func trusted() throws -> TrustedNetworks {
   }
 
   @Test func `more hops than are kept end the walk`() throws {
-    let line = "for=203.0.113.7, " + Array(repeating: "for=10.0.0.2", count: 40).joined(separator: ",")
+    let line =
+      "for=203.0.113.7, " + Array(repeating: "for=10.0.0.2", count: 40).joined(separator: ",")
     var path = ForwardedPath(peer: try address("10.0.0.1"), trusted: try trusted())
     line.withView { path.walkForwarded($0) }
     #expect(path.client == (try address("10.0.0.2")))

@@ -83,13 +83,15 @@ private let six: [UInt8] =
     let extensions: [UInt8] = [0x04, 0, 3, 1, 2, 3, 0x20, 0xFF, 0xFF]
     #expect(read(binary(0x21, 0x11, four + extensions) + [71]) == .complete(v4, length: 37))
     let v6 = ProxyHeader.addresses(
-      source: try address("2001:db8::1"), sourcePort: 56324, destination: try address("2001:db8::2"),
+      source: try address("2001:db8::1"), sourcePort: 56324,
+      destination: try address("2001:db8::2"),
       destinationPort: 443)
     #expect(read(binary(0x21, 0x21, six)) == .complete(v6, length: 52))
     // IPv4 in IPv6's form is the same client.
     let mapped = Array(repeating: 0, count: 10) + [0xFF, 0xFF, 192, 0, 2, 1] as [UInt8]
-    guard case .complete(.addresses(let source, _, _, _), _) = read(
-      binary(0x21, 0x21, mapped + mapped + [0, 1, 0, 2]))
+    guard
+      case .complete(.addresses(let source, _, _, _), _) = read(
+        binary(0x21, 0x21, mapped + mapped + [0, 1, 0, 2]))
     else {
       Issue.record("not read")
       return

@@ -7,7 +7,8 @@ import Testing
 private let key = Hash128(low: 3, high: 5)
 
 @Suite struct ConcurrencyTests {
-  @Test func `no more than the limit are in flight, and a place that is given back is free`() throws {
+  @Test func `no more than the limit are in flight, and a place that is given back is free`() throws
+  {
     let limit = ConcurrencyLimiter(limit: 2, maxKeys: 100)
     let first = limit.acquire(key: key)
     let second = limit.acquire(key: key)

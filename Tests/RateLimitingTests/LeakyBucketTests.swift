@@ -146,7 +146,9 @@ private struct ReferenceLeak {
     }
   }
 
-  @Test(arguments: [(10, second), (997, second), (50_000, second), (1_000_000, second)] as [(UInt64, Int64)])
+  @Test(
+    arguments: [(10, second), (997, second), (50_000, second), (1_000_000, second)]
+      as [(UInt64, Int64)])
   func `ten minutes at twice the rate leave at the rate, never early`(
     tokens: UInt64, period: Int64
   ) throws {
@@ -193,10 +195,11 @@ private struct ReferenceLeak {
 
   @Test func `after a stall no burst leaves`() throws {
     let limit = try leaky(1000, queue: 1000)
-    var place = try #require({
-      _ = limit.arrive(key: key, worker: 0, request: 0, now: second)
-      return limit.arrive(key: key, worker: 0, request: 1, now: second).place
-    }())
+    var place = try #require(
+      {
+        _ = limit.arrive(key: key, worker: 0, request: 0, now: second)
+        return limit.arrive(key: key, worker: 0, request: 1, now: second).place
+      }())
     for request in 2..<500 as Range<UInt64> {
       _ = limit.arrive(key: key, worker: 0, request: request, now: second)
     }

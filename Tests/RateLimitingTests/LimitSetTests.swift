@@ -133,7 +133,9 @@ private func decide(_ set: LimitSet, _ checks: inout LimitChecks, at now: Int64)
     func respond(costs: UInt64) -> LimitOutcome {
       var checks = all(set)
       let outcome = decide(set, &checks, at: 0)
-      for index in 0..<checks.count { set.correct(&checks, check: index, cost: costs, now: 0, time: 0) }
+      for index in 0..<checks.count {
+        set.correct(&checks, check: index, cost: costs, now: 0, time: 0)
+      }
       return outcome
     }
     for _ in 0..<10 { #expect(respond(costs: 0) == .allowed) }
@@ -144,7 +146,9 @@ private func decide(_ set: LimitSet, _ checks: inout LimitChecks, at now: Int64)
     #expect(daily.used(key: key, time: 0) == 6)
   }
 
-  @Test func `a request that waits takes from the others, and gives back if its client leaves`() throws {
+  @Test func `a request that waits takes from the others, and gives back if its client leaves`()
+    throws
+  {
     let wide = try bucket(1, burst: 10)
     let slow = try leaky(1, queue: 5)
     // The leaky bucket is asked last, though it stands first.
@@ -175,7 +179,9 @@ private func decide(_ set: LimitSet, _ checks: inout LimitChecks, at now: Int64)
     #expect(set.resume(&behind, now: second, time: 1, worker: 1, request: 2) == .isBehind)
   }
 
-  @Test func `a second line is asked after the first, and its refusal gives everything back`() throws {
+  @Test func `a second line is asked after the first, and its refusal gives everything back`()
+    throws
+  {
     let wide = try bucket(1, burst: 10)
     let one = try leaky(10, queue: 5)
     let two = try leaky(1, queue: 0)
@@ -288,7 +294,8 @@ private func decide(_ set: LimitSet, _ checks: inout LimitChecks, at now: Int64)
 
   @Test func `other parts, other orders and other kinds are other keys`() {
     let hashes = [
-      hash([]), hash([(.host, "ab")]), hash([(.field, "ab")]), hash([(.host, "ab"), (.field, "c")]),
+      hash([]), hash([(.host, "ab")]), hash([(.field, "ab")]),
+      hash([(.host, "ab"), (.field, "c")]),
       hash([(.host, "a"), (.field, "bc")]), hash([(.field, "c"), (.host, "ab")]),
       hash([(.host, "abc")]), hash([(.host, "")]), hash([(.host, ""), (.host, "")]),
     ]

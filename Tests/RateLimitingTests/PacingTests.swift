@@ -41,7 +41,9 @@ private func rate(_ bytes: UInt64, burst: UInt64) throws -> TokenBucketRate {
         #expect(sent <= Int128(burst) + Int128(now - start) * Int128(bytes) / Int128(second))
       case .waits(let until):
         #expect(until > now)
-        if until - 1 > now { #expect(pacer.allowance(wanted, now: until - 1) == .waits(until: until)) }
+        if until - 1 > now {
+          #expect(pacer.allowance(wanted, now: until - 1) == .waits(until: until))
+        }
         now = until
       }
     }

@@ -41,7 +41,8 @@ extension QuotaDecision {
     #expect(limit.decide(key: key, time: time) == .allowed(remaining: 1, reset: reset))
     #expect(limit.decide(key: key, time: time + reset - 1, cost: 2) == .refused(retryAfter: 1))
     #expect(limit.decide(key: key, time: time + reset - 1) == .allowed(remaining: 0, reset: 1))
-    guard case .allowed(remaining: 0, _) = limit.decide(key: key, time: time + reset, cost: 2) else {
+    guard case .allowed(remaining: 0, _) = limit.decide(key: key, time: time + reset, cost: 2)
+    else {
       Issue.record("no new window")
       return
     }
@@ -166,7 +167,9 @@ extension QuotaDecision {
 
   @Test(arguments: [Int64.min, -1, 0, 253_402_300_799, .max])
   func `no time and no cost trap`(time: Int64) throws {
-    for kind in [.hour, .day, .month, .rollingHour, .rollingDay, .rollingMonth] as [QuotaWindow.Kind] {
+    for kind in [.hour, .day, .month, .rollingHour, .rollingDay, .rollingMonth]
+      as [QuotaWindow.Kind]
+    {
       for offset in [.min, 0, .max] as [Int64] {
         let limit = try quota(1 << 20, kind, offset: offset)
         #expect(!limit.decide(key: key, time: time, cost: .max).isAllowed)
