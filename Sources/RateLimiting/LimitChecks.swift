@@ -62,7 +62,7 @@ package struct LimitChecks: ~Copyable, Sendable {
 
   /// A check, in the order in which limits are asked.
   package subscript(index: Int) -> LimitCheck {
-    get { checks[index] }
+    @inline(__always) _read { yield checks[index] }
     @inline(__always) _modify { yield &checks[index] }
   }
 

@@ -38,15 +38,49 @@ package enum LimitResumption: Sendable, Equatable {
 package final class LimitSet: Sendable {
   /// The limits; what stands where in `add` and `LimitCheck.limit`.
   package let limits: [Limit]
-  private let orders: [UInt32]
+  private let entries: [Entry]
+
+  /// A limit as decisions use it: without counting references, which all workers would write to the
+  /// same words at each request. Safe because `limits` holds what these name as long as the set lives.
+  @safe
+  private struct Entry: @unchecked Sendable {
+    let limit: Unmanaged<Limit>
+    let penalty: Unmanaged<PenaltyBox>?
+    let rule: Rule
+    /// In what order limits are asked: those at which one can wait come last.
+    let order: UInt32
+
+    init(_ limit: Limit, index: Int) {
+      unsafe self.limit = Unmanaged.passUnretained(limit)
+      unsafe penalty = limit.penalty.map { unsafe Unmanaged.passUnretained($0) }
+      rule = Rule(limit.rule)
+      let waits = if case .leakyBucket = limit.rule { true } else { false }
+      order = UInt32(truncatingIfNeeded: index) | (waits ? 1 << 31 : 0)
+    }
+  }
+
+  /// As `LimitRule`.
+  @safe
+  private enum Rule {
+    case tokenBucket(Unmanaged<RateLimiter>)
+    case leakyBucket(Unmanaged<RateLimiter>)
+    case concurrency(Unmanaged<ConcurrencyLimiter>)
+    case quota(Unmanaged<QuotaLimiter>)
+
+    init(_ rule: LimitRule) {
+      switch rule {
+      case .tokenBucket(let limiter): self = unsafe .tokenBucket(.passUnretained(limiter))
+      case .leakyBucket(let limiter): self = unsafe .leakyBucket(.passUnretained(limiter))
+      case .concurrency(let limiter): self = unsafe .concurrency(.passUnretained(limiter))
+      case .quota(let limiter): self = unsafe .quota(.passUnretained(limiter))
+      }
+    }
+  }
 
   /// Limits in the configuration's order.
   package init(_ limits: [Limit]) {
     self.limits = limits
-    orders = limits.indices.map { index in
-      let waits = if case .leakyBucket = limits[index].rule { true } else { false }
-      return UInt32(index) | (waits ? 1 << 31 : 0)
-    }
+    entries = limits.indices.map { Entry(limits[$0], index: $0) }
   }
 
   /// The times at which a decision is made.
@@ -65,12 +99,13 @@ package final class LimitSet: Sendable {
   package func add(_ limit: Int, key: Hash128, cost: UInt64 = 1, to checks: inout LimitChecks)
     -> Bool
   {
-    guard limit >= 0, limit < orders.count else { return false }
-    switch limits[limit].rule {
-    case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.prefetch(key: key)
+    guard limit >= 0, limit < entries.count else { return false }
+    switch entries[limit].rule {
+    case .tokenBucket(let limiter), .leakyBucket(let limiter):
+      unsafe limiter._withUnsafeGuaranteedRef { $0.prefetch(key: key) }
     case .concurrency, .quota: break
     }
-    return checks.insert(limit: limit, order: orders[limit], key: key, cost: cost)
+    return checks.insert(limit: limit, order: entries[limit].order, key: key, cost: cost)
   }
 
   /// Asks all limits of a request, and takes from all of them or from none.
@@ -147,9 +182,12 @@ package final class LimitSet: Sendable {
   /// it again does nothing.
   package func finish(_ checks: inout LimitChecks) {
     for index in 0..<checks.count where checks[index].isTaken {
-      guard case .concurrency(let limiter) = limits[Int(checks[index].limit)].rule else { continue }
+      guard case .concurrency(let limiter) = entries[Int(checks[index].limit)].rule else {
+        continue
+      }
       checks[index].isTaken = false
-      limiter.release(key: checks[index].key, isOverflow: checks[index].isOverflow)
+      let (key, isOverflow) = (checks[index].key, checks[index].isOverflow)
+      unsafe limiter._withUnsafeGuaranteedRef { $0.release(key: key, isOverflow: isOverflow) }
     }
   }
 
@@ -175,29 +213,41 @@ package final class LimitSet: Sendable {
       checks.next = index
       return .allowed
     }
-    let limit = limits[Int(checks[index].limit)]
-    let isShadow = limit.isShadow
+    let entry = entries[Int(checks[index].limit)]
+    let isShadow = unsafe entry.limit._withUnsafeGuaranteedRef { $0.isShadow }
     let key = checks[index].key
-    if let penalty = limit.penalty, let rest = penalty.remaining(key: key, now: moment.now) {
+    if let penalty = unsafe entry.penalty,
+      let rest = unsafe penalty._withUnsafeGuaranteedRef({ $0.remaining(key: key, now: moment.now) }
+      )
+    {
       checks.note(index, isShadow ? .shadowed : .penalised, 0, rest)
-      limit.countPenalised(isShadow: isShadow)
+      unsafe entry.limit._withUnsafeGuaranteedRef { $0.countPenalised(isShadow: isShadow) }
       if !isShadow { return .refused(check: index, retryAfter: rest) }
       return ask(&checks, from: index + 1, moment)
     }
     let outcome: LimitOutcome
-    switch limit.rule {
+    switch entry.rule {
     case .tokenBucket(let limiter):
-      outcome = ask(limiter, isShadow, &checks, index, moment)
+      outcome = unsafe limiter._withUnsafeGuaranteedRef {
+        ask($0, isShadow, &checks, index, moment)
+      }
     case .leakyBucket(let limiter):
-      outcome = askLeaky(limiter, isShadow, &checks, index, moment)
+      outcome = unsafe limiter._withUnsafeGuaranteedRef {
+        askLeaky($0, isShadow, &checks, index, moment)
+      }
     case .concurrency(let limiter):
-      outcome = ask(limiter, isShadow, &checks, index, moment)
+      outcome = unsafe limiter._withUnsafeGuaranteedRef {
+        ask($0, isShadow, &checks, index, moment)
+      }
     case .quota(let limiter):
-      outcome = ask(limiter, isShadow, &checks, index, moment)
+      outcome = unsafe limiter._withUnsafeGuaranteedRef {
+        ask($0, isShadow, &checks, index, moment)
+      }
     }
-    if let penalty = limit.penalty {
+    if let penalty = unsafe entry.penalty {
       switch checks[index].verdict {
-      case .refused, .shadowed: penalty.offend(key: key, now: moment.now)
+      case .refused, .shadowed:
+        _ = unsafe penalty._withUnsafeGuaranteedRef { $0.offend(key: key, now: moment.now) }
       case .none, .allowed, .waits, .penalised: break
       }
     }
