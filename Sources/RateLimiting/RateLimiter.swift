@@ -95,8 +95,8 @@ package final class RateLimiter: Sendable {
     return withTable(of: key) { table, _ in table.decide(key, now: now, cost: cost) }
   }
 
-  /// Asks the processor for the cache line of a key that is about to be decided on. Worth it if some
-  /// fifty nanoseconds of other work lie between; costs two.
+  /// Asks the processor for the cache line of a key that is about to be decided on. Worth it if
+  /// other work lies between.
   package func prefetch(key: Hash128) {
     let key = BucketKey(key)
     let number = stripe(of: key)
