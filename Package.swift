@@ -43,7 +43,8 @@ let package = Package(
     .target(
       name: "HTTPCaching", dependencies: ["HTTPMessage", "StructuredFields", "Bytes"],
       swiftSettings: hot),
-    .target(name: "RateLimiting", dependencies: ["Bytes"], swiftSettings: hot),
+    .target(name: "RateLimiting", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
+    .target(name: "ClientAddress", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
@@ -96,6 +97,10 @@ let package = Package(
         "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "tools/origin", swiftSettings: strict),
 
+    .executableTarget(
+      name: "bench-limits", dependencies: ["CLinux", "Bytes", "RateLimiting"],
+      path: "tools/bench-limits", swiftSettings: hot),
+
     // The test kit, and the tests.
     .target(
       name: "EdgeTesting",
@@ -118,6 +123,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "ClientAddressTests", dependencies: ["ClientAddress", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),

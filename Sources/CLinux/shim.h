@@ -123,6 +123,9 @@ static inline uint64_t weir_fetch_add(uint64_t *p, uint64_t v) { return __atomic
 static inline int weir_compare_exchange(uint64_t *p, uint64_t expected, uint64_t desired) {
   return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
+// Asks for a cache line that is about to be read and written. Any number will do: a prefetch of an
+// address that is not mapped does nothing.
+static inline void weir_prefetch(uintptr_t address) { __builtin_prefetch((const void *)address, 1, 3); }
 static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // For processes that start and watch each other.
