@@ -347,41 +347,77 @@ import Testing
     #expect(pool.report(now: start).queueTimeouts == 1)
   }
 
-  @Test func `threads that fight for few places never exceed them, and nobody is forgotten`() {
+  @Test(arguments: [nil, 1, 2])
+  func `threads that fight for few places never exceed them, and nobody is forgotten`(
+    limit: Int?
+  ) {
     let threads = 4
     let rounds = 3000
     let pool = OriginPool.make(weights: [1, 2]) {
       $0.servers[0].maxConnections = 1
       $0.servers[1].maxConnections = 2
+      $0.maxConnections = limit
       $0.queueLimit = 1000
       $0.outliers = nil
     }
     let inboxes = (0..<threads).map { _ in Box() }
     pool.setGrantHandler { grant in inboxes[grant.waiter.worker].post(grant) }
-    let most = Atomic<Int>(0)
-    let served = Atomic<Int>(0)
+    let isOver = Atomic<Bool>(false)
+    @Sendable func note() {
+      if pool.cells[0].inFlight > 1 || pool.cells[1].inFlight > 2
+        || pool.state.inFlight > limit ?? .max
+      {
+        isOver.store(true, ordering: .relaxed)
+      }
+    }
+    let refused = Atomic<Int>(0)
     runThreads(threads) { worker in
       var balancer = pool.balancer(worker: worker, of: threads, seed: 5)
       for round in 0..<rounds {
         var request = ChoiceRequest()
-        request.waiter = UInt64(round)
+        // Some may not wait, and try to slip in.
+        request.waiter = round % 8 == 0 ? nil : UInt64(round)
         switch balancer.choose(request, now: start) {
         case .attempt(let attempt):
-          most.max(pool.state.inFlight, ordering: .relaxed)
+          note()
           attempt.end(now: start)
         case .queued:
           let grant = inboxes[worker].take()
           let attempt = OriginPool.accept(grant, now: start)
-          most.max(pool.state.inFlight, ordering: .relaxed)
+          note()
           attempt.end(now: start)
-        case .refused: continue
+        case .refused:
+          if request.waiter != nil { refused.add(1, ordering: .relaxed) }
         }
-        served.add(1, ordering: .relaxed)
       }
     }
-    #expect(served.load(ordering: .relaxed) == threads * rounds)
-    #expect(most.load(ordering: .relaxed) <= 3)
+    #expect(refused.load(ordering: .relaxed) == 0)
+    let wasOver = isOver.load(ordering: .relaxed)
+    #expect(!wasOver)
     #expect(pool.state.inFlight == 0 && pool.state.waiting == 0)
     #expect(pool.cells.allSatisfy { $0.inFlight == 0 })
+  }
+}
+
+@Suite struct StaleConnectionTests {
+  @Test func `a kept connection that had ended is tried again once, on the same server, for free`()
+  {
+    let pool = OriginPool.make(weights: [1, 1]) { $0.retries?.reserve = 0 }
+    var balancer = pool.balancer()
+    var plan = balancer.plan(isIdempotent: true, now: start)
+    var tried = ServerSet()
+    var attempt: Attempt?
+    #expect(balancer.begin(into: &attempt) == .server(0))
+    func fail() -> TryDecision? {
+      guard var held = attempt.take() else { return nil }
+      let decision = balancer.failed(
+        &held, .staleConnection, plan: &plan, tried: &tried, isReplayable: true, now: start)
+      attempt = consume held
+      return decision
+    }
+    #expect(fail() == .again(pause: 0))
+    #expect(tried.isEmpty && pool.report(now: start).servers[0].failures == 0)
+    #expect(fail() == .stop(.budget))
+    #expect(pool.report(now: start).servers[0].failures == 1)
   }
 }

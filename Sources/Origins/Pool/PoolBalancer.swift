@@ -60,31 +60,36 @@ package struct PoolBalancer: ~Copyable, Sendable {
 
   /// Chooses a server and counts the request in.
   package mutating func choose(_ request: ChoiceRequest, now: Int64) -> OriginChoice {
-    // Who comes does not overtake who waits.
-    if pool.state.words.load(PoolState.Word.waiting) > 0 { return wait(request, now: now) }
     let survey = pool.survey(now: now, tried: request.tried)
     if survey.isPanic { pool.state.words.add(PoolState.Word.panics) }
     if survey.members.isEmpty {
       if case .full = survey.refusal { return wait(request, now: now) }
       return refuse(survey.refusal)
     }
+    // Who comes does not overtake who waits.
+    if pool.state.words.load(PoolState.Word.waiting) > 0 { return wait(request, now: now) }
     switch pool.enterPool(now: now) {
     case .failure(.full): return wait(request, now: now)
     case .failure(.breaker):
+      pool.freed(now: now)
       return refuse(.breakerOpen(retryAfter: pool.state.breaker.retryAfter(now: now)))
     case .success(let poolPass):
       fill(survey.members, now: now)
+      var missed = false
       while let index = pick(request) {
         if let serverPass = pool.enterServer(index, now: now) {
+          if missed { pool.freed(now: now) }
           return .attempt(
             Attempt(
               pool: pool, index: index, started: now, serverPass: serverPass, poolPass: poolPass))
         }
         // Another worker took its last place.
         lineup.members.remove(index)
+        missed = true
       }
       pool.tellPoolBreaker(.none, poolPass, now: now)
       pool.state.leave()
+      pool.freed(now: now)
       return wait(request, now: now)
     }
   }
@@ -159,16 +164,11 @@ package struct PoolBalancer: ~Copyable, Sendable {
     _ attempt: inout Attempt, _ failure: TryFailure, plan: inout TryPlan, tried: inout ServerSet,
     isReplayable: Bool, now: Int64
   ) -> TryDecision {
-    tried.insert(attempt.index)
-    let left = pool.survey(now: now, tried: tried).members
-    var hasOther = false
-    var next = left.next(from: 0)
-    while let index = next, !hasOther {
-      hasOther = !tried.contains(index)
-      next = left.next(from: index + 1)
-    }
+    // A kept connection that had ended says nothing about the server, which is asked again.
+    if failure != .staleConnection { tried.insert(attempt.index) }
     let decision = plan.after(
-      failure, isReplayable: isReplayable, hasOther: hasOther, now: now, random: &random
+      failure, isReplayable: isReplayable, hasOther: hasOther(than: tried, now: now), now: now,
+      random: &random
     ) { [pool] in
       guard let retries = pool.settings.retries else { return false }
       return pool.state.withdraw(retries, now: now)
@@ -178,7 +178,6 @@ package struct PoolBalancer: ~Copyable, Sendable {
       isFinal = false
       pool.state.words.add(PoolState.Word.retries)
     }
-    // What a kept connection ends with says nothing about the server.
     if failure == .staleConnection, !isFinal { return decision }
     if case .status(let status, let retryAfter) = failure {
       latencies.add(now &- attempt.started)
@@ -188,6 +187,16 @@ package struct PoolBalancer: ~Copyable, Sendable {
       tell(&attempt, .failed(failure), isFinal: isFinal, now: now)
     }
     return decision
+  }
+
+  private func hasOther(than tried: ServerSet, now: Int64) -> Bool {
+    let left = pool.survey(now: now, tried: tried).members
+    var next = left.next(from: 0)
+    while let index = next {
+      if !tried.contains(index) { return true }
+      next = left.next(from: index + 1)
+    }
+    return false
   }
 
   /// When to send a second try beside the first (nanoseconds after its start); nil: never, or not yet.

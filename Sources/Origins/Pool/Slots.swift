@@ -3,7 +3,9 @@
 // Entering and leaving are atomic counts. While somebody waits, nobody enters without queueing: what is
 // freed goes to who waits longest. Nobody can be forgotten between the two: who queues is counted as
 // waiting and then looks for a free place; who leaves frees the place and then looks whether anybody is
-// waiting; a full fence stands between the two steps of both, so that at least one sees the other.
+// waiting; a full fence stands between the two steps of both, so that at least one sees the other. Who
+// held a place for an instant only (it is let into the pool and finds no server) frees it as well, and
+// looks as well.
 //
 // The queue's lock is held for some nanoseconds and never while a message is posted. A granted place is
 // the waiter's from that moment: its worker takes it with `accept` or gives it back with `decline`, also
@@ -65,6 +67,11 @@ extension OriginPool {
   func leave(_ index: Int, now: Int64) {
     cells[index].leave()
     state.leave()
+    freed(now: now)
+  }
+
+  /// A place has become free: looks whether anybody waits for it.
+  func freed(now: Int64) {
     AtomicWords.fence()
     if state.words.load(PoolState.Word.waiting) > 0 { serveWaiters(now: now) }
   }
@@ -99,7 +106,15 @@ extension OriginPool {
   /// Gives free places to those that wait longest. Also called when a server returns.
   func serveWaiters(now: Int64) {
     while state.words.load(PoolState.Word.waiting) > 0 {
-      guard let entry = enterAny(now: now) else { return }
+      let entry: Entry
+      switch enterAny(now: now) {
+      case .entered(let found): entry = found
+      case .inVain:
+        // The place that was held for an instant may be the one that somebody else looked for.
+        AtomicWords.fence()
+        continue
+      case .nothingFree: return
+      }
       let waiter = state.queue.withLock { queue in
         let waiter = queue.popFirst()
         state.words.store(PoolState.Word.waiting, UInt64(queue.count))
@@ -127,19 +142,28 @@ extension OriginPool {
     let poolPass: BreakerPass
   }
 
+  private enum EntryOutcome {
+    case entered(Entry)
+    /// A place was free, and another thread took it.
+    case inVain
+    case nothingFree
+  }
+
   /// Enters the usable server with the fewest requests for its weight.
-  private func enterAny(now: Int64) -> Entry? {
+  private func enterAny(now: Int64) -> EntryOutcome {
     var members = survey(now: now, tried: ServerSet()).members
-    guard !members.isEmpty, case .success(let poolPass) = enterPool(now: now) else { return nil }
+    guard !members.isEmpty, case .success(let poolPass) = enterPool(now: now) else {
+      return .nothingFree
+    }
     while let index = leastLoaded(members, now: now) {
       if let pass = enterServer(index, now: now) {
-        return Entry(index: index, serverPass: pass, poolPass: poolPass)
+        return .entered(Entry(index: index, serverPass: pass, poolPass: poolPass))
       }
       members.remove(index)
     }
     tellPoolBreaker(.none, poolPass, now: now)
     state.leave()
-    return nil
+    return .inVain
   }
 
   private func leastLoaded(_ members: ServerSet, now: Int64) -> Int? {
