@@ -129,7 +129,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "OriginsTests",
-      dependencies: ["Origins", "Bytes", "Configuration", "EventLoop", "HTTPMessage"],
+      dependencies: ["Origins", "CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage"],
       swiftSettings: strict),
     .testTarget(
       name: "StaticFilesTests",
