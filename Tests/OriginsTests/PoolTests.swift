@@ -52,6 +52,15 @@ import Testing
     }
   }
 
+  @Test func `a broken route does not take a server out`() {
+    let pool = OriginPool.make(weights: [1, 1])
+    var balancer = pool.balancer()
+    for _ in 0..<200 { #expect(balancer.serve(status: 500).server != nil) }
+    let report = pool.report(now: start)
+    #expect(report.servers.allSatisfy { $0.condition == .up && $0.serverErrors == 100 })
+    #expect(report.breaker == .closed)
+  }
+
   @Test func `one success between makes the count begin again`() {
     let pool = OriginPool.make(weights: [1, 1]) { $0.breaker = nil }
     var balancer = pool.balancer()
@@ -106,7 +115,7 @@ import Testing
       // The first fails three times of four, the second is slow.
       let isBad = attempt.index == 0 && number / 4 % 4 != 0
       let time = start + (attempt.index == 1 ? 100 : 10) * millisecond
-      balancer.answered(&attempt, status: isBad ? 500 : 200, now: time)
+      balancer.answered(&attempt, status: isBad ? 503 : 200, now: time)
       attempt.end(now: time)
     }
     balancer.serve(now: start + 11 * second)
@@ -277,6 +286,35 @@ import Testing
     #expect(queue.popFirst()?.id == 1 && queue.popFirst()?.id == 3)
     #expect(queue.popFirst() == Waiter(worker: 1, id: 7) && queue.popFirst() == nil)
     #expect(queue.count == 0)
+  }
+
+  @Test func `the queue does as a plain list would`() {
+    var random = SeededRandom(seed: 21)
+    var queue = WaitingQueue()
+    var model: [(id: UInt64, ticket: WaitTicket)] = []
+    var gone: [WaitTicket] = []
+    for id in 0..<20_000 as Range<UInt64> {
+      switch random.below(3) {
+      case 0:
+        let ticket = queue.append(Waiter(worker: 0, id: id), limit: 20)
+        #expect((ticket == nil) == (model.count == 20))
+        if let ticket { model.append((id, ticket)) }
+      case 1:
+        let expected = model.isEmpty ? nil : model.removeFirst()
+        let popped = queue.popFirst()
+        #expect(popped?.id == expected?.id)
+        if let expected { gone.append(expected.ticket) }
+      default:
+        if !model.isEmpty {
+          let left = model.remove(at: Int(random.below(UInt64(model.count))))
+          let isGone = queue.remove(left.ticket)
+          #expect(isGone)
+          gone.append(left.ticket)
+        }
+        if let old = gone.randomElement(using: &random) { #expect(queue.remove(old) == false) }
+      }
+      #expect(queue.count == model.count)
+    }
   }
 
   @Test func `a place that is freed goes to who waits longest, and nobody overtakes`() {

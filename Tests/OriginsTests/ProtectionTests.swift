@@ -63,6 +63,28 @@ import Testing
     }
   }
 
+  @Test func `no word and no time makes it trap`() {
+    var random = SeededRandom(seed: 12)
+    for _ in 0..<20_000 {
+      let breaker = Breaker(word: random.next())
+      let now = Int64(bitPattern: random.next())
+      var settings = BreakerSettings()
+      settings.probes = Int(truncatingIfNeeded: random.next())
+      settings.windowSeconds = Int(truncatingIfNeeded: random.next())
+      settings.open = Int64(bitPattern: random.next())
+      settings.longestOpen = Int64(bitPattern: random.next())
+      _ = breaker.retryAfter(now: now)
+      let pass = BreakerPass.probe(era: UInt8(truncatingIfNeeded: breaker.word >> 54))
+      for verdict in [BreakerVerdict.success, .failure, .none] {
+        _ = breaker.recording(verdict, pass: .normal, settings, now: now)
+        _ = breaker.recording(verdict, pass: pass, settings, now: now)
+      }
+      if let (next, _) = breaker.admitting(settings, now: now) {
+        #expect(next.state(now: now) != .open)
+      }
+    }
+  }
+
   @Test func `who began before it opened says nothing afterwards`() throws {
     let open = breaker(failures: 20, successes: 0)
     #expect(open.recording(.success, pass: .normal, settings, now: start) == open)

@@ -30,6 +30,25 @@ private func path(_ text: String) -> FilePath? { text.withView { FilePath($0) } 
     #expect(path(text) == nil)
   }
 
+  @Test func `whatever is sent, what it names has no dots and no gaps`() {
+    var state: UInt64 = 17
+    func next(_ bound: UInt64) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int((state >> 33) % bound)
+    }
+    let pieces = ["/", "/", ".", "..", "%2e", "%2F", "%", "%00", "a", "%61", "%5c", "\\", ";", "~"]
+    var named = 0
+    for _ in 0..<50_000 {
+      let text = "/" + (0..<next(8)).map { _ in pieces[next(UInt64(pieces.count))] }.joined()
+      guard let found = path(text), !found.name.isEmpty else { continue }
+      named += 1
+      let segments = found.name.split(separator: 0x2F, omittingEmptySubsequences: false)
+      #expect(segments.allSatisfy { !$0.isEmpty && $0.first != 0x2E }, "\(text)")
+      #expect(!found.name.contains(0))
+    }
+    #expect(named > 1000)
+  }
+
   @Test func `a path may be long, and no longer`() {
     #expect(path("/" + String(repeating: "a", count: 12_000)) != nil)
     #expect(path("/" + String(repeating: "a", count: 13_000)) == nil)

@@ -1,6 +1,19 @@
 // A worker's side of a pool: its turns, its random numbers, its idea of how long answers take. One for
 // each worker and pool, used by that worker's thread alone. Choosing allocates nothing and takes no lock,
-// unless the request has to wait.
+// unless the request has to wait. For whoever owns a request:
+//
+//     var plan = balancer.plan(isIdempotent: …, now: now)        once
+//     switch balancer.choose(request, now: now)                  for each try
+//     case .attempt(let attempt)    keep it; connect by attempt.server.connectPlan or its location
+//     case .queued(let ticket)      a SlotGrant comes through the pool's grant handler: accept it, or
+//                                   decline it if the request has gone; on the queue's timeout leave
+//                                   with the ticket
+//     case .refused(let refusal)    stale if there is something, else 503 with Retry-After
+//     …
+//     balancer.answered(&attempt, status: …, now: now)           the head is passed on
+//     balancer.failed(&attempt, …)                               or there is none, or it is worth another
+//                                                                try: .again(pause) or .stop
+//     attempt.end(now: now)                                      the content has ended
 
 internal import Synchronization
 

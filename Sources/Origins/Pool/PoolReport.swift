@@ -45,13 +45,13 @@ package struct ServerReport: Sendable {
   package let maxConnections: Int?
   /// Requests sent.
   package let requests: UInt64
-  /// Of them failed.
+  /// Of them failed (`PoolSettings.failureStatuses`, or no answer).
   package let failures: UInt64
-  /// Of these: no connection; too slow; 5xx.
+  /// Of these: no connection.
   package let connectFailures: UInt64
-  /// See `connectFailures`.
+  /// Of these: too slow.
   package let timeouts: UInt64
-  /// See `connectFailures`.
+  /// Answers with 5xx, whether they count as failures or not.
   package let serverErrors: UInt64
   /// The mean time to a response's head, in microseconds; 0 before the first.
   package let meanLatency: UInt64

@@ -181,6 +181,9 @@ package struct PoolSettings: Sendable, Equatable {
   package var loadField: String?
   /// How often names are resolved again: the resolver does not tell a record's time to live.
   package var resolveInterval: Int64 = 10_000_000_000
+  /// Response statuses that count against a server: those that say it cannot work. 500 is none of them: it
+  /// says that one request did not work, and one broken route must not take a pool out of service.
+  package var failureStatuses: [UInt16] = [502, 503, 504]
   /// The longest that a server's `Retry-After` is obeyed.
   package var longestRest: Int64 = 60_000_000_000
 

@@ -3,14 +3,6 @@
 internal import Synchronization
 
 extension OriginPool {
-  /// Whether a status is the server's failure: 5xx, but not those that only say what it does not do.
-  static func isFailure(_ status: UInt16) -> Bool {
-    switch status {
-    case 501, 505: false
-    default: status >= 500
-    }
-  }
-
   /// Counts a result; the verdict for the breakers. Not `isFirst`: the attempt was counted before, and
   /// its content has broken off since.
   func record(
@@ -23,8 +15,8 @@ extension OriginPool {
     var latency = passed
     switch result {
     case .answered(let status):
-      isFailure = Self.isFailure(status)
-      if isFailure { cells.words.add(Word.serverErrors) }
+      isFailure = settings.failureStatuses.contains(status)
+      if status >= 500 { cells.words.add(Word.serverErrors) }
     case .failed(let failure):
       // A server that fails fast must not look fast.
       latency = max(passed, Self.failurePenalty)

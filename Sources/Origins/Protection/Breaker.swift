@@ -156,7 +156,7 @@ struct Breaker: Sendable, Equatable {
   private func opened(times: UInt64, _ settings: BreakerSettings, now: Int64) -> Breaker {
     let first = min(max(settings.open, 1_000_000), 3_600_000_000_000)
     let length = min(first &<< Int64(min(times, 16) - 1), max(settings.longestOpen, first))
-    let until = UInt64(max(now, 0) &+ length) / 1_000_000
+    let until = UInt64(clamping: max(now, 0) &+ length) / 1_000_000
     return make(state: 1, era: era &+ 1, rest: times &<< 42 | min(until, 1 &<< 42 - 1))
   }
 
