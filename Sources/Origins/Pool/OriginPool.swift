@@ -10,8 +10,8 @@
 //
 // An attempt can be neither lost nor ended twice: it is not copyable, and its end is its deinit.
 //
-// Choosing, telling and ending cost about 250 ns with one server and 25 ns more for each further one, on
-// a fill that costs 20 µs and more.
+// Planning, choosing, telling and ending cost some 200 ns of CPU time with one server, 300 with sixteen,
+// 500 with sixteen by hash; the fill around them costs 20 µs and more.
 
 package import Configuration
 import Synchronization
