@@ -133,7 +133,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "StaticFilesTests",
-      dependencies: ["StaticFiles", "CLinux", "Bytes", "EventLoop", "HTTPMessage"],
+      dependencies: ["StaticFiles", "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1"],
       swiftSettings: strict),
     .testTarget(
       name: "AdminTests",
