@@ -55,8 +55,12 @@ let package = Package(
       name: "ObjectStore", dependencies: ["CLinux", "Bytes", "EventLoop", "LMDB", "Checksum"],
       swiftSettings: hot),
     .target(
-      name: "Origins", dependencies: ["CLinux", "Bytes", "EventLoop", "Configuration"],
+      name: "Origins",
+      dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration"],
       swiftSettings: hot),
+    .target(
+      name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
+      swiftSettings: strict),
 
     // A request's way through all of it, and the operator's way in.
     .target(
@@ -135,6 +139,14 @@ let package = Package(
     .testTarget(
       name: "ObjectStoreTests",
       dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "OriginsTests",
+      dependencies: ["Origins", "CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "StaticFilesTests",
+      dependencies: ["StaticFiles", "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1"],
       swiftSettings: strict),
     .testTarget(
       name: "AdminTests",

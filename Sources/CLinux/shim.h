@@ -64,6 +64,22 @@ static inline int weir_wtermsig(int status) { return WTERMSIG(status); }
 static inline void weir_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline void weir_default_signal(int number) { signal(number, SIG_DFL); }
 
+// Opening beneath a directory. openat2(2) has no wrapper in this glibc; its number is the same on all
+// architectures, and its structure is three words (linux/openat2.h).
+static inline int weir_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve) {
+  struct { uint64_t flags, mode, resolve; } how = {flags | O_CLOEXEC, 0, resolve};
+  return (int)syscall(437, directory, path, &how, sizeof how);
+}
+static inline int weir_openat(int directory, const char *path, int flags) {
+  return openat(directory, path, flags | O_CLOEXEC);
+}
+static inline const char *weir_entry_name(const struct dirent *entry) { return entry->d_name; }
+// Reads what is in the page cache only: EAGAIN where the disk would have to be waited for.
+static inline ssize_t weir_pread_cached(int fd, void *buffer, size_t count, off_t offset) {
+  struct iovec vector = {buffer, count};
+  return syscall(SYS_preadv2, fd, &vector, 1, (unsigned long)offset, 0UL, 0x8 /* RWF_NOWAIT */);
+}
+
 // epoll_event is packed and its data a union; Swift reads it through these.
 static inline struct epoll_event weir_epoll_event(uint32_t events, uint64_t token) {
   struct epoll_event event;
