@@ -52,16 +52,27 @@ package enum FetchError: Error, Equatable, Sendable, CustomStringConvertible {
   }
 }
 
-/// One fetch.
-struct KeyFetch {
-  let url: KeyURL
-  let trustFile: String?
-  var maxBytes = JSONLimits.keySet.bytes
-  /// Milliseconds for all of it, but for looking up the name, which the system bounds.
-  var timeout: Int64 = 10_000
+/// One fetch of one document.
+package struct KeyFetch {
+  private let url: KeyURL
+  private let trustFile: String?
+  private let maxBytes: Int
+
+  private let timeout: Int64
+
+  /// A fetch of at most `maxBytes`, in `timeout` milliseconds but for looking up the name, which the
+  /// system bounds.
+  package init(
+    url: KeyURL, trustFile: String?, maxBytes: Int = 1 << 20, timeout: Int64 = 10_000
+  ) {
+    self.url = url
+    self.trustFile = trustFile
+    self.maxBytes = min(max(maxBytes, 0), 1 << 30)
+    self.timeout = timeout
+  }
 
   /// The document.
-  func run() throws(FetchError) -> [UInt8] {
+  package func run() throws(FetchError) -> [UInt8] {
     let addresses = Socket.resolve(host: url.host, port: url.port)
     let deadline = Deadline(milliseconds: timeout)
     let socket = try KeyFetch.connect(addresses, deadline)

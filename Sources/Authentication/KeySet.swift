@@ -56,6 +56,12 @@ package struct IgnoredKey: Sendable, Equatable {
   package let index: Int
   /// Why.
   package let reason: IgnoreReason
+
+  /// A key that was left out.
+  package init(index: Int, reason: IgnoreReason) {
+    self.index = index
+    self.reason = reason
+  }
 }
 
 /// Why a key of a set is not used.

@@ -63,31 +63,36 @@ package enum Base64 {
   static func decode(_ text: ByteView, isURL: Bool, onto buffer: inout ByteBuffer) -> Bool {
     let rest = text.count & 3
     guard rest != 1 else { return false }
-    let before = buffer.count
-    buffer.reserve(text.count / 4 * 3 + 2)
     // A value of 64 marks a byte that is not in the alphabet; it is looked at once, at the end.
     var seen: UInt8 = 0
-    var at = 0
-    while at + 4 <= text.count {
-      let group = next(text, &at, 4, isURL, &seen)
-      buffer.append(UInt8(truncatingIfNeeded: group >> 16))
-      buffer.append(UInt8(truncatingIfNeeded: group >> 8))
-      buffer.append(UInt8(truncatingIfNeeded: group))
-    }
     var tail: UInt32 = 0
-    if rest == 2 {
-      let group = next(text, &at, 2, isURL, &seen)
-      buffer.append(UInt8(truncatingIfNeeded: group >> 4))
-      tail = group & 0xF
-    } else if rest == 3 {
-      let group = next(text, &at, 3, isURL, &seen)
-      buffer.append(UInt8(truncatingIfNeeded: group >> 10))
-      buffer.append(UInt8(truncatingIfNeeded: group >> 2))
-      tail = group & 0x3
+    unsafe buffer.appendUninitialized(atLeast: text.count / 4 * 3 + 2) { output in
+      var at = 0
+      var written = 0
+      func put(_ byte: UInt32) {
+        unsafe output[written] = UInt8(truncatingIfNeeded: byte)
+        written += 1
+      }
+      while at + 4 <= text.count {
+        let group = next(text, &at, 4, isURL, &seen)
+        put(group >> 16)
+        put(group >> 8)
+        put(group)
+      }
+      if rest == 2 {
+        let group = next(text, &at, 2, isURL, &seen)
+        put(group >> 4)
+        tail = group & 0xF
+      } else if rest == 3 {
+        let group = next(text, &at, 3, isURL, &seen)
+        put(group >> 10)
+        put(group >> 2)
+        tail = group & 0x3
+      }
+      // Nothing was written if it does not count.
+      return seen & 64 == 0 && tail == 0 ? written : 0
     }
-    if seen & 64 == 0, tail == 0 { return true }
-    buffer.truncate(to: before)
-    return false
+    return seen & 64 == 0 && tail == 0
   }
 
   @inline(__always)
