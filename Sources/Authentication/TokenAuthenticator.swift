@@ -95,7 +95,7 @@ package final class TokenAuthenticator {
     }
     let times = try check.check(claims, now: now.wall)
     return VerifiedToken(
-      token, claims: claims, key: keys.description(of: number), times: times)
+      token, claims: claims, key: keys.identity(of: number), times: times)
   }
 
   /// Takes over the newest keys, and forgets tokens whose key is not among them.
@@ -103,8 +103,11 @@ package final class TokenAuthenticator {
     let (set, newGeneration) = source.keys.current
     generation = newGeneration
     guard let set else { return }
-    keys = WorkerKeys(set, algorithms: rules.algorithms)
-    let present = Set(set.keys)
-    remembered.removeAll { !present.contains($0.key) }
+    let former = keys
+    let newest = WorkerKeys(set, algorithms: rules.algorithms, former: former)
+    keys = newest
+    if let former, !newest.contains(allOf: former) {
+      remembered.removeAll { !newest.contains($0.key) }
+    }
   }
 }

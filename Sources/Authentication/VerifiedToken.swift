@@ -64,8 +64,8 @@ package final class VerifiedToken {
   let claims: JSONDocument
   /// The token as it came, to compare with.
   private let token: ByteBuffer
-  /// The key that signed it.
-  let key: KeyDescription
+  /// The identity of the key that signed it (`WorkerKeys`).
+  let key: UInt32
   /// Milliseconds since the epoch; nil if there is no `exp`.
   package let expires: Int64?
   /// From when on it is valid, milliseconds since the epoch.
@@ -75,7 +75,7 @@ package final class VerifiedToken {
   private let subjectNode: Int?
 
   init(
-    _ token: ByteView, claims: consuming JSONDocument, key: KeyDescription, times: TokenTimes
+    _ token: ByteView, claims: consuming JSONDocument, key: UInt32, times: TokenTimes
   ) {
     subjectNode = claims.member(of: 0, named: ByteView("sub"))
     self.claims = claims
