@@ -89,7 +89,8 @@ package final class TokenAuthenticator {
       maxLength: rules.maxLength)
     let claims: JSONDocument
     do throws(JSONDefect) {
-      claims = try JSONDocument.reading(signatures.payload, limits: JSONLimits())
+      claims = try JSONDocument.reading(
+        signatures.payload, limits: JSONLimits(bytes: rules.maxLength))
     } catch {
       throw .malformed
     }

@@ -73,6 +73,8 @@ final class TestServer: Sendable {
     port = Socket.localAddress(of: listener)?.port ?? 0
     self.certificate = certificate
     self.answer = answer
+    // OpenSSL writes without MSG_NOSIGNAL, on either side.
+    weir_ignore_signal(SIGPIPE)
     thread.withLock { thread in
       thread = LoopThread(name: "test-server") { [self] in run() }
     }

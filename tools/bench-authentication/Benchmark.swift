@@ -1,6 +1,6 @@
 // What it costs to let a request in: a token that is known, a new one, and what of that is OpenSSL's.
 //
-//   swift run -c release bench-authentication [rounds]
+//   swift run -c release bench-authentication [rounds [algorithm]]
 //
 // Least of several rounds, of one thread, in nanoseconds for each.
 
@@ -9,18 +9,16 @@ import Bytes
 import Cryptography
 import EventLoop
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 @main
 struct Benchmark {
   static func main() throws {
     let rounds = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 7
-    for algorithm in [SignatureAlgorithm.hs256, .es256, .rs256, .ps256, .edDSA] {
+    let only = CommandLine.arguments.dropFirst(2).first
+    for algorithm in [SignatureAlgorithm.hs256, .es256, .rs256, .ps256, .edDSA]
+    where only == nil || only == "\(algorithm.name)" {
       try measure(algorithm, rounds)
     }
-    try measureKeys(rounds)
+    if only == nil { try measureKeys(rounds) }
   }
 
   static func measure(_ algorithm: SignatureAlgorithm, _ rounds: Int) throws {
