@@ -16,13 +16,12 @@ package struct OpenSSLError: Error, Equatable, Sendable, CustomStringConvertible
 
 /// OpenSSL's queue of errors, which belongs to the thread: cleared before a call whose failure is
 /// looked at, drained behind it, so that no call is charged with what another one left.
-enum ErrorQueue {
+package enum ErrorQueue {
   /// Forgets what earlier calls left.
-  @inline(__always)
-  static func clear() { ERR_clear_error() }
+  package static func clear() { ERR_clear_error() }
 
   /// The first error, which is the deepest and so the cause; the rest is forgotten.
-  static func drain() -> OpenSSLError {
+  package static func drain() -> OpenSSLError {
     let code = ERR_get_error()
     ERR_clear_error()
     return OpenSSLError(code: code)
