@@ -108,7 +108,7 @@ let package = Package(
 
     .executableTarget(
       name: "bench-authentication",
-      dependencies: ["Authentication", "Cryptography", "Bytes", "EventLoop"],
+      dependencies: ["Authentication", "Cryptography", "CLinux", "Bytes", "EventLoop"],
       path: "tools/bench-authentication", swiftSettings: strict),
 
     // The test kit, and the tests.
