@@ -30,11 +30,16 @@ let package = Package(
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
+
     // One module wraps one library or the kernel.
     .target(name: "Bytes", dependencies: ["CLinux"], swiftSettings: hot),
     .target(name: "EventLoop", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "LMDB", dependencies: ["CLMDB", "Bytes"], swiftSettings: hot),
     .target(name: "Checksum", dependencies: ["CXXHash", "Bytes"], swiftSettings: hot),
+
+    .target(name: "Cryptography", dependencies: ["COpenSSL", "Bytes"], swiftSettings: hot),
 
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
@@ -61,6 +66,14 @@ let package = Package(
     .target(
       name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
       swiftSettings: strict),
+
+    // Who a client is: tokens, keys, passwords, signed URLs.
+    .target(
+      name: "Authentication",
+      dependencies: [
+        "CLinux", "CCrypt", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "RateLimiting",
+        "Cryptography",
+      ], swiftSettings: hot),
 
     // A request's way through all of it, and the operator's way in.
     .target(
@@ -104,6 +117,10 @@ let package = Package(
     .executableTarget(
       name: "bench-limits", dependencies: ["CLinux", "Bytes", "RateLimiting"],
       path: "tools/bench-limits", swiftSettings: hot),
+    .executableTarget(
+      name: "bench-authentication",
+      dependencies: ["Authentication", "Cryptography", "CLinux", "Bytes", "EventLoop"],
+      path: "tools/bench-authentication", swiftSettings: strict),
 
     // The test kit, and the tests.
     .target(
@@ -129,6 +146,14 @@ let package = Package(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "ClientAddressTests", dependencies: ["ClientAddress", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "CryptographyTests", dependencies: ["Cryptography", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "AuthenticationTests",
+      dependencies: [
+        "Authentication", "Cryptography", "COpenSSL", "CLinux", "Bytes", "EventLoop",
+        "HTTPMessage", "HTTP1", "RateLimiting",
+      ], swiftSettings: strict),
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),

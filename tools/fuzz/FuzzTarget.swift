@@ -1,4 +1,4 @@
-// The codec's readers under libFuzzer. One binary holds all targets; FUZZ_TARGET chooses.
+// Readers under libFuzzer: of the codec here, of credentials in FuzzCredentials.swift. One binary holds all targets; FUZZ_TARGET chooses.
 //
 // Reading must not trap and must not leave its bytes (AddressSanitizer sees to that). What is accepted
 // must keep the promises that the rest of the node relies on: they are checked here by preconditions,
@@ -13,13 +13,17 @@ import HTTPMessage
 #endif
 
 enum Target {
-  case request, response, chunked
+  case request, response, chunked, token, keySet, base64, url
 
   /// The target that the environment names.
   static let chosen: Target = {
     switch unsafe getenv("FUZZ_TARGET").map({ unsafe String(cString: $0) }) {
     case "response": .response
     case "chunked": .chunked
+    case "token": .token
+    case "keyset": .keySet
+    case "base64": .base64
+    case "url": .url
     default: .request
     }
   }()
@@ -35,6 +39,10 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   case .request: fuzzRequest(bytes)
   case .response: fuzzResponse(bytes)
   case .chunked: fuzzChunked(bytes)
+  case .token: fuzzToken(bytes)
+  case .keySet: fuzzKeySet(bytes)
+  case .base64: fuzzBase64(bytes)
+  case .url: fuzzURL(bytes)
   }
   return 0
 }
