@@ -46,6 +46,7 @@ extension OriginRequest {
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response, policy: policy.caching)
     let plan = plan(directives)
+    noteSearchRule(plan)
     // What was stored is not what the origin has now, though this may not be stored either.
     if !plan.isStored && response.status < 500 { removeStored() }
     publish(plan, directives: directives)
@@ -186,6 +187,22 @@ extension OriginRequest {
       for group in groups { plan.tags.append(groupTag(group, store)) }
       return true
     }
+  }
+
+  /// Notes which parameters of the query count, for the requests to come.
+  private func noteSearchRule(_ plan: Plan) {
+    guard plan.isStored, head.query != nil, worker.routes.routes[route].hasUsualKey,
+      let store = worker.context.store
+    else { return }
+    let rules = worker.context.searchRules
+    let rule = NoVarySearch(response)
+    guard !rule.isDefault || !rules.isEmpty else { return }
+    var key = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &key)
+    let mark = key.view.firstIndex(of: ASCII.question) ?? key.count
+    rules.note(rule, for: store.keyHash(key.view[0..<mark]))
   }
 
   private func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {

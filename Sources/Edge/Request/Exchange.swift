@@ -249,6 +249,10 @@ final class Exchange {
       RequestTarget.appendKey(
         scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &worker.keyBuffer)
+      if !worker.context.searchRules.isEmpty, let query = head.query {
+        RequestTarget.applySearchRule(
+          worker.context, query: head.bytes[query], to: &worker.keyBuffer)
+      }
     } else {
       worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
     }
@@ -259,7 +263,11 @@ final class Exchange {
   func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
     let head = head(worker)
     guard !worker.routes.routes[route].hasUsualKey else {
-      return [store.tagHash(ofKey: worker.keyBuffer.view)]
+      // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
+      if worker.context.searchRules.isEmpty || head.query == nil {
+        return [store.tagHash(ofKey: worker.keyBuffer.view)]
+      }
+      return RequestTarget.tags(of: head, normalization: QueryNormalization(), store: store)
     }
     return RequestTarget.tags(
       of: head, normalization: worker.routes.policies[route].key.query, store: store)
