@@ -36,17 +36,26 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
   let pending: String?
   /// Why Weir does not do what the public suite calls optimal.
   let departs: String?
+  /// What stands in the route, if something must.
+  let route: String
   /// What happens, in order.
   let steps: [CacheStep]
 
   var testDescription: String { id }
 
-  init(_ id: String, pending: String? = nil, departs: String? = nil, _ steps: CacheStep...) {
-    self.init(id, pending: pending, departs: departs, steps: steps)
+  init(
+    _ id: String, route: String = "", pending: String? = nil, departs: String? = nil,
+    _ steps: CacheStep...
+  ) {
+    self.init(id, route: route, pending: pending, departs: departs, steps: steps)
   }
 
-  init(_ id: String, pending: String? = nil, departs: String? = nil, steps: [CacheStep]) {
+  init(
+    _ id: String, route: String = "", pending: String? = nil, departs: String? = nil,
+    steps: [CacheStep]
+  ) {
     self.id = id
+    self.route = route
     self.pending = pending
     self.departs = departs
     self.steps = steps
@@ -56,10 +65,10 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
   static func reused(
     _ id: String, _ reply: [String], status: Int = 200, after: Double = 3,
     request: [String] = [], second: [String] = [], has: [String] = [], lacks: [String] = [],
-    pending: String? = nil, departs: String? = nil
+    route: String = "", pending: String? = nil, departs: String? = nil
   ) -> ConformanceCase {
     ConformanceCase(
-      id, pending: pending, departs: departs,
+      id, route: route, pending: pending, departs: departs,
       CacheStep(.origin(.uriMiss), request, reply: reply, status: status),
       CacheStep(.store, second, after: after, has: has, lacks: lacks))
   }

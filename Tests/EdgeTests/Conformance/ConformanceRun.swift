@@ -23,7 +23,8 @@ extension ConformanceCase {
         guard try await answers.answer(request, on: connection) else { return }
       }
     }
-    let node = try TestNode.start(origin: origin.port, workers: 1, clock: clock)
+    let node = try TestNode.start(
+      origin: origin.port, route: route, workers: 1, clock: clock)
     for (index, step) in steps.enumerated() {
       node.advance(seconds: step.after)
       let asked = origin.requests.count

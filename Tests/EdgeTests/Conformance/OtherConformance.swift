@@ -42,7 +42,7 @@ import Testing
       "other-fresh-content-disposition-attachment",
       .fresh + ["Content-Disposition: attachment; filename=example.txt"]),
     .reused(
-      "other-set-cookie", .fresh + ["Set-Cookie: a=b"], pending: StoredFieldConformance.cookies),
+      "other-set-cookie", .fresh + ["Set-Cookie: a=b"], route: StoredFieldConformance.cookies),
     .reused("other-cookie", .fresh, second: ["Cookie: a=b"]),
   ]
 
