@@ -29,19 +29,30 @@ let package = Package(
     .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .systemLibrary(
+      name: "CMaxMindDB", pkgConfig: "libmaxminddb", providers: [.apt(["libmaxminddb-dev"])]),
 
     // One module wraps one library or the kernel.
     .target(name: "Bytes", dependencies: ["CLinux"], swiftSettings: hot),
     .target(name: "EventLoop", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "LMDB", dependencies: ["CLMDB", "Bytes"], swiftSettings: hot),
     .target(name: "Checksum", dependencies: ["CXXHash", "Bytes"], swiftSettings: hot),
+    .target(name: "RegularExpressions", dependencies: ["CPCRE2", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "GeoDatabase", dependencies: ["CMaxMindDB", "CLinux", "Bytes"], swiftSettings: hot),
 
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
     .target(name: "HTTPCaching", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
     .target(name: "RateLimiting", dependencies: ["Bytes"], swiftSettings: hot),
-    .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
+    .target(
+      name: "Rules",
+      dependencies: ["CLinux", "Bytes", "HTTPMessage", "RegularExpressions", "GeoDatabase"],
+      swiftSettings: hot),
+    .target(
+      name: "Configuration", dependencies: ["CLinux", "Bytes", "Rules"], swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
@@ -112,6 +123,11 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "RulesTests",
+      dependencies: [
+        "Rules", "RegularExpressions", "GeoDatabase", "HTTP1", "HTTPMessage", "Bytes", "CLinux",
+      ], swiftSettings: strict),
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
