@@ -77,7 +77,10 @@ struct RuleLexer {
         help: "inside of quotes a value is written ${…}")
       return token(.broken, from: start)
     }
-    if isNameStart(first) { return token(.name(takeName()), from: start) }
+    if isNameStart(first) {
+      let name = takeName()
+      return token(.name(name), from: start)
+    }
     return symbol(&findings)
   }
 
@@ -301,6 +304,9 @@ extension RuleLexer {
     }
     findings.error(
       "\"${\" is not closed", at: RuleRange(lower: start, upper: start + 2), help: "close it with }")
+    // Up to the next quote it is the text's still, so that what follows is read as it was meant.
+    offset = start + 2
+    while offset < end && bytes[offset] != ASCII.lf && bytes[offset] != ASCII.quote { offset += 1 }
     return nil
   }
 

@@ -13,7 +13,7 @@ extension RuleParser {
     }
     var result: [String: [(text: String, range: RuleRange)]] = [:]
     while true {
-      if takes("}", &findings) { return result }
+      if takesQuietly("}") { return result }
       guard let (name, range) = word("a setting, or \"}\"", &findings) else { return nil }
       guard names.contains(name) else {
         let meant = Spelling.nearest(to: name, among: names)
@@ -21,11 +21,12 @@ extension RuleParser {
           "there is no setting \(shown(name)) here", at: range,
           help: meant == nil ? "there are \(names.joined(separator: ", "))" : nil,
           suggestion: meant)
+        passBlock()
         return nil
       }
       if result[name] != nil { findings.error("\(shown(name)) is given twice", at: range) }
       var values: [(text: String, range: RuleRange)] = []
-      while !takesEnd() {
+      while !takesQuietly(";") {
         guard let value = word("a value, or \";\"", &findings) else { return nil }
         let text = value.0.last == "," ? String(value.0.dropLast()) : value.0
         if !text.isEmpty { values.append((text, value.1)) }
@@ -35,11 +36,22 @@ extension RuleParser {
     }
   }
 
-  /// Takes `;` if it is next; nothing else is read, nor reported.
-  private mutating func takesEnd() -> Bool {
+  /// Passes what is left of a block without blocks.
+  private mutating func passBlock() {
+    var quiet = RuleFindings()
+    while true {
+      let token = peek(&quiet)
+      if case .end = token.kind { return }
+      take(&quiet)
+      if token.kind == .symbol("}") { return }
+    }
+  }
+
+  /// Takes a symbol if it is next; nothing else is read, nor reported.
+  private mutating func takesQuietly(_ symbol: String) -> Bool {
     var quiet = RuleFindings()
     var ahead = self
-    guard ahead.takes(";", &quiet) else { return false }
+    guard ahead.takes(symbol, &quiet) else { return false }
     self = ahead
     return true
   }
