@@ -103,6 +103,9 @@ let package = Package(
       dependencies: [
         "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "tools/origin", swiftSettings: strict),
+    .executableTarget(
+      name: "bench-rules", dependencies: ["Rules", "HTTP1", "HTTPMessage", "Bytes", "CLinux"],
+      path: "tools/bench-rules", swiftSettings: strict),
 
     // The test kit, and the tests.
     .target(
@@ -129,7 +132,7 @@ let package = Package(
         "Rules", "RegularExpressions", "GeoDatabase", "HTTP1", "HTTPMessage", "Bytes", "CLinux",
       ], swiftSettings: strict),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
+      name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(

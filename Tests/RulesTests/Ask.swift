@@ -105,16 +105,16 @@ struct RuleText {
     self.source = source
     let bytes = Array(source.utf8)
     let rules = RuleLanguage.parse(bytes, &findings)
-    var context = RuleContext()
-    context.routeName = route
-    let ends = bytes.indices.filter { bytes[$0] == 0x0A }
-    context.line = { offset in ends.count { $0 < offset } + 1 }
-    context.file = { name in
+    let read = RuleFiles { name in
       guard let text = files[name] else {
         return .failure(RuleFileProblem(message: "does not exist"))
       }
       return .success(Array(text.utf8))
     }
+    var context = RuleContext(files: read)
+    context.routeName = route
+    let ends = bytes.indices.filter { bytes[$0] == 0x0A }
+    context.line = { offset in ends.count { $0 < offset } + 1 }
     code = RuleLanguage.compile(rules, text: bytes, context, &findings)
     if findings.errorCount > 0 { code = nil }
   }

@@ -110,7 +110,7 @@ extension Compiler {
       findings.error("\(type.described) cannot be in a file", at: left.range)
       return nil
     }
-    switch context.file(name) {
+    switch context.files.bytes(name) {
     case .failure(let problem):
       findings.error("the file \(shown(name)) \(problem.message)", at: arguments[0].range)
       return nil
@@ -119,7 +119,7 @@ extension Compiler {
         emitSet(ListFile.entries(bytes).map { Array($0.text) }, left, to)
         return .boolean
       }
-      let (set, problems) = ListFile.addresses(bytes)
+      let (set, problems) = context.files.addresses(name, bytes)
       for problem in problems {
         findings.error(
           "\(name):\(problem.line): \(shown(problem.text)) is neither an address nor a network",

@@ -94,6 +94,13 @@ package struct RuleCode: Sendable, Equatable {
   /// Whether there are rules for the response.
   package var hasResponseRules: Bool { responseStart + 1 < instructions.count }
 
+  /// How large it is, in a few words.
+  package var summary: String {
+    let conditions = steps.count { $0.kind == .condition }
+    let actions = steps.count { step in if case .action = step.kind { true } else { false } }
+    return "\(conditions) conditions, \(actions) actions, \(instructions.count) steps"
+  }
+
   /// Equal when they do the same; positions in the text and notes for explanations do not count.
   package static func == (left: RuleCode, right: RuleCode) -> Bool {
     left.instructions == right.instructions && left.bytes == right.bytes

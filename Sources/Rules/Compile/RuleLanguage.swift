@@ -6,13 +6,37 @@ package struct RuleContext {
   package var routeName = ""
   /// The line, from 1, of an offset in the text.
   package var line: (Int) -> Int = { _ in 0 }
-  /// The bytes of a file by its name in the text, or what is wrong with it (goes on after its name).
-  package var file: (String) -> Result<[UInt8], RuleFileProblem> = { _ in
-    .failure(RuleFileProblem(message: "cannot be read here"))
+  /// The files that rules name.
+  package var files: RuleFiles
+
+  /// A context of a route.
+  package init(files: RuleFiles) { self.files = files }
+}
+
+/// The files that the rules of a configuration name; each is read once, however many routes use it.
+package final class RuleFiles {
+  private let read: (String) -> Result<[UInt8], RuleFileProblem>
+  private var contents: [String: Result<[UInt8], RuleFileProblem>] = [:]
+  private var sets: [String: (set: AddressSet, problems: [ListFile.Problem])] = [:]
+
+  /// Files that `read` gives the bytes of, by their names in the text.
+  package init(_ read: @escaping (String) -> Result<[UInt8], RuleFileProblem>) { self.read = read }
+
+  func bytes(_ name: String) -> Result<[UInt8], RuleFileProblem> {
+    if let known = contents[name] { return known }
+    let result = read(name)
+    contents[name] = result
+    return result
   }
 
-  /// A context without files.
-  package init() {}
+  func addresses(
+    _ name: String, _ bytes: [UInt8]
+  ) -> (set: AddressSet, problems: [ListFile.Problem]) {
+    if let known = sets[name] { return known }
+    let result = ListFile.addresses(bytes)
+    sets[name] = result
+    return result
+  }
 }
 
 /// Why a file cannot be used.
@@ -30,11 +54,14 @@ package struct RuleFileProblem: Error, Equatable {
 /// Parsing is linear in the text; checking in the text times the number of conditions that have ended a
 /// rule before (at most 64).
 package enum RuleLanguage {
-  /// Reads the rule that begins at `offset` and says where it ends.
+  /// Reads the rule that begins at `offset` and says where it ends. A broken one ends at the latest
+  /// before a line that begins with a rule's word, or one for which `beginsOther` holds.
   package static func parse(
-    _ text: [UInt8], at offset: Int, _ findings: inout RuleFindings
+    _ text: [UInt8], at offset: Int, beginsOther: @escaping (String) -> Bool,
+    _ findings: inout RuleFindings
   ) -> (rule: RuleStatement, end: Int) {
     var parser = RuleParser(text, from: offset, to: text.count)
+    parser.beginsOther = beginsOther
     let rule = parser.statement(&findings)
     return (rule, max(parser.consumed, min(offset + 1, text.count)))
   }

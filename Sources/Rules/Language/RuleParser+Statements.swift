@@ -133,8 +133,8 @@ extension RuleParser {
         _ = block(&findings)
         return broken
       case .symbol("}"), .end: return broken
-      case .name(let name) where RuleKeyword.isKeyword(name) && startsLine(token)
-        && token.range.lower > start.lower:
+      case .name(let name) where (RuleKeyword.isKeyword(name) || beginsOther(name))
+        && startsLine(token) && token.range.lower > start.lower:
         return broken
       default: take(&quiet)
       }

@@ -19,6 +19,8 @@ struct RuleParser {
   /// Behind the last token taken.
   private(set) var consumed: Int
   private var depth = 0
+  /// Which words, at the begin of a line, are not of a rule that has gone wrong before.
+  var beginsOther: (String) -> Bool = { _ in false }
 
   /// The deepest that expressions, and blocks, may nest.
   static let deepest = 32
