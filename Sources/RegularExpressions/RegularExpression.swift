@@ -119,7 +119,8 @@ package final class RegularExpressionMatcher {
     return result == PCRE2_ERROR_NOMATCH ? .notFound : .exhausted
   }
 
-  /// What a group captured in the last match, which must have been found; nil if it took no part.
+  /// What a group captured in the last match, which must have been found; nil if it took no part. The
+  /// pattern must have such a group: of others the vector keeps what an earlier match has left.
   package func group(_ number: Int, of text: ByteView) -> ByteView? {
     guard number >= 0, number < Self.groups else { return nil }
     let ends = unsafe pcre2_get_ovector_pointer_8(data)
@@ -127,7 +128,8 @@ package final class RegularExpressionMatcher {
     // Safe: the vector has two entries for each of the groups that it was made for.
     let lower = unsafe ends[number * 2]
     let upper = unsafe ends[number * 2 + 1]
-    guard lower <= upper, upper <= text.count else { return nil }
+    // A group without a part has the largest number, which is -1 here.
+    guard lower >= 0, lower <= upper, upper <= text.count else { return nil }
     return text[lower..<upper]
   }
 }

@@ -61,6 +61,7 @@ struct CheckerTests {
     ("when client.ip in file(\"no\") { log a \"\"; }", "\"no\": the file \"no\" does not exist"),
     ("when client.ip in file(\"bad\") { log a \"\"; }",
       "\"bad\": bad:3: \"10.0.0.0/33\" is neither an address nor a network"),
+    ("log a capture(path, r\"(a)\", 2);", "2: the expression has no group 2"),
     ("log a file(\"x\");", "file: a file stands behind in"),
     ("when geo.county == \"DE\" { log a \"\"; }", "geo.county: there is no \"geo.county\" [geo.country]"),
   ])

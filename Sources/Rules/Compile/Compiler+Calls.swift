@@ -2,6 +2,7 @@
 // own instruction.
 
 internal import Bytes
+internal import RegularExpressions
 
 extension Compiler {
   mutating func emitCall(
@@ -39,6 +40,15 @@ extension Compiler {
     default: break
     }
     guard let values = emitArguments(function, arguments, to) else { return nil }
+    if name == "capture", let group = values.integers.first,
+      group > code.patterns[values.pattern].expression.groupCount
+    {
+      let count = code.patterns[values.pattern].expression.groupCount
+      findings.error(
+        "the expression has no group \(group)", at: arguments[2].range,
+        help: count == 0 ? "a group stands in parentheses" : "its groups are 1 to \(count)")
+      return nil
+    }
     emitFunction(name, values, to)
     return function.result
   }
