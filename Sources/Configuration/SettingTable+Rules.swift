@@ -21,7 +21,8 @@ extension Setting {
         "rewrite", block, "path|query TEXT", aliases: ["uri", "strip_prefix"],
         "Replaces the path or the query for the cache and the origin."),
       rule(
-        "set", block, "$NAME|header.NAME VALUE", aliases: ["add_header", "header_up", "more_set_headers"],
+        "set", block, "$NAME|header.NAME VALUE",
+        aliases: ["add_header", "header_up", "more_set_headers"],
         "Sets a variable, or a field: of the request, or in `on response` of the response."),
       rule("unset", block, "header.NAME", "Removes a field."),
       rule("add", block, "header.NAME TEXT", "Adds a line of a field."),

@@ -7,9 +7,9 @@
 //
 // A lookup asks for an entry once (0.2 µs) and for its values one by one, as they are needed.
 
+package import Bytes
 internal import CLinux
 internal import CMaxMindDB
-package import Bytes
 
 /// Why a database cannot be used.
 package struct GeoDatabaseProblem: Error, Equatable {

@@ -9,8 +9,8 @@
 //
 // Text is bytes: no UTF mode, so no byte of a request can be invalid. `.` matches one byte.
 
-internal import CPCRE2
 package import Bytes
+internal import CPCRE2
 
 /// Why text is not a regular expression.
 package struct RegularExpressionProblem: Error, Equatable {

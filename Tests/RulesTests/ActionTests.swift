@@ -6,13 +6,20 @@ import Testing
 struct ActionTests {
   @Test(arguments: [
     ("respond 403;", "GET /", "respond 403"),
-    ("respond 401 \"who?\" { www-authenticate \"Bearer realm=\\\"${host}\\\"\"; }", "GET /",
-      "respond 401 \"who?\", add www-authenticate: Bearer realm=\"example.com\""),
+    (
+      "respond 401 \"who?\" { www-authenticate \"Bearer realm=\\\"${host}\\\"\"; }", "GET /",
+      "respond 401 \"who?\", add www-authenticate: Bearer realm=\"example.com\""
+    ),
     ("redirect 302 \"/ja${path}\";", "GET /a%20b", "redirect 302 /ja/a%20b"),
     ("redirect 301 \"https://${host}/\";", "GET /", "redirect 301 https://example.com/"),
-    ("redirect 302 query.next;", "GET /?next=%0d%0aSet-Cookie:x%22", "redirect 302 %0D%0ASet-Cookie:x%22"),
-    ("rewrite path \"/v2${path}\"; rewrite query \"${query}&x=é #\";", "GET /a?b",
-      "proceed, target /v2/a?b&x=%C3%A9%20%23"),
+    (
+      "redirect 302 query.next;", "GET /?next=%0d%0aSet-Cookie:x%22",
+      "redirect 302 %0D%0ASet-Cookie:x%22"
+    ),
+    (
+      "rewrite path \"/v2${path}\"; rewrite query \"${query}&x=é #\";", "GET /a?b",
+      "proceed, target /v2/a?b&x=%C3%A9%20%23"
+    ),
     ("rewrite query \"\";", "GET /a?b", "proceed, target /a"),
     ("rewrite path query.p;", "GET /?p=/a?b%23", "proceed, target /a%3Fb%23?p=/a?b%23"),
     ("rewrite path query.p;", "GET /?p=a", "failed 400"),
@@ -20,19 +27,32 @@ struct ActionTests {
     ("rewrite path query.p;", "GET /?p=/a/%252e%252E", "failed 400"),
     ("set header.x query.v;", "GET /?v=a%0d%0ab", "failed 400"),
     ("set header.x query.v;", "GET /?v=%20a%20", "proceed, set x: a"),
-    ("set header.X-A \"1\"; add header.x-a \"2\"; unset header.cookie;", "GET /",
-      "proceed, set x-a: 1, add x-a: 2, unset cookie"),
-    ("origin eu; limit strict; cache bypass; cache ttl 5m;", "GET /",
-      "proceed, origin eu, limit strict, cache bypass, cache ttl 300s"),
-    ("cache key \"${path}|${cookie.lang}\"; vary_by \"a\", host; tag \"t-${query.id}\", \"\"; log who client.ip;",
+    (
+      "set header.X-A \"1\"; add header.x-a \"2\"; unset header.cookie;", "GET /",
+      "proceed, set x-a: 1, add x-a: 2, unset cookie"
+    ),
+    (
+      "origin eu; limit strict; cache bypass; cache ttl 5m;", "GET /",
+      "proceed, origin eu, limit strict, cache bypass, cache ttl 300s"
+    ),
+    (
+      "cache key \"${path}|${cookie.lang}\"; vary_by \"a\", host; tag \"t-${query.id}\", \"\"; log who client.ip;",
       "GET /?id=3\nCookie: lang=de",
-      "proceed, cache key /|de, vary_by a, vary_by example.com, tag t-3, log who=192.0.2.1"),
+      "proceed, cache key /|de, vary_by a, vary_by example.com, tag t-3, log who=192.0.2.1"
+    ),
     ("cache ttl seconds(to_int(query.t));", "GET /?t=-5", "proceed, cache ttl 0s"),
-    ("cache ttl seconds(to_int(query.t));", "GET /?t=99999999999999999", "proceed, cache ttl 9223372036s"),
-    ("when path == \"/a\" { respond 200 \"a\"; } else when path == \"/b\" { respond 200 \"b\"; } else { respond 404; }",
-      "GET /b", "respond 200 \"b\""),
-    ("when path == \"/a\" { respond 200; } else { log x \"1\"; } log y \"2\";", "GET /z",
-      "proceed, log x=1, log y=2"),
+    (
+      "cache ttl seconds(to_int(query.t));", "GET /?t=99999999999999999",
+      "proceed, cache ttl 9223372036s"
+    ),
+    (
+      "when path == \"/a\" { respond 200 \"a\"; } else when path == \"/b\" { respond 200 \"b\"; } else { respond 404; }",
+      "GET /b", "respond 200 \"b\""
+    ),
+    (
+      "when path == \"/a\" { respond 200; } else { log x \"1\"; } log y \"2\";", "GET /z",
+      "proceed, log x=1, log y=2"
+    ),
   ])
   func `a rule does what it says`(_ rules: String, _ request: String, _ expected: String) {
     #expect(RuleText(rules).answer(request) == expected)
@@ -60,7 +80,8 @@ struct ActionTests {
       """)
     #expect(
       rules.answer("GET /?p=1\nX-A: 0\nX-B: y").contains(
-        "log before=0, log set=1, log added=1, 2, log gone=false, log both=y, z, log target=/new?9"))
+        "log before=0, log set=1, log added=1, 2, log gone=false, log both=y, z, log target=/new?9")
+    )
   }
 
   @Test func `rules of the response see both and change the response`() {
@@ -90,8 +111,10 @@ struct ActionTests {
       @response Set-Cookie:  b\t
       """)
     #expect(
-      answer == "proceed, set x-asked: yes, cache ttl 3600s, tag text, log asked=, log cookies=a, b, "
-        + "response set content-language: de, response add vary: Accept-Language, response unset server")
+      answer
+        == "proceed, set x-asked: yes, cache ttl 3600s, tag text, log asked=, log cookies=a, b, "
+        + "response set content-language: de, response add vary: Accept-Language, response unset server"
+    )
     #expect(rules.code?.hasResponseRules == true)
     #expect(RuleText("log a \"\";").code?.hasResponseRules == false)
   }
@@ -133,7 +156,8 @@ struct ActionTests {
     let (first, second) = (Ask("GET /?a=1"), Ask("GET /m"))
     for _ in 0..<3 {
       #expect(program.run(first.input, scratch) == .proceed)
-      #expect(scratch.logFields[0].value.string == "1" && scratch.origin == 0 && scratch.isRewritten)
+      #expect(
+        scratch.logFields[0].value.string == "1" && scratch.origin == 0 && scratch.isRewritten)
       #expect(program.run(second.input, scratch) == .proceed)
       #expect(scratch.logFields[0].value.isEmpty && scratch.logFields[1].value.isEmpty)
       #expect(scratch.logFields[2].value.string == "/m")
@@ -165,7 +189,8 @@ struct ActionTests {
       cors.answer("OPTIONS /\nOrigin: https://a.example\nAccess-Control-Request-Method: PUT")
         == "respond 204, add access-control-allow-origin: https://a.example, "
         + "add access-control-allow-credentials: true, add access-control-allow-methods: GET, PUT, "
-        + "add access-control-max-age: 3600, add access-control-allow-headers: X-A, X-B, add vary: Origin")
+        + "add access-control-max-age: 3600, add access-control-allow-headers: X-A, X-B, add vary: Origin"
+    )
     #expect(
       cors.answer("OPTIONS /\nOrigin: https://c.example\nAccess-Control-Request-Method: PUT")
         == "respond 403, add vary: Origin")

@@ -47,7 +47,8 @@ final class Ask {
     bytes.append("\r\n")
     outcome = RequestParser.parse(bytes.view, limits: Self.limits, into: head)
     let authority = head.bytes[head.authority]
-    host.appendLowercased(authority.prefix(authority.firstIndex(of: ASCII.colon) ?? authority.count))
+    host.appendLowercased(
+      authority.prefix(authority.firstIndex(of: ASCII.colon) ?? authority.count))
   }
 
   private static let limits = HeadLimits(maxRequestLine: 65_536, maxHead: 262_144, maxFields: 1_000)
@@ -143,7 +144,9 @@ struct RuleText {
     if outcome == .proceed && ask.status != 0 {
       let outcome = program.runResponse(ask.input, scratch)
       if case .failed = outcome { parts.append("response \(describe(outcome, scratch))") }
-      parts = parts.filter { !$0.hasPrefix("cache ") && !$0.hasPrefix("tag ") && !$0.hasPrefix("log ") }
+      parts = parts.filter {
+        !$0.hasPrefix("cache ") && !$0.hasPrefix("tag ") && !$0.hasPrefix("log ")
+      }
       parts += responseEffects(scratch)
     }
     return parts.joined(separator: ", ")
@@ -163,7 +166,9 @@ struct RuleText {
 
   private func answerFields(_ scratch: RuleScratch) -> String {
     var text = ""
-    for index in 0..<scratch.responseFields.count { text += ", " + edit(scratch.responseFields[index]) }
+    for index in 0..<scratch.responseFields.count {
+      text += ", " + edit(scratch.responseFields[index])
+    }
     return text
   }
 
@@ -188,8 +193,12 @@ struct RuleText {
       parts.append("limit \(code.limits[scratch.limits[index]].name)")
     }
     if let key = scratch.cacheKey { parts.append("cache key \(key.string)") }
-    for index in 0..<scratch.varyBy.count { parts.append("vary_by \(scratch.varyBy[index].string)") }
-    for index in 0..<scratch.requestFields.count { parts.append(edit(scratch.requestFields[index])) }
+    for index in 0..<scratch.varyBy.count {
+      parts.append("vary_by \(scratch.varyBy[index].string)")
+    }
+    for index in 0..<scratch.requestFields.count {
+      parts.append(edit(scratch.requestFields[index]))
+    }
     return parts + shared(scratch)
   }
 

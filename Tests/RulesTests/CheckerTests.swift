@@ -11,42 +11,62 @@ struct CheckerTests {
     ("log a strlen(path);", "strlen: there is no function \"strlen\" [length]"),
     ("log a $x;", "$x: there is no variable $x"),
     ("set $name path; log a $nane;", "$nane: there is no variable $nane [$name]"),
-    ("when path { log a \"\"; }",
-      "path: a condition is true or false, and this is a text [exists(path)]"),
+    (
+      "when path { log a \"\"; }",
+      "path: a condition is true or false, and this is a text [exists(path)]"
+    ),
     ("when path == 3 { log a \"\"; }", "path == 3: a text is compared with a number"),
-    ("when path < \"a\" { log a \"\"; }",
-      "path < \"a\": only numbers and durations have an order, and this is a text"),
-    ("when client.ip == 10.0.0.0/8 { log a \"\"; }",
-      "client.ip == 10.0.0.0/8: an address is compared with a network"),
+    (
+      "when path < \"a\" { log a \"\"; }",
+      "path < \"a\": only numbers and durations have an order, and this is a text"
+    ),
+    (
+      "when client.ip == 10.0.0.0/8 { log a \"\"; }",
+      "client.ip == 10.0.0.0/8: an address is compared with a network"
+    ),
     ("when host in 10.0.0.0/8 { log a \"\"; }", "host: a text cannot be in a network"),
     ("when \"a\" in path { log a \"\"; }", "path: a text cannot be in a text"),
-    ("when path in [\"a\", 3] { log a \"\"; }",
-      "3: a number stands in a list with which a text is compared"),
-    ("when path in [\"a\", host] { log a \"\"; }",
-      "host: a text stands in a list with which a text is compared"),
-    ("when jwt.valid == \"a\" { log a \"\"; }",
-      "jwt.valid == \"a\": true or false is compared with a text"),
+    (
+      "when path in [\"a\", 3] { log a \"\"; }",
+      "3: a number stands in a list with which a text is compared"
+    ),
+    (
+      "when path in [\"a\", host] { log a \"\"; }",
+      "host: a text stands in a list with which a text is compared"
+    ),
+    (
+      "when jwt.valid == \"a\" { log a \"\"; }",
+      "jwt.valid == \"a\": true or false is compared with a text"
+    ),
     ("log a lower();", "lower(): lower takes 1 argument, and here are 0"),
     ("log a lower(path, path);", "lower(path, path): lower takes 1 argument, and here are 2"),
     ("log a lower(3);", "3: this is a number, and a text is needed"),
     ("log a hash(path, 0);", "0: this is a number from 1 to 1000000 that is written in place"),
-    ("log a percent(path, listener.port);",
-      "listener.port: this is a number from 0 to 100 that is written in place"),
+    (
+      "log a percent(path, listener.port);",
+      "listener.port: this is a number from 0 to 100 that is written in place"
+    ),
     ("log a 5m;", "5m: a duration cannot be a text"),
     ("log a split(path, \"/\");", "split(path, \"/\"): the parts of a text cannot be a text"),
     ("log a path[0];", "path[0]: a text has no parts"),
     ("cache ttl 5;", "5: cache ttl takes a duration, and this is a number"),
-    ("when path matches r\"(\" { log a \"\"; }",
-      "\": this is not a regular expression: missing closing parenthesis"),
+    (
+      "when path matches r\"(\" { log a \"\"; }",
+      "\": this is not a regular expression: missing closing parenthesis"
+    ),
     ("when path matches host { log a \"\"; }", "host: a pattern is written in place"),
     ("log a response.status;", "response.status: \"response.status\" is not known yet"),
-    ("on response { respond 200; }",
-      "respond 200;: \"respond\" cannot stand in \"on response\""),
+    (
+      "on response { respond 200; }",
+      "respond 200;: \"respond\" cannot stand in \"on response\""
+    ),
     ("on response { origin x; }", "origin x;: \"origin\" cannot stand in \"on response\""),
     ("set $a 1; set $a \"x\";", "\"x\": $a is a number, and this is a text"),
     ("set $a [\"x\"];", "[\"x\"]: a variable cannot hold a list"),
-    ("set header.content-length \"1\";",
-      "header.content-length: \"content-length\" is the node's own, and rules cannot change it"),
+    (
+      "set header.content-length \"1\";",
+      "header.content-length: \"content-length\" is the node's own, and rules cannot change it"
+    ),
     ("unset header.host;", "header.host: \"host\" is the node's own, and rules cannot change it"),
     ("set path \"/\";", "path: \"path\" is nothing that a rule can change"),
     ("set lang \"de\";", "lang: \"lang\" is nothing that a rule can change [$lang]"),
@@ -54,16 +74,23 @@ struct CheckerTests {
     ("redirect 200 \"/\";", "200: 200 is not a status for this"),
     ("respond 204 \"x\";", "\"x\": a response with status 204 has no content"),
     ("rewrite path \"x\";", "\"x\": a path begins with \"/\""),
-    ("cors { origins *; credentials on; }",
-      "cors: any origin with credentials would give every site the user's rights"),
+    (
+      "cors { origins *; credentials on; }",
+      "cors: any origin with credentials would give every site the user's rights"
+    ),
     ("cors { orgins *; }", "orgins: there is no setting \"orgins\" here [origins]"),
     ("cors { origins example.com; }", "example.com: \"example.com\" is not an origin"),
     ("when client.ip in file(\"no\") { log a \"\"; }", "\"no\": the file \"no\" does not exist"),
-    ("when client.ip in file(\"bad\") { log a \"\"; }",
-      "\"bad\": bad:3: \"10.0.0.0/33\" is neither an address nor a network"),
+    (
+      "when client.ip in file(\"bad\") { log a \"\"; }",
+      "\"bad\": bad:3: \"10.0.0.0/33\" is neither an address nor a network"
+    ),
     ("log a capture(path, r\"(a)\", 2);", "2: the expression has no group 2"),
     ("log a file(\"x\");", "file: a file stands behind in"),
-    ("when geo.county == \"DE\" { log a \"\"; }", "geo.county: there is no \"geo.county\" [geo.country]"),
+    (
+      "when geo.county == \"DE\" { log a \"\"; }",
+      "geo.county: there is no \"geo.county\" [geo.country]"
+    ),
   ])
   func `what has no meaning is said with its place`(_ rules: String, _ complaint: String) {
     let text = RuleText(rules, files: ["bad": "10.0.0.0/8\n# ok\n10.0.0.0/33 # no\n"])
@@ -73,8 +100,10 @@ struct CheckerTests {
 
   @Test(arguments: [
     ("when path = \"/\" { log a \"\"; }", "=: \"=\" means nothing here [==]"),
-    ("when path == \"/\" and jwt.valid { log a \"\"; }",
-      "and: \"and\" stands where \"{\" was expected [&&]"),
+    (
+      "when path == \"/\" and jwt.valid { log a \"\"; }",
+      "and: \"and\" stands where \"{\" was expected [&&]"
+    ),
     ("when path == '/' { log a \"\"; }", "': \"'\" means nothing here"),
     ("if jwt.valid { log a \"\"; }", "if: there is no rule \"if\" [when]"),
     ("else { log a \"\"; }", "else: \"else\" without \"when\""),
@@ -89,8 +118,10 @@ struct CheckerTests {
     ("log a 99999999999999999999;", "99999999999999999999: \"99999999999999999999\" is too large"),
     ("cache off;", "off: \"off\" cannot stand in a rule [bypass]"),
     ("log a-b path;", "a-b: \"a-b\" cannot be the name of a log field"),
-    ("when jwt.valid { when jwt.valid == false { on response { log a \"\"; } } }",
-      "on response { log a \"\"; }: \"on response\" cannot stand in another block"),
+    (
+      "when jwt.valid { when jwt.valid == false { on response { log a \"\"; } } }",
+      "on response { log a \"\"; }: \"on response\" cannot stand in another block"
+    ),
   ])
   func `what cannot be read is said once`(_ rules: String, _ complaint: String) {
     #expect(RuleText(rules).complaints == [complaint])
@@ -112,14 +143,21 @@ struct CheckerTests {
 
   @Test(arguments: [
     ("respond 200; log a \"\";", "log a \"\";: this never runs"),
-    ("when jwt.valid { respond 200; } else { respond 403; } log a \"\";", "log a \"\";: this never runs"),
+    (
+      "when jwt.valid { respond 200; } else { respond 403; } log a \"\";",
+      "log a \"\";: this never runs"
+    ),
     ("when true { log a \"\"; }", "true: this is always true"),
     ("when \"a\" == \"b\" { log a \"\"; }", "\"a\" == \"b\": this is never true"),
     ("when path == path { log a \"\"; }", "path == path: this is always true"),
-    ("when path == \"/a\" && path == \"/b\" { log a \"\"; }",
-      "path == \"/a\" && path == \"/b\": this is never true"),
-    ("when path == \"/a\" && starts_with(path, \"/b\") { log a \"\"; }",
-      "path == \"/a\" && starts_with(path, \"/b\"): this is never true"),
+    (
+      "when path == \"/a\" && path == \"/b\" { log a \"\"; }",
+      "path == \"/a\" && path == \"/b\": this is never true"
+    ),
+    (
+      "when path == \"/a\" && starts_with(path, \"/b\") { log a \"\"; }",
+      "path == \"/a\" && starts_with(path, \"/b\"): this is never true"
+    ),
     ("when jwt.valid && !jwt.valid { log a \"\"; }", "jwt.valid && !jwt.valid: this is never true"),
     ("when percent(client.ip, 0) { log a \"\"; }", "percent(client.ip, 0): this is never true"),
   ])
@@ -132,8 +170,10 @@ struct CheckerTests {
     ("starts_with(path, \"/a\")", "starts_with(path, \"/a/b\")"),
     ("starts_with(path, \"/a\")", "path in [\"/a\", \"/ab\"]"),
     ("path in [\"/a\", \"/b\"]", "path == \"/b\""), ("path == \"/a\" || jwt.valid", "jwt.valid"),
-    ("path == \"/a\"", "path == \"/a\" && jwt.valid"), ("client.ip in 10.0.0.0/8", "client.ip in 10.1.0.0/16"),
-    ("client.ip in 10.0.0.0/8", "client.ip == 10.2.3.4"), ("request.method != \"GET\"", "request.method == \"PUT\""),
+    ("path == \"/a\"", "path == \"/a\" && jwt.valid"),
+    ("client.ip in 10.0.0.0/8", "client.ip in 10.1.0.0/16"),
+    ("client.ip in 10.0.0.0/8", "client.ip == 10.2.3.4"),
+    ("request.method != \"GET\"", "request.method == \"PUT\""),
     ("ends_with(path, \".js\")", "ends_with(path, \".min.js\")"),
     ("header.X-A == \"1\"", "header(\"x-a\") == \"1\""),
   ])
@@ -144,7 +184,8 @@ struct CheckerTests {
     let rest = RuleText("when \(first) { respond 200; } when \(second) { log b \"\"; }")
     #expect(
       rest.complaints == ["\(second): this is never true, so what is in the block never runs"])
-    #expect(RuleText("when \(first) { log a \"\"; } when \(second) { log b \"\"; }").complaints == [])
+    #expect(
+      RuleText("when \(first) { log a \"\"; } when \(second) { log b \"\"; }").complaints == [])
   }
 
   @Test(arguments: [
@@ -176,7 +217,9 @@ struct CheckerTests {
   ])
   func `a redirect to itself is an error`(_ rules: String) {
     let complaints = RuleText(rules).complaints
-    #expect(complaints.count == 1 && complaints[0].contains("this redirect leads to itself"), "\(complaints)")
+    #expect(
+      complaints.count == 1 && complaints[0].contains("this redirect leads to itself"),
+      "\(complaints)")
   }
 
   @Test(arguments: [

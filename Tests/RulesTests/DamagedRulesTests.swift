@@ -25,8 +25,10 @@ private let requests = [
 private func mutated(_ bytes: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
   var result = bytes
   let pieces = [
-    "{", "}", ";", "\"", "\\", "${", "(", ")", "[", "]", ",", "!", "&&", "||", "==", " in ", "\n", "é",
-    "99999999999999999999", "1.2.3.4", "::1/64", "r\"(\"", "path", "$lang", "\u{0}", "when ", "else ",
+    "{", "}", ";", "\"", "\\", "${", "(", ")", "[", "]", ",", "!", "&&", "||", "==", " in ", "\n",
+    "é",
+    "99999999999999999999", "1.2.3.4", "::1/64", "r\"(\"", "path", "$lang", "\u{0}", "when ",
+    "else ",
     "not", "5m", "-1", "response.status", "split(path, \"/\")", "exists(", "#",
   ].map { Array($0.utf8) }
   for _ in 0..<Int.random(in: 1...5, using: &generator) where !result.isEmpty {

@@ -50,18 +50,22 @@ struct ExpressionTests {
   }
 
   @Test(arguments: [
-    ("\"a${path}b\"", "a/shop/a%20b/item.htmlb"), ("\"\"", ""), ("\"\\u{e9}\\t\\\"\\\\\\$\"", "é\t\"\\$"),
+    ("\"a${path}b\"", "a/shop/a%20b/item.htmlb"), ("\"\"", ""),
+    ("\"\\u{e9}\\t\\\"\\\\\\$\"", "é\t\"\\$"),
     ("\"${listener.port}/${client.ip}/${jwt.valid}\"", "443/2001:db8::7/true"),
     ("\"${lower(\"A${upper(\"b\")}\")}\"", "ab"), ("\"$ and { and }\"", "$ and { and }"),
-    ("\"${query(\"page\")}\"", "2"), ("lower(\"ÄB\")", "Äb"), ("upper(path)", "/SHOP/A%20B/ITEM.HTML"),
+    ("\"${query(\"page\")}\"", "2"), ("lower(\"ÄB\")", "Äb"),
+    ("upper(path)", "/SHOP/A%20B/ITEM.HTML"),
     ("trim(\"  a b\\t\")", "a b"), ("length(\"abc\")", "3"), ("split(path, \"/\")[1]", "shop"),
     ("split(path, \"/\")[0]", ""), ("split(path, \"/\")[-1]", "item.html"),
     ("split(path, \"/\")[9]", ""), ("split(path, \"/\")[-9]", ""),
     ("first(split(\"a,b\", \",\"))", "a"), ("last(split(\"a,b\", \",\"))", "b"),
     ("length(split(\"a,,b\", \",\"))", "3"), ("replace(\"a-b-c\", \"-\", \"+\")", "a+b+c"),
-    ("replace(\"aaa\", \"aa\", \"b\")", "ba"), ("replace_prefix(path, \"/shop\", \"/store\")", "/store/a%20b/item.html"),
+    ("replace(\"aaa\", \"aa\", \"b\")", "ba"),
+    ("replace_prefix(path, \"/shop\", \"/store\")", "/store/a%20b/item.html"),
     ("replace_prefix(path, \"/nothing\", \"x\")", "/shop/a%20b/item.html"),
-    ("strip_prefix(path, \"/shop\")", "/a%20b/item.html"), ("url_decode(path)", "/shop/a b/item.html"),
+    ("strip_prefix(path, \"/shop\")", "/a%20b/item.html"),
+    ("url_decode(path)", "/shop/a b/item.html"),
     ("url_decode(\"%4%zz%41+\")", "%4%zzA+"), ("url_encode(\"a b/é~\")", "a%20b%2F%C3%A9~"),
     ("base64url_decode(\"aMOpLQ\")", "hé-"), ("base64url_decode(\"aMOpLQ==\")", "hé-"),
     ("base64url_decode(\"a\")", ""), ("base64url_decode(\"a!aa\")", ""),
@@ -79,22 +83,29 @@ struct ExpressionTests {
   }
 
   @Test(arguments: [
-    ("path == \"/shop/a%20b/item.html\"", true), ("path != \"/\"", true), ("host == \"example.com\"", false),
+    ("path == \"/shop/a%20b/item.html\"", true), ("path != \"/\"", true),
+    ("host == \"example.com\"", false),
     ("listener.port == 443", true), ("listener.port > 443", false), ("listener.port >= 443", true),
     ("listener.port < 444 && listener.port <= 443", true), ("client.ip == 2001:db8::7", true),
     ("client.ip in 2001:db8::/32", true), ("client.ip in 192.0.2.0/24", false),
     ("client.ip in [192.0.2.0/24, 2001:db8::7]", true), ("client.ip in [192.0.2.1]", false),
-    ("request.method in [\"GET\", \"HEAD\"]", true), ("request.method in [\"PUT\", \"POST\", \"DELETE\"]", false),
+    ("request.method in [\"GET\", \"HEAD\"]", true),
+    ("request.method in [\"PUT\", \"POST\", \"DELETE\"]", false),
     ("listener.port in [80, 443]", true), ("\"admin\" in split(jwt.claim.role, \" \")", true),
     ("\"edit\" in split(jwt.claim.role, \" \")", false), ("path matches \"/shop/*.html\"", true),
-    ("path matches \"/shop/*.htm\"", false), ("path matches \"*\"", true), ("path matches \"/sho?/*\"", true),
-    ("path matches r\"^/shop/\"", true), ("path matches r\"(?i)ITEM\"", true), ("path matches r\"^item\"", false),
-    ("exists(header.x-tag)", true), ("exists(header.x-other)", false), ("exists(cookie.theme)", true),
+    ("path matches \"/shop/*.htm\"", false), ("path matches \"*\"", true),
+    ("path matches \"/sho?/*\"", true),
+    ("path matches r\"^/shop/\"", true), ("path matches r\"(?i)ITEM\"", true),
+    ("path matches r\"^item\"", false),
+    ("exists(header.x-tag)", true), ("exists(header.x-other)", false),
+    ("exists(cookie.theme)", true),
     ("exists(query.flag) && !exists(query.nope)", true), ("starts_with(path, \"/shop\")", true),
     ("ends_with(path, \".html\")", true), ("contains(header.x-tag, \"two\")", true),
-    ("contains(path, \"\")", true), ("path == \"a\" || jwt.valid", true), ("!(jwt.valid && path == \"a\")", true),
+    ("contains(path, \"\")", true), ("path == \"a\" || jwt.valid", true),
+    ("!(jwt.valid && path == \"a\")", true),
     ("path == \"a\" || path == \"b\" && jwt.valid", false), ("seconds(60) == 1m", true),
-    ("seconds(listener.port) < 8m", true), ("query.page == \"2\"", true), ("cookie.nothing == \"\"", true),
+    ("seconds(listener.port) < 8m", true), ("query.page == \"2\"", true),
+    ("cookie.nothing == \"\"", true),
   ])
   func `conditions`(_ condition: String, _ expected: Bool) {
     #expect(holds(condition, request) == expected)
@@ -132,7 +143,8 @@ struct ExpressionTests {
   func `languages are negotiated by lookup`(_ accepted: String, _ expected: String) {
     let tags = "[\"en\", \"de\", \"ja\", \"zh-Hant\", \"pt-BR\"]"
     let answer = value(
-      of: "negotiate(header.accept-language, \(tags), \"none\")", "GET /\nAccept-Language: \(accepted)")
+      of: "negotiate(header.accept-language, \(tags), \"none\")",
+      "GET /\nAccept-Language: \(accepted)")
     #expect(answer == expected)
   }
 }

@@ -36,7 +36,8 @@ struct GeoTests {
     let database = try open("GeoIP2-City-Test.mmdb").get()
     let rules = RuleText("log at \"${geo.continent}/${geo.country}/${geo.region}/${geo.city}\";")
     #expect(
-      rules.answer("GET /\n@client 81.2.69.142", geo: database) == "proceed, log at=EU/GB/ENG/London")
+      rules.answer("GET /\n@client 81.2.69.142", geo: database)
+        == "proceed, log at=EU/GB/ENG/London")
     #expect(rules.answer("GET /\n@client 127.0.0.1", geo: database) == "proceed, log at=///")
     #expect(rules.answer("GET /\n@client 81.2.69.142") == "proceed, log at=///")
   }
@@ -49,7 +50,8 @@ struct GeoTests {
     for round in 0..<500 {
       let low = generator.next()
       let high = round % 3 == 0 ? 0 : generator.next()
-      let place = database.find(high: high, low: round % 3 == 0 ? 0xFFFF_0000_0000 | low >> 32 : low)
+      let place = database.find(
+        high: high, low: round % 3 == 0 ? 0xFFFF_0000_0000 | low >> 32 : low)
       let texts = [
         database.country(place), database.continent(place), database.region(place),
         database.city(place),

@@ -43,7 +43,8 @@ struct PatternTests {
     let matcher = RegularExpressionMatcher()
     "xb".withView { text in
       #expect(matcher.match(expression, text) == .found)
-      #expect(matcher.group(0, of: text)?.string == "b" && matcher.group(2, of: text)?.string == "b")
+      #expect(
+        matcher.group(0, of: text)?.string == "b" && matcher.group(2, of: text)?.string == "b")
       // The first group took no part: its place in the vector is no place in the text.
       #expect(matcher.group(1, of: text) == nil && matcher.group(99, of: text) == nil)
     }

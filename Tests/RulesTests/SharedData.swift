@@ -11,8 +11,8 @@ enum SharedData {
 
   /// The repository.
   static let repository: String = {
-    let parts = #filePath.split(separator: "/").dropLast(3)
-    return "/" + parts.joined(separator: "/")
+    let parts = #filePath.split(separator: "/").dropLast()
+    return "/" + parts.joined(separator: "/") + "/../.."
   }()
 
   static let maxMind = directory + "/mmdb"
@@ -40,7 +40,9 @@ enum SharedData {
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     while true {
-      let count = unsafe chunk.withUnsafeMutableBytes { unsafe read(file, $0.baseAddress, $0.count) }
+      let count = unsafe chunk.withUnsafeMutableBytes {
+        unsafe read(file, $0.baseAddress, $0.count)
+      }
       if count <= 0 { return String(decoding: bytes, as: UTF8.self) }
       bytes.append(contentsOf: chunk[..<count])
     }

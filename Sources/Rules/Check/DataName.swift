@@ -71,7 +71,8 @@ package struct DataName: Sendable {
       "query.NAME", .text, .family(.parameter), aliases: ["arg", "param"],
       "The value of the first parameter of that name, decoded. `query(\"…\")` takes any name."),
     DataName(
-      "header.NAME", .text, .family(.field), aliases: ["request.header", "http", "req.http", "headers"],
+      "header.NAME", .text, .family(.field),
+      aliases: ["request.header", "http", "req.http", "headers"],
       """
       The field of that name in any case; several lines are joined by a comma, of `cookie` by a \
       semicolon (RFC 9110 §5.3). `header("…")` takes any name.

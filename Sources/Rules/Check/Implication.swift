@@ -23,7 +23,8 @@ extension Expression {
     }
     switch (mine.kind, theirs.kind) {
     case (.among(let values), .among(let wider)): return Set(wider).isSuperset(of: values)
-    case (.among(let values), .prefix(let prefix)): return values.allSatisfy { $0.starts(with: prefix) }
+    case (.among(let values), .prefix(let prefix)):
+      return values.allSatisfy { $0.starts(with: prefix) }
     case (.among(let values), .suffix(let suffix)):
       return values.allSatisfy { $0.reversed().starts(with: suffix.reversed()) }
     case (.among(let values), .differs(let other)): return !values.contains(other)
@@ -233,9 +234,11 @@ private struct Fact {
   func excludes(_ other: Fact) -> Bool {
     switch (kind, other.kind) {
     case (.among(let values), .among(let others)): return Set(values).isDisjoint(with: others)
-    case (.among(let values), .prefix(let prefix)): return !values.contains { $0.starts(with: prefix) }
+    case (.among(let values), .prefix(let prefix)):
+      return !values.contains { $0.starts(with: prefix) }
     case (.among(let values), .differs(let value)): return values == [value]
-    case (.prefix(let one), .prefix(let two)): return !one.starts(with: two) && !two.starts(with: one)
+    case (.prefix(let one), .prefix(let two)):
+      return !one.starts(with: two) && !two.starts(with: one)
     case (.networks(let some), .networks(let others)):
       return !some.contains { one in
         others.contains { $0.first <= one.last && one.first <= $0.last }

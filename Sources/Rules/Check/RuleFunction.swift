@@ -142,7 +142,8 @@ package struct RuleFunction: Sendable {
       "cidr", "address, bits, bits6",
       [.address, .constantInteger(0...32), .constantInteger(0...128)], optional: 1, .address,
       aliases: ["subnet", "mask"],
-      "The first address of the client's network: the first bits of IPv4, or of IPv6 (64 if left out)."),
+      "The first address of the client's network: the first bits of IPv4, or of IPv6 (64 if left out)."
+    ),
     RuleFunction(
       "seconds", "number", [.integer], .duration, aliases: ["duration"],
       "A duration of so many seconds; none of a negative number."),

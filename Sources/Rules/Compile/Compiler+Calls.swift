@@ -60,7 +60,8 @@ extension Compiler {
 
   private mutating func reportUnknown(_ name: String, _ range: RuleRange) {
     if name == "file" {
-      findings.error("a file stands behind in", at: range, help: "client.ip in file(\"blocked.txt\")")
+      findings.error(
+        "a file stands behind in", at: range, help: "client.ip in file(\"blocked.txt\")")
       return
     }
     let meant = RuleFunction.suggestion(for: name)
@@ -212,7 +213,8 @@ extension Compiler {
     case "strip_prefix": emit(.replacePrefix, to: to, left: left, right: right, operand: -1)
     case "capture":
       emit(
-        .capture, to: to, left: left, operand: values.pattern, extra: Int(values.integers.first ?? 0))
+        .capture, to: to, left: left, operand: values.pattern,
+        extra: Int(values.integers.first ?? 0))
     case "url_decode": emit(.urlDecode, to: to, left: left)
     case "url_encode": emit(.urlEncode, to: to, left: left)
     case "base64url_decode": emit(.base64Decode, to: to, left: left)

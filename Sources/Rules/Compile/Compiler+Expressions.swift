@@ -58,7 +58,8 @@ extension Compiler {
     if type == .integer && found == .text { help = "to_int(…) makes a number of a text" }
     if type == .address && found == .text { help = "to_ip(…) makes an address of a text" }
     findings.error(
-      "this is \(found.described), and \(type.described) is needed", at: expression.range, help: help)
+      "this is \(found.described), and \(type.described) is needed", at: expression.range,
+      help: help)
     return false
   }
 
@@ -158,7 +159,8 @@ extension Compiler {
     }
     guard expect(.text, arguments[0], to) else { return nil }
     guard let separator = arguments[1].constantText, !separator.isEmpty else {
-      findings.error("a separator is a text that is not empty, written in place", at: arguments[1].range)
+      findings.error(
+        "a separator is a text that is not empty, written in place", at: arguments[1].range)
       return nil
     }
     return text(separator)
@@ -179,7 +181,9 @@ extension Compiler {
       return nil
     }
     if variable.type == .network { return nil }
-    if isResponse, variable.isCarried, !code.carried.contains(where: { $0.register == variable.register }) {
+    if isResponse, variable.isCarried,
+      !code.carried.contains(where: { $0.register == variable.register })
+    {
       code.carried.append(Carried(register: variable.register, isText: variable.type == .text))
     }
     emit(.move, to: to, left: variable.register)
@@ -336,7 +340,8 @@ extension Compiler {
       return nil
     }
     guard type == .integer || type == .duration else {
-      findings.error("only numbers and durations have an order, and this is \(type.described)", at: range)
+      findings.error(
+        "only numbers and durations have an order, and this is \(type.described)", at: range)
       return nil
     }
     noteOperand(left, to, type)

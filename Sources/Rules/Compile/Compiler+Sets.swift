@@ -16,7 +16,9 @@ extension Compiler {
       return .boolean
     default: break
     }
-    guard let register = next(to, right.range), let other = emit(right, register) else { return nil }
+    guard let register = next(to, right.range), let other = emit(right, register) else {
+      return nil
+    }
     let isText = type == .text && other == .text
     findings.error(
       "\(type.described) cannot be in \(other.described)", at: right.range,
@@ -55,7 +57,8 @@ extension Compiler {
       switch (type, item.kind) {
       case (.text, .text):
         guard let text = item.constantText else {
-          findings.error("what is in a list is written in place", at: item.range, help: "use == and ||")
+          findings.error(
+            "what is in a list is written in place", at: item.range, help: "use == and ||")
           return nil
         }
         texts.append(text)
@@ -103,7 +106,8 @@ extension Compiler {
     _ type: RuleType, _ left: Expression, _ arguments: [Expression], _ range: RuleRange, _ to: UInt8
   ) -> RuleType? {
     guard arguments.count == 1, let name = arguments[0].constantString, !name.isEmpty else {
-      findings.error("file takes the path of a file", at: range, help: "such as file(\"blocked.txt\")")
+      findings.error(
+        "file takes the path of a file", at: range, help: "such as file(\"blocked.txt\")")
       return nil
     }
     guard type == .text || type == .address else {

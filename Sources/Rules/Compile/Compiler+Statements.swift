@@ -116,7 +116,8 @@ extension Compiler {
     if let value = condition.constantCondition {
       findings.error(
         value ? "this is always true" : "this is never true", at: condition.range,
-        help: value ? "what is in the block needs no condition" : "so what is in the block never runs")
+        help: value
+          ? "what is in the block needs no condition" : "so what is in the block never runs")
       return false
     }
     if let reason = refuted.first(where: { condition.implies($0.condition) }) {
@@ -281,7 +282,8 @@ extension Compiler {
         findings.error("there are too many variables", at: range, help: "at most \(Registers.kept)")
         return
       }
-      variables[name] = Variable(register: UInt8(variables.count), type: type, isCarried: isResponse)
+      variables[name] = Variable(
+        register: UInt8(variables.count), type: type, isCarried: isResponse)
     }
     guard let variable = variables[name] else { return }
     note(.action(hasValue: true), rule.range, register, type)
@@ -329,7 +331,8 @@ extension Compiler {
     emit(.limit, operand: number)
   }
 
-  private static func number(of name: String, _ range: RuleRange, in list: inout [RuleName]) -> Int {
+  private static func number(of name: String, _ range: RuleRange, in list: inout [RuleName]) -> Int
+  {
     if let number = list.firstIndex(where: { $0.name == name }) { return number }
     list.append(RuleName(name: name, range: range))
     return list.count - 1

@@ -117,7 +117,8 @@ extension Compiler {
     }
     code.instructions.append(
       Instruction(
-        opcode: opcode, to: to, left: left, right: right, operand: Int32(truncatingIfNeeded: operand),
+        opcode: opcode, to: to, left: left, right: right,
+        operand: Int32(truncatingIfNeeded: operand),
         extra: Int32(truncatingIfNeeded: extra)))
   }
 
@@ -136,7 +137,8 @@ extension Compiler {
   /// The register after another; nil, reported, if there are no more.
   mutating func next(_ register: UInt8, _ range: RuleRange) -> UInt8? {
     if Int(register) + 1 < Registers.end { return register + 1 }
-    findings.error("this expression is too complex", at: range, help: "use variables for parts of it")
+    findings.error(
+      "this expression is too complex", at: range, help: "use variables for parts of it")
     return nil
   }
 

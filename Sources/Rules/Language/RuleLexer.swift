@@ -171,8 +171,9 @@ extension RuleLexer {
       let byte = bytes[place]
       if byte == ASCII.colon { colons += 1 }
       if byte == UInt8(ascii: ".") { dots += 1 }
-      guard ASCII.hexValue(byte) != nil || byte == ASCII.colon || byte == UInt8(ascii: ".")
-        || (byte == ASCII.slash && (colons >= 2 || dots >= 3))
+      guard
+        ASCII.hexValue(byte) != nil || byte == ASCII.colon || byte == UInt8(ascii: ".")
+          || (byte == ASCII.slash && (colons >= 2 || dots >= 3))
       else { break }
       place += 1
     }
@@ -303,7 +304,8 @@ extension RuleLexer {
       if depth == 0 { return RuleRange(lower: start + 2, upper: offset - 1) }
     }
     findings.error(
-      "\"${\" is not closed", at: RuleRange(lower: start, upper: start + 2), help: "close it with }")
+      "\"${\" is not closed", at: RuleRange(lower: start, upper: start + 2), help: "close it with }"
+    )
     // Up to the next quote it is the text's still, so that what follows is read as it was meant.
     offset = start + 2
     while offset < end && bytes[offset] != ASCII.lf && bytes[offset] != ASCII.quote { offset += 1 }

@@ -77,7 +77,9 @@ extension RuleParser {
     for origin in options["origins"] ?? [] where origin.text != "*" && !isOrigin(origin.text) {
       findings.error(
         "\(shown(origin.text)) is not an origin", at: origin.range,
-        help: "expected a scheme and host, such as \"https://www.example.com\" or \"https://*.example.com\"")
+        help:
+          "expected a scheme and host, such as \"https://www.example.com\" or \"https://*.example.com\""
+      )
       return nil
     }
     let age = options["max_age"]?.first
@@ -99,7 +101,9 @@ extension RuleParser {
           "access-control-allow-headers", headers.map(\.text).joined(separator: ", ")))
     }
     var permission = [preset.permission(isAny: origins.contains("*"))]
-    if hasCredentials { permission.append(preset.field("access-control-allow-credentials", "true")) }
+    if hasCredentials {
+      permission.append(preset.field("access-control-allow-credentials", "true"))
+    }
     let vary = origins.contains("*") ? [] : [preset.field("vary", "Origin")]
     let allowed = preset.allowed(origins)
     let preflight = Expression(
@@ -148,7 +152,8 @@ extension RuleParser {
     let isSecure = Expression(
       kind: .compare(.equal, preset.name("scheme"), preset.text("https")), range: range)
     var response = [
-      preset.when(isSecure, [preset.default("strict-transport-security", "max-age=\(seconds)\(extra)")]),
+      preset.when(
+        isSecure, [preset.default("strict-transport-security", "max-age=\(seconds)\(extra)")]),
       preset.default("x-content-type-options", "nosniff"),
       preset.default("x-frame-options", options["frame"]?.first?.text ?? "SAMEORIGIN"),
       preset.default(

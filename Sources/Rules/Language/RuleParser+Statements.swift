@@ -30,7 +30,8 @@ extension RuleParser {
     }
     let kind = statement(keyword, start, &findings)
     guard let kind else { return recover(from: start, &findings) }
-    return RuleStatement(kind: kind, range: RuleRange(lower: start.lower, upper: kind.end ?? consumed))
+    return RuleStatement(
+      kind: kind, range: RuleRange(lower: start.lower, upper: kind.end ?? consumed))
   }
 
   private mutating func reportUnknown(_ token: RuleToken, _ findings: inout RuleFindings) {
@@ -133,7 +134,8 @@ extension RuleParser {
         _ = block(&findings)
         return broken
       case .symbol("}"), .end: return broken
-      case .name(let name) where (RuleKeyword.isKeyword(name) || beginsOther(name))
+      case .name(let name)
+      where (RuleKeyword.isKeyword(name) || beginsOther(name))
         && startsLine(token) && token.range.lower > start.lower:
         return broken
       default: take(&quiet)
@@ -204,7 +206,8 @@ extension RuleParser {
       return nil
     }
     guard isAllowed(number) else {
-      findings.error("\(number) is not a status for this", at: token.range, help: "expected \(allowed)")
+      findings.error(
+        "\(number) is not a status for this", at: token.range, help: "expected \(allowed)")
       return nil
     }
     return Int(number)

@@ -25,7 +25,8 @@ extension RuleProgram {
       guard value.text.starts(with: prefix) else { return value }
       let rest = value.text.dropping(first: prefix.count)
       guard step.operand >= 0 else { return RuleValue(rest) }
-      isMade = unsafe scratch.append(scratch.registers[Int(step.operand)].text) && scratch.append(rest)
+      isMade =
+        unsafe scratch.append(scratch.registers[Int(step.operand)].text) && scratch.append(rest)
     case .urlDecode:
       guard value.text.firstIndex(of: 0x25) != nil else { return value }
       isMade = scratch.appendDecoded(value.text, plusIsSpace: false)
@@ -128,7 +129,8 @@ extension RuleProgram {
       guard let before else { return .tooLarge }
       if before.isThere {
         let start = scratch.used
-        guard scratch.append(before.text), scratch.append(ByteView(", ")), scratch.append(edit.value)
+        guard scratch.append(before.text), scratch.append(ByteView(", ")),
+          scratch.append(edit.value)
         else { return .tooLarge }
         overlay.value = RuleValue(scratch.made(since: start))
       }

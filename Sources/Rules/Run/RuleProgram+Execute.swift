@@ -33,7 +33,8 @@ extension RuleProgram {
       case .text: unsafe registers[to] = text(step.operand, input, scratch)
       case .number: unsafe registers[to] = RuleValue(number(step.operand, input, scratch))
       case .flag:
-        let isSet = step.operand == FlagSource.isStored.rawValue ? input.isStored : input.isAuthenticated
+        let isSet =
+          step.operand == FlagSource.isStored.rawValue ? input.isStored : input.isAuthenticated
         unsafe registers[to] = RuleValue(isSet)
       case .clientAddress:
         unsafe registers[to] = RuleValue(low: input.clientLow, high: input.clientHigh)
@@ -55,8 +56,9 @@ extension RuleProgram {
         }
         let isCookie = if case .cookie = step.opcode { true } else { false }
         let name = unsafe texts[operand]
-        guard let value = isCookie
-          ? cookie(name, input.head) : parameter(name, scratch.query ?? ByteView(), scratch)
+        guard
+          let value = isCookie
+            ? cookie(name, input.head) : parameter(name, scratch.query ?? ByteView(), scratch)
         else { return .failed(.tooLarge) }
         unsafe registers[to] = value
         if bit != 0 {
@@ -109,7 +111,8 @@ extension RuleProgram {
       case .startsWith:
         unsafe registers[to] = RuleValue(registers[left].text.starts(with: registers[right].text))
       case .endsWith:
-        unsafe registers[to] = RuleValue(RuleText.ends(registers[left].text, with: registers[right].text))
+        unsafe registers[to] = RuleValue(
+          RuleText.ends(registers[left].text, with: registers[right].text))
       case .contains:
         unsafe registers[to] = RuleValue(
           RuleText.find(registers[right].text, in: registers[left].text, from: 0) >= 0)
@@ -300,7 +303,9 @@ extension RuleProgram {
         line.prefix(field.name.count).equalsIgnoringCase(field.name)
       else { continue }
       var value = line.dropping(first: field.name.count + 1)
-      if value.count > 0, value[value.count - 1] == ASCII.cr { value = value.prefix(value.count - 1) }
+      if value.count > 0, value[value.count - 1] == ASCII.cr {
+        value = value.prefix(value.count - 1)
+      }
       value = value.trimmingWhitespace
       if let first = found {
         if !isJoined, !scratch.append(first) { return nil }

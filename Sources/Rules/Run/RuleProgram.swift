@@ -42,7 +42,8 @@ package final class RuleProgram {
     self.code = code
     let constants = unsafe Self.copy(code.bytes)
     let views = code.texts.map { range in
-      unsafe ByteView(unsafeStart: UnsafeRawPointer(constants + range.lowerBound), count: range.count)
+      unsafe ByteView(
+        unsafeStart: UnsafeRawPointer(constants + range.lowerBound), count: range.count)
     }
     unsafe self.constants = unsafe constants
     unsafe instructions = Self.copy(code.instructions)
@@ -64,9 +65,11 @@ package final class RuleProgram {
     }
     unsafe self.hashes = Self.copy(hashes)
     unsafe addressSets = Self.copy(code.addressSets.map { unsafe Unmanaged.passUnretained($0) })
-    unsafe patterns = Self.copy(code.patterns.map { unsafe Unmanaged.passUnretained($0.expression) })
-    variables = (code.instructions.filter { $0.opcode == .move && $0.to < Registers.kept }
-      .map { Int($0.to) + 1 }.max() ?? 0)
+    unsafe patterns = Self.copy(
+      code.patterns.map { unsafe Unmanaged.passUnretained($0.expression) })
+    variables =
+      (code.instructions.filter { $0.opcode == .move && $0.to < Registers.kept }
+        .map { Int($0.to) + 1 }.max() ?? 0)
   }
 
   deinit {
@@ -178,7 +181,8 @@ extension RuleCode {
       responseStart > 0, instructions[responseStart - 1].opcode == .end
     else { return false }
     let tables: Bool =
-      texts.allSatisfy { $0.upperBound <= bytes.count } && members.allSatisfy(texts.indices.contains)
+      texts.allSatisfy { $0.upperBound <= bytes.count }
+      && members.allSatisfy(texts.indices.contains)
       && textSets.allSatisfy { $0.upperBound <= members.count }
       && fields.allSatisfy { field in
         texts.indices.contains(field.text) && field.overlay < RuleScratch.overlayCount

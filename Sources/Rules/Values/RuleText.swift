@@ -13,7 +13,8 @@ enum RuleText {
     let rest = text.dropping(first: from)
     guard rest.count >= part.count else { return -1 }
     // Safe: both are read by their lengths.
-    guard let found = unsafe memmem(rest.baseAddress, rest.count, part.baseAddress, part.count) else {
+    guard let found = unsafe memmem(rest.baseAddress, rest.count, part.baseAddress, part.count)
+    else {
       return -1
     }
     return unsafe UnsafeRawPointer(found) - text.baseAddress
