@@ -238,6 +238,16 @@ struct CheckerTests {
     #expect(RuleText(rules).complaints == [])
   }
 
+  @Test(arguments: [" ", " else "])
+  func `a thousand redirects are checked, and none of them wrongly`(_ between: String) {
+    let rules = (0..<1_000).map { "when path == \"/a\($0)\" { redirect 301 \"/b\($0)\"; }" }
+    let last = "when path in [\"/a0\", \"/x\"] { redirect 301 \"/a0\"; }"
+    let text = RuleText((rules + [last]).joined(separator: between))
+    #expect(text.complaints == [])
+    #expect(text.answer("GET /a999") == "redirect 301 /b999")
+    #expect(text.answer("GET /x") == "redirect 301 /a0")
+  }
+
   @Test func `what nests too deep, or is too much, is an error`() {
     let deep = String(repeating: "!", count: 10_000) + "jwt.valid"
     #expect(RuleText("when \(deep) { log a \"\"; }").complaints.count == 1)

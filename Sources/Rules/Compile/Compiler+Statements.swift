@@ -90,6 +90,7 @@ extension Compiler {
       land(next)
       if isSound { refuted.append(Refuted(condition: branch.condition, isSameChain: true)) }
       guards.append(Expression(kind: .not(branch.condition), range: branch.condition.range))
+      forgetOldest()
       if allEnd && isEnded && isSound {
         known.append(Refuted(condition: branch.condition, isSameChain: false))
       }
@@ -99,9 +100,21 @@ extension Compiler {
     for place in ends { land(place) }
     refuted = before.refuted + known.flatMap(\.terms)
     guards = before.guards
-    if refuted.count > Self.mostRefuted { refuted.removeFirst(refuted.count - Self.mostRefuted) }
+    forgetOldest()
     forget(since: touchedBefore)
     return allEnd
+  }
+
+  /// Keeps what is known short, so that checking stays linear in the number of rules.
+  private mutating func forgetOldest() {
+    if refuted.count > Self.mostRefuted {
+      refuted.removeFirst(refuted.count - Self.mostRefuted)
+      isForgetful = true
+    }
+    if guards.count > Self.mostRefuted {
+      guards.removeFirst(guards.count - Self.mostRefuted)
+      isForgetful = true
+    }
   }
 
   /// Writes a condition; whether it is one, and can be either.
@@ -183,7 +196,7 @@ extension Compiler {
     let register = UInt8(Registers.values)
     guard emitText(target, register) else { return true }
     let setsCookie = fields.contains { $0.name.lowercased() == "set-cookie" }
-    if !setsCookie, let reason = SelfRedirect.reason(target, guards, refuted.map(\.condition)) {
+    if !setsCookie, !isForgetful, let reason = SelfRedirect.reason(target, guards, refuted.map(\.condition)) {
       findings.error("this redirect leads to itself", at: target.range, help: reason)
     }
     note(.action(hasValue: true), rule.range, register, .text)

@@ -37,6 +37,8 @@ struct Compiler {
   var refuted: [Refuted] = []
   /// Conditions that are true here.
   var guards: [Expression] = []
+  /// Whether some of both were left out: then it cannot be said that a redirect leads to itself.
+  var isForgetful = false
   /// What rules have changed, in canonical form.
   var touched: [String] = []
 

@@ -2,7 +2,7 @@
 // made), so a run has at most as many steps as the program has instructions; each step is linear in the
 // texts that it looks at.
 //
-// `execute` is inlined into its two kinds of callers: with no recorder its checks vanish.
+// `steps` is inlined into its two callers: with no recorder its checks vanish.
 
 internal import Bytes
 internal import GeoDatabase
@@ -10,8 +10,22 @@ internal import HTTPMessage
 internal import RegularExpressions
 
 extension RuleProgram {
-  @inline(__always)
+  @inline(never)
   func execute(
+    from start: Int, _ input: borrowing RuleInput, _ scratch: RuleScratch
+  ) -> RuleOutcome {
+    steps(from: start, input, scratch, nil)
+  }
+
+  @inline(never)
+  func record(
+    from start: Int, _ input: borrowing RuleInput, _ scratch: RuleScratch, _ recorder: RuleRecorder
+  ) -> RuleOutcome {
+    steps(from: start, input, scratch, recorder)
+  }
+
+  @inline(__always)
+  private func steps(
     from start: Int, _ input: borrowing RuleInput, _ scratch: RuleScratch, _ recorder: RuleRecorder?
   ) -> RuleOutcome {
     // Safe throughout: `RuleCode.isSound` has checked every operand, and registers are 256 for 8 bits.

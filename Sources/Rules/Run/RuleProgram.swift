@@ -98,7 +98,7 @@ package final class RuleProgram {
   /// Runs the rules of the request. What they decide is in the scratch.
   package func run(_ input: borrowing RuleInput, _ scratch: RuleScratch) -> RuleOutcome {
     scratch.begin(input, variables: variables)
-    return execute(from: 0, input, scratch, nil)
+    return execute(from: 0, input, scratch)
   }
 
   /// Runs the rules of the response; they change `responseFields`, `tags`, `logFields`, `lifetime` and
@@ -110,7 +110,7 @@ package final class RuleProgram {
     _ input: borrowing RuleInput, _ scratch: RuleScratch, carried: ByteView? = nil
   ) -> RuleOutcome {
     prepareResponse(input, scratch, carried)
-    return execute(from: code.responseStart, input, scratch, nil)
+    return execute(from: code.responseStart, input, scratch)
   }
 
   /// The same as `run`, noting what happens.
@@ -119,7 +119,7 @@ package final class RuleProgram {
   ) -> RuleOutcome {
     scratch.begin(input, variables: variables)
     recorder.steps = code.steps
-    return execute(from: 0, input, scratch, recorder)
+    return record(from: 0, input, scratch, recorder)
   }
 
   /// The same as `runResponse`, noting what happens.
@@ -128,7 +128,7 @@ package final class RuleProgram {
   ) -> RuleOutcome {
     prepareResponse(input, scratch, nil)
     recorder.steps = code.steps
-    return execute(from: code.responseStart, input, scratch, recorder)
+    return record(from: code.responseStart, input, scratch, recorder)
   }
 
   private func prepareResponse(
