@@ -29,6 +29,9 @@ let package = Package(
     .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .systemLibrary(
+      name: "CMaxMindDB", pkgConfig: "libmaxminddb", providers: [.apt(["libmaxminddb-dev"])]),
 
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
@@ -38,6 +41,9 @@ let package = Package(
     .target(name: "EventLoop", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "LMDB", dependencies: ["CLMDB", "Bytes"], swiftSettings: hot),
     .target(name: "Checksum", dependencies: ["CXXHash", "Bytes"], swiftSettings: hot),
+    .target(name: "RegularExpressions", dependencies: ["CPCRE2", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "GeoDatabase", dependencies: ["CMaxMindDB", "CLinux", "Bytes"], swiftSettings: hot),
 
     .target(name: "Cryptography", dependencies: ["COpenSSL", "Bytes"], swiftSettings: hot),
 
@@ -50,7 +56,12 @@ let package = Package(
       swiftSettings: hot),
     .target(name: "RateLimiting", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "ClientAddress", dependencies: ["Bytes"], swiftSettings: hot),
-    .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
+    .target(
+      name: "Rules",
+      dependencies: ["CLinux", "Bytes", "HTTPMessage", "RegularExpressions", "GeoDatabase"],
+      swiftSettings: hot),
+    .target(
+      name: "Configuration", dependencies: ["CLinux", "Bytes", "Rules"], swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
@@ -113,6 +124,9 @@ let package = Package(
       dependencies: [
         "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "tools/origin", swiftSettings: strict),
+    .executableTarget(
+      name: "bench-rules", dependencies: ["Rules", "HTTP1", "HTTPMessage", "Bytes", "CLinux"],
+      path: "tools/bench-rules", swiftSettings: strict),
 
     .executableTarget(
       name: "bench-limits", dependencies: ["CLinux", "Bytes", "RateLimiting"],
@@ -155,7 +169,12 @@ let package = Package(
         "HTTPMessage", "HTTP1", "RateLimiting",
       ], swiftSettings: strict),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
+      name: "RulesTests",
+      dependencies: [
+        "Rules", "RegularExpressions", "GeoDatabase", "HTTP1", "HTTPMessage", "Bytes", "CLinux",
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(

@@ -147,6 +147,7 @@ static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 // For processes that start and watch each other.
 static inline int weir_die_with_parent(int number) { return prctl(PR_SET_PDEATHSIG, number, 0, 0, 0); }
 extern int memfd_create(const char *name, unsigned int flags);
+extern void *memmem(const void *text, size_t count, const void *part, size_t length);
 static inline int weir_memory_file(const char *name) { return memfd_create(name, 1 /* MFD_CLOEXEC */); }
 extern char **environ;
 static inline char *const *weir_environment(void) { return environ; }
