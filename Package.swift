@@ -92,6 +92,12 @@ let package = Package(
       dependencies: [
         "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "tools/origin", swiftSettings: strict),
+    .executableTarget(
+      name: "StoreBench", dependencies: ["CLinux", "Bytes", "EventLoop", "ObjectStore"],
+      path: "tools/bench/StoreBench", swiftSettings: strict),
+    .executableTarget(
+      name: "EvictionBench", dependencies: ["CLinux", "Bytes", "ObjectStore"],
+      path: "tools/bench/EvictionBench", swiftSettings: strict),
 
     // The test kit, and the tests.
     .target(
@@ -121,7 +127,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ObjectStoreTests",
-      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
+      dependencies: [
+        "ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux", "StoreBench",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "AdminTests",
