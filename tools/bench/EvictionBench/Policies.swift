@@ -102,8 +102,14 @@ struct ObjectList {
 /// Least recently used goes first. Every hit moves an object to the end, which an appending store would
 /// have to write.
 final class LRU: Policy {
-  private lazy var list = ObjectList(objects: sizes.count)
-  private lazy var isThere = [Bool](repeating: false, count: sizes.count)
+  private var list: ObjectList
+  private var isThere: [Bool]
+
+  override init(capacity: Int, sizes: [Int32]) {
+    list = ObjectList(objects: sizes.count)
+    isThere = [Bool](repeating: false, count: sizes.count)
+    super.init(capacity: capacity, sizes: sizes)
+  }
 
   override func find(_ object: Int) -> Bool {
     guard isThere[object] else { return false }
@@ -128,10 +134,17 @@ final class LRU: Policy {
 /// were used since it last came by, and takes the first that was not. A store that evicts in order would
 /// copy what is spared.
 final class SIEVE: Policy {
-  private lazy var list = ObjectList(objects: sizes.count)
-  private lazy var isThere = [Bool](repeating: false, count: sizes.count)
-  private lazy var isUsed = isThere
+  private var list: ObjectList
+  private var isThere: [Bool]
+  private var isUsed: [Bool]
   private var hand: Int32 = -1
+
+  override init(capacity: Int, sizes: [Int32]) {
+    list = ObjectList(objects: sizes.count)
+    isThere = [Bool](repeating: false, count: sizes.count)
+    isUsed = isThere
+    super.init(capacity: capacity, sizes: sizes)
+  }
 
   override func find(_ object: Int) -> Bool {
     guard isThere[object] else { return false }
@@ -161,13 +174,21 @@ final class SIEVE: Policy {
 
 /// S3-FIFO as the server has it: its decisions (`EvictionPolicy`) and its ghosts.
 final class S3FIFO: Policy {
-  private lazy var small = ObjectList(objects: sizes.count)
-  private lazy var main = ObjectList(objects: sizes.count)
+  private var small: ObjectList
+  private var main: ObjectList
   /// 0: not there, 1: small, 2: main.
-  private lazy var place = [UInt8](repeating: 0, count: sizes.count)
-  private lazy var uses = place
+  private var place: [UInt8]
+  private var uses: [UInt8]
   private var ghosts = GhostSet()
   private let sip = SipHash(key: Hash128(low: 1, high: 2))
+
+  override init(capacity: Int, sizes: [Int32]) {
+    small = ObjectList(objects: sizes.count)
+    main = small
+    place = [UInt8](repeating: 0, count: sizes.count)
+    uses = place
+    super.init(capacity: capacity, sizes: sizes)
+  }
 
   private func hash(_ object: Int) -> Hash128 { sip.hash(UInt64(object), 0) }
 
@@ -222,11 +243,11 @@ final class S3FIFO: Policy {
 /// falls out of a small window comes in if it is asked for more often than all together that would have
 /// to go for it. A window of 1 %, the rest in two segments, the protected one of 80 %.
 final class WTinyLFU: Policy {
-  private lazy var window = ObjectList(objects: sizes.count)
-  private lazy var probation = ObjectList(objects: sizes.count)
-  private lazy var protected = ObjectList(objects: sizes.count)
+  private var window: ObjectList
+  private var probation: ObjectList
+  private var protected: ObjectList
   /// 0: not there, 1: window, 2: probation, 3: protected.
-  private lazy var place = [UInt8](repeating: 0, count: sizes.count)
+  private var place: [UInt8]
   private var sketch: Sketch
   private let windowLimit: Int
   private let protectedLimit: Int
@@ -236,6 +257,10 @@ final class WTinyLFU: Policy {
     protectedLimit = (capacity - capacity / 100) / 5 * 4
     let mean = max(sizes.reduce(0) { $0 + Policy.cost(Int($1)) } / max(sizes.count, 1), 1)
     sketch = Sketch(objects: capacity / mean)
+    window = ObjectList(objects: sizes.count)
+    probation = window
+    protected = window
+    place = [UInt8](repeating: 0, count: sizes.count)
     super.init(capacity: capacity, sizes: sizes)
   }
 
@@ -285,6 +310,7 @@ final class WTinyLFU: Policy {
     var frequency = 0
     var next = probation.first
     var fromProtected = false
+    let own = sketch.count(candidate)
     while freed < needed {
       if next < 0 && !fromProtected {
         fromProtected = true
@@ -294,9 +320,9 @@ final class WTinyLFU: Policy {
       victims.append(Int(next))
       freed += cost(Int(next))
       frequency += sketch.count(Int(next))
+      if frequency >= own { return }
       next = fromProtected ? protected.successor(next) : probation.successor(next)
     }
-    if needed > 0 && sketch.count(candidate) <= frequency { return }
     for victim in victims {
       if place[victim] == 3 {
         protected.remove(victim, cost(victim))

@@ -134,18 +134,10 @@ enum LookupBench {
   private static func measure(_ count: Int, _ alpha: Double, _ directory: String) {
     Files.remove(directory)
     let limit = UInt64(count) * 1_000 + 256 << 20
-    var store = StoreBench.open(directory, limit: limit)
-    let filler = Filler(store: store, size: 100, tags: 0)
-    for number in 0..<count { filler.store(number) }
-    store.flush()
-    let objects = store.statistics.objects
-    let table = Double(store.statistics.tableBytes) / Double(objects)
-    store.close()
-    store = StoreBench.open(directory + ".none", limit: 0)
-    Files.remove(directory + ".none")
+    let (objects, table) = fill(count, directory, limit)
     let started = Usage.nanoseconds()
     let anonymous = Usage.privateMemory
-    store = StoreBench.open(directory, limit: limit)
+    let store = StoreBench.open(directory, limit: limit)
     let start = Double(Usage.nanoseconds() - started) / 1e6
     let memory = Double(Usage.privateMemory - anonymous) * 1_024 / Double(objects)
     let reader = StoreBench.reader(store)
@@ -168,6 +160,17 @@ enum LookupBench {
         + "\"memory_bytes\": \(rounded(memory)), \"start_ms\": \(Int(start))}")
     store.close()
     Files.remove(directory)
+  }
+
+  /// Fills a store and closes it; returns how many objects it has, and the table's bytes for each.
+  private static func fill(_ count: Int, _ directory: String, _ limit: UInt64) -> (Int, Double) {
+    let store = StoreBench.open(directory, limit: limit)
+    let filler = Filler(store: store, size: 100, tags: 0)
+    for number in 0..<count { filler.store(number) }
+    store.flush()
+    let figures = store.statistics
+    store.close()
+    return (Int(figures.objects), Double(figures.tableBytes) / Double(figures.objects))
   }
 
   /// Looks all of them up, 16 to a turn, with about as much other work between hash and lookup as a
