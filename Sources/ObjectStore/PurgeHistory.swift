@@ -24,7 +24,7 @@ package struct PurgeOrder: Sendable {
   /// What is to be purged.
   package enum Target: Sendable, Equatable {
     /// What carries one of the tags (`ObjectStore.tagHash`); a site or a URL is a tag as well, if its
-    /// objects carry it as an implicit one. At most 65,536.
+    /// objects carry it as an implicit one. 1 to 65,536.
     case tags([UInt64])
     /// All that is stored or being fetched.
     case everything
@@ -67,7 +67,9 @@ extension PurgeOrder {
   private static let whatLimit = 2_048
 
   var isInRange: Bool {
-    if case .tags(let tags) = target, tags.count > Self.tagLimit || tags.contains(0) {
+    if case .tags(let tags) = target,
+      tags.isEmpty || tags.count > Self.tagLimit || tags.contains(0)
+    {
       return false
     }
     return idempotencyKey.utf8.count <= Self.keyLimit
@@ -140,7 +142,7 @@ package enum PurgeFailure: Error, Sendable, Equatable {
   case tooManyPatterns
   /// Another order was given with the same idempotency key.
   case keyReused
-  /// More tags than 65,536, or an idempotency key of more than 256 bytes.
+  /// No tags or more than 65,536, or an idempotency key of more than 256 bytes.
   case outOfRange
   /// It is in force, but could not be made durable.
   case notDurable(StoreError)
@@ -198,6 +200,8 @@ final class PurgeHistory: Sendable {
     }
     if length < content.count { _ = ftruncate(number, off_t(length)) }
     _ = lseek(number, off_t(length), SEEK_SET)
+    // Orders that came at the same time may stand in either order.
+    state.records.sort { $0.id < $1.id }
     found = patterns.sorted { $0.sequence < $1.sequence }
     self.last = last
     ledger = Mutex(nil)

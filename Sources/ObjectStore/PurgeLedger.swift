@@ -43,7 +43,7 @@ struct TagChange {
 final class PurgeLedger: Sendable {
   /// So many pending purges are kept for the sake of long fills; then those fills are given up.
   private static let patience = 1 << 20
-  /// So many tags are counted (about 25 to 50 bytes each); objects' further ones are purged all the
+  /// So many tags are counted (16 to 32 bytes each, 128 MiB at most); further ones are purged all the
   /// same, but the answer then says too few.
   static let countedTagLimit = 1 << 22
 

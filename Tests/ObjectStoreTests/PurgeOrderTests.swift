@@ -347,6 +347,7 @@ extension StoreFixture {
       let many = [UInt64](repeating: 1, count: 65_537)
       #expect(fixture.order(.tags(many)) == .failure(.outOfRange))
       #expect(fixture.order(.tags([0])) == .failure(.outOfRange))
+      #expect(fixture.order(.tags([])) == .failure(.outOfRange))
       let long = String(repeating: "k", count: 257)
       #expect(fixture.order(.everything, key: long) == .failure(.outOfRange))
       #expect(fixture.store.purgeRecords().isEmpty)
