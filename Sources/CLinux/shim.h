@@ -119,7 +119,6 @@ static inline uint64_t weir_fetch_add(uint64_t *p, uint64_t v) { return __atomic
 static inline int weir_compare_exchange(uint64_t *p, uint64_t expected, uint64_t desired) {
   return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
-static inline void weir_prefetch(const uint64_t *p) { __builtin_prefetch(p); }
 static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // For processes that start and watch each other.

@@ -147,13 +147,6 @@ final class ObjectTable: @unchecked Sendable {
     return findAgain(hash)
   }
 
-  /// Asks for the cache line of a hash's entry.
-  @inline(__always)
-  func prefetch(_ hash: Hash128) {
-    let block = block(Self.shard(hash))
-    block.prefetch(3 &* home(hash.low, block.count / 3))
-  }
-
   /// After a probe that a removal disturbed. Gives up (a miss) if the writer keeps disturbing.
   @inline(never)
   private func findAgain(_ hash: Hash128) -> TableSlot? {

@@ -121,13 +121,6 @@ package final class StoreReader: @unchecked Sendable {
       record, softlyPurgedAt: slot.entry.isSoft ? softTime(record, slot.entry) : .max)
   }
 
-  /// Brings the place where a hash's entry stands into the processor's cache. Called early in a request
-  /// (when the key is hashed), it hides a part of what a lookup among many objects waits for.
-  @inline(__always)
-  package func prefetch(_ hash: Hash128) {
-    if isInTurn { core.table.prefetch(hash) }
-  }
-
   /// The record that a hash names, whole and not purged.
   @inline(__always)
   private func fetch(_ hash: Hash128, isUse: Bool = true) -> StoredResponse? {

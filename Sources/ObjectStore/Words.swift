@@ -65,8 +65,6 @@ struct Words: @unchecked Sendable {
   @inline(__always) func storeOrdered(_ index: Int, _ value: UInt64) {
     unsafe weir_store_seqcst(word(index), value)
   }
-  /// Brings a word's cache line nearer.
-  @inline(__always) func prefetch(_ index: Int) { unsafe weir_prefetch(word(index)) }
   /// Stores `value` if the word is still `expected`; false if it is not.
   @inline(__always) @discardableResult
   func exchange(_ index: Int, _ expected: UInt64, _ value: UInt64) -> Bool {
