@@ -70,6 +70,8 @@ public struct StoreConfiguration: Sendable, Equatable {
   public var path: String
   /// The most bytes that stored responses may use.
   public var size: UInt64 = 1 << 30
+  /// How much memory its pages may take; nil: what the machine, or the control group, has.
+  public var memory: UInt64?
   /// The largest body that is stored.
   public var maxObject: UInt64 = 5 << 30
 

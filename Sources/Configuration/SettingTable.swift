@@ -106,6 +106,12 @@ extension Setting {
       "max_object", in: .store, .size(1...64 << 40), to: \.store.maxObject,
       aliases: ["max_object_size"],
       "The largest content that is stored; never more than half of `size`."),
+    Setting(
+      "memory", in: .store, .size(1...64 << 40), none: "the machine's", to: \.store.memory,
+      """
+      How much memory the kernel may keep stored responses in. In a store larger than that, what is \
+      not in memory is read by a helper thread.
+      """),
   ]
 
   private static let client: [Setting] = [

@@ -214,7 +214,7 @@ final class ClientConnection: ClientStream {
         advance()
       }
     case .exchange where exchange.isFollowing:
-      exchange.waitedEnough(on: self)
+      exchange.waitedEnough()
       advance()
     case .exchange:
       if !body.isComplete && !exchange.hasSentHead {

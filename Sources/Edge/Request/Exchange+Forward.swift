@@ -133,13 +133,8 @@ extension Exchange {
 
   /// It has waited long enough for another's answer. The first such request asks the origin anew, and
   /// the others wait for that one: a key costs a silent origin one request for each timeout, however
-  /// many clients there are.
-  func waitedEnough(on connection: some ClientStream) {
-    guard state == .waiting, !isLeader, let fill, fill.look().head == nil else { return }
-    connection.worker.counters.add(.fillsOverdue)
-    connection.wait(until: .max)
-    beginAgain(on: connection)
-  }
+  /// many clients there are. `progress` sees to it.
+  func waitedEnough() { isOverdue = true }
 
   private func wait(for fill: Fill, on connection: some ClientStream) {
     let worker = connection.worker
@@ -178,6 +173,7 @@ extension Exchange {
     let request = OriginRequest(
       worker: worker, fill: fill, head: copy, route: route, client: connection.address,
       isFill: true, upgrade: false, stored: StoredReference(response))
+    request.isBackground = true
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }
@@ -189,6 +185,10 @@ extension Exchange {
     while true {
       switch state {
       case .idle: return .waiting
+      case .warming:
+        if isWarming { return .waiting }
+        state = .waiting
+        proceed(head(connection.worker), on: connection)
       case .finished:
         finish(on: connection)
         return .finished
@@ -221,7 +221,11 @@ extension Exchange {
         fail(failure, on: connection)
         return true
       }
-      return false
+      guard isOverdue && !isLeader else { return false }
+      connection.worker.counters.add(.fillsOverdue)
+      connection.wait(until: .max)
+      beginAgain(on: connection)
+      return true
     }
     if !isLeader {
       connection.wait(until: .max)
@@ -407,6 +411,12 @@ extension Exchange {
     guard connection.isReadyToSend() else { return .waiting }
     if connection.writeBudget <= 0 {
       worker.runAgain(connection.token)
+      return .waiting
+    }
+    if isWarming { return .waiting }
+    if let store = worker.context.store, let reader = worker.reader,
+      warmChunks(store, reader, on: connection)
+    {
       return .waiting
     }
     let size = UInt64(ObjectStore.chunkSize)

@@ -20,6 +20,8 @@ final class Exchange {
   enum State {
     /// No request.
     case idle
+    /// For the store to bring what it wants from the disk.
+    case warming
     /// For the head of a fill.
     case waiting
     /// Content of a fill is being sent.
@@ -76,6 +78,14 @@ final class Exchange {
   var takesBody = false
   /// Whether the client may still be sending what nobody will read.
   var wasRefused = false
+  /// Whether it has waited too long for another's answer.
+  var isOverdue = false
+  /// Whether chunks are being brought from the disk.
+  var isWarming = false
+  /// Whether the record has been brought from the disk for it.
+  var hasWarmed = false
+  /// Up to where chunks have been.
+  var warmedThrough: UInt64 = 0
   /// How often the way was begun again, because a fill turned out not to be for this request.
   var attempts = 0
   static let maxAttempts = 3
@@ -105,6 +115,10 @@ final class Exchange {
     wasRefused = false
     isLeader = false
     attempts = 0
+    hasWarmed = false
+    isOverdue = false
+    isWarming = false
+    warmedThrough = 0
     route = worker.routes.unrouted
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
@@ -184,7 +198,7 @@ final class Exchange {
   }
 
   /// The way after the limits; begun again when a fill turned out not to be for this request.
-  private func proceed(_ head: RequestHead, on connection: some ClientStream) {
+  func proceed(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
     let settings = worker.routes.routes[route]
     // Not to HTTP/2, which would lead past the routes and limits of every request in it.
@@ -216,6 +230,7 @@ final class Exchange {
     makeKey(worker)
     let key = worker.keyBuffer.view
     let primary = store.keyHash(key)
+    if reader.isCold(primary), !hasWarmed, warm(primary, store, on: connection) { return }
     let directives = requestDirectives(worker)
     switch reader.lookup(primary, key: key) {
     case .found(let response):
@@ -379,6 +394,7 @@ final class Exchange {
     let worker = connection.worker
     let key = fill?.fullKey ?? []
     release(worker, token: connection.token)
+    isOverdue = false
     attempts += 1
     let head = head(worker)
     if attempts > Self.maxAttempts {

@@ -84,6 +84,8 @@ package enum WorkerMessage: Sendable {
   case committed(Fill, through: UInt64)
   /// The store did not take a fill's content.
   case notStored(Fill)
+  /// What a client's request wanted from the disk is in memory.
+  case warmed(UInt64)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }

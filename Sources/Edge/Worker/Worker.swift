@@ -182,6 +182,10 @@ package final class Worker {
           request.stopStoring()
           request.goOn()
         }
+      case .warmed(let token):
+        guard let client = clients.element(token) else { continue }
+        client.exchange.warmed()
+        client.advance()
       case .drain(let deadline): drain(deadline)
       }
     }
