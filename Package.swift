@@ -30,15 +30,25 @@ let package = Package(
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(
+      name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+
     // One module wraps one library or the kernel.
     .target(name: "Bytes", dependencies: ["CLinux"], swiftSettings: hot),
     .target(name: "EventLoop", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "LMDB", dependencies: ["CLMDB", "Bytes"], swiftSettings: hot),
     .target(name: "Checksum", dependencies: ["CXXHash", "Bytes"], swiftSettings: hot),
 
+    .target(
+      name: "TLS", dependencies: ["COpenSSL", "CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
+
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "HTTP2", dependencies: ["CNGHTTP2", "HTTP1", "HTTPMessage", "Bytes"],
+      swiftSettings: hot),
     .target(name: "HTTPCaching", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
     .target(name: "RateLimiting", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
@@ -110,6 +120,11 @@ let package = Package(
     .testTarget(
       name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
       swiftSettings: strict),
+    .testTarget(
+      name: "TLSTests", dependencies: ["TLS", "EventLoop", "Bytes", "CLinux"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
     .testTarget(
