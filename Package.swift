@@ -124,7 +124,8 @@ let package = Package(
       name: "TLSTests", dependencies: ["TLS", "EventLoop", "Bytes", "CLinux"],
       swiftSettings: strict),
     .testTarget(
-      name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes"], swiftSettings: strict),
+      name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes", "CNGHTTP2"],
+      swiftSettings: strict),
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
     .testTarget(

@@ -73,7 +73,7 @@ final class Certificate {
     defer {
       // Only what an unfinished initialiser would leave behind.
       if !succeeded {
-        for unsafecertificate in unsafe certificates { unsafe X509_free(certificate) }
+        unsafe certificates.forEach { unsafe X509_free($0) }
         unsafe EVP_PKEY_free(privateKey)
       }
     }
@@ -97,7 +97,7 @@ final class Certificate {
 
   deinit {
     unsafe X509_free(handle)
-    for unsafecertificate in unsafe chain { unsafe X509_free(certificate) }
+    unsafe chain.forEach { unsafe X509_free($0) }
     unsafe EVP_PKEY_free(key)
   }
 
@@ -107,8 +107,8 @@ final class Certificate {
     guard unsafe SSL_CTX_use_certificate(context, handle) == 1,
       unsafe SSL_CTX_use_PrivateKey(context, key) == 1
     else { throw Certificate.refusal(file) }
-    for unsafecertificate in unsafe chain {
-      guard unsafe weir_ssl_ctx_chain(context, certificate) == 1 else {
+    for index in unsafe chain.indices {
+      guard unsafe weir_ssl_ctx_chain(context, chain[index]) == 1 else {
         throw Certificate.refusal(file)
       }
     }
@@ -141,7 +141,7 @@ extension Certificate {
       let code = ERR_peek_last_error()
       let isEnd = code == 0 || weir_err_reason(code) == UInt(PEM_R_NO_START_LINE)
       if unsafe found.isEmpty || !isEnd {
-        for unsafecertificate in unsafe found { unsafe X509_free(certificate) }
+        unsafe found.forEach { unsafe X509_free($0) }
         throw TLSLoadError(path, .badCertificate)
       }
       ErrorQueue.clear()

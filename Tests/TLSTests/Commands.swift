@@ -16,7 +16,7 @@ struct Program: ~Copyable {
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
     var arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) }
     unsafe arguments.append(nil)
-    defer { for unsafeword in unsafe arguments { unsafe free(word) } }
+    defer { unsafe arguments.forEach { unsafe free($0) } }
     var id: pid_t = 0
     let result = unsafe posix_spawnp(&id, words[0], &actions, nil, arguments, weir_environment())
     try #require(result == 0, "\(words[0]) must be installed")
