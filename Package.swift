@@ -121,7 +121,8 @@ let package = Package(
       name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
       swiftSettings: strict),
     .testTarget(
-      name: "TLSTests", dependencies: ["TLS", "EventLoop", "Bytes", "CLinux"],
+      name: "TLSTests",
+      dependencies: ["TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux"],
       swiftSettings: strict),
     .testTarget(
       name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes", "CNGHTTP2"],

@@ -212,7 +212,6 @@ private func sendContent(
 extension HTTP2Session {
   /// A field section is complete.
   func endBlock(_ stream: Int32, endsStream: Bool) {
-    defer { block.clear() }
     guard let index = state(of: stream) else { return }
     if block.isTrailer {
       guard endsStream, block.outcome == .whole else { return reset(stream, .protocolError) }

@@ -165,7 +165,7 @@ package final class HTTP2Session {
   private func forgetEvents() {
     queueStart = 0
     if queue.capacity > 256 { queue = [] } else { queue.removeAll(keepingCapacity: true) }
-    heads.release()
+    if openStreams == 0 { heads.release() } else { heads.removeAll() }
   }
 
   /// The next event; nil when there is none. A request's head is read into `head`.
@@ -272,6 +272,7 @@ package final class HTTP2Session {
       // An idle connection keeps nothing.
       streams = []
       freeSlots = []
+      block.release()
     }
   }
 

@@ -63,9 +63,8 @@ struct RequestBlock: ~Copyable {
     cookies.removeAll()
   }
 
-  /// Ends it, and gives the memory back.
-  mutating func clear() {
-    stream = 0
+  /// Gives the memory back.
+  mutating func release() {
     pseudo.release()
     lines.release()
     cookies.release()

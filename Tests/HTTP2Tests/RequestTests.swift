@@ -132,8 +132,9 @@ struct Bad: CustomTestStringConvertible, Sendable {
     content: String, ends: Bool
   ) throws {
     let peer = try Peer()
-    let seen = peer.send(
-      headers(1, post([("content-length", "5")]), ends: false) + data(1, content, ends: ends))
+    let begun = peer.send(headers(1, post([("content-length", "5")]), ends: false))
+    #expect(begun.count == 1)
+    let seen = peer.send(data(1, content, ends: ends))
     let reset = peer.frames().first { $0.type == 3 }
     if content == "hello" {
       #expect(seen.last == .end(1, ""))
