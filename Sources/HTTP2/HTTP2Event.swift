@@ -1,11 +1,30 @@
 package import Bytes
 
+/// Whether a plain connection speaks HTTP/2 from the start (RFC 9113 §3.3).
+package enum HTTP2Preface: Equatable, Sendable {
+  /// It does: the bytes are for an `HTTP2Session`.
+  case whole
+  /// It may: more bytes will tell.
+  case partial
+  /// It does not.
+  case other
+
+  /// What the first bytes of a connection are.
+  package static func look(at bytes: ByteView) -> HTTP2Preface {
+    let text = FrameScanner.prefaceText
+    let piece = bytes.prefix(text.count)
+    guard piece == text.prefix(piece.count) else { return .other }
+    return piece.count == text.count ? .whole : .partial
+  }
+}
+
 /// What is known of a request besides its head.
 package struct HTTP2Request: Equatable, Sendable {
   /// Whether its scheme is `https`, as the client says; the transport knows better.
   package var isSecure: Bool
   /// Whether it is a CONNECT with `:protocol` (RFC 8441). Its head is that of the HTTP/1.1 upgrade it
-  /// stands for; it is agreed to with 200 and not with 101, and has no `Sec-WebSocket-Key`.
+  /// stands for; it is agreed to with 200 and not with 101, and has no `Sec-WebSocket-Key`. What the two
+  /// sides then say to each other is the stream's content.
   package var isExtendedConnect: Bool
   /// Whether content may follow. Without, `.end` does not come.
   package var hasContent: Bool
@@ -15,7 +34,8 @@ package struct HTTP2Request: Equatable, Sendable {
 package enum HTTP2Event {
   /// A request; its head is in the head that was handed in, which refers to the session's memory.
   case request(stream: Int32, HTTP2Request)
-  /// Content of a request; `consume` is to be called when it has been taken.
+  /// Content of a request. `consume` is to be called for all of it, when it has been taken or dropped, and
+  /// even if the stream has closed meanwhile: the connection's window would shrink for good.
   case content(stream: Int32, ByteView)
   /// A request's content is complete; the trailer fields that may be passed on (RFC 9110 §6.5.1), as lines.
   case end(stream: Int32, trailers: ByteView)

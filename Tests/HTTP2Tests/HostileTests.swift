@@ -151,6 +151,15 @@ private func bomb() -> [UInt8] {
     #expect(late.session.failure == .badPreface)
   }
 
+  @Test func `a plain connection tells what it speaks`() {
+    #expect(preface.withView { HTTP2Preface.look(at: $0) } == .whole)
+    #expect((preface + settings).withView { HTTP2Preface.look(at: $0) } == .whole)
+    for count in 0..<preface.count {
+      #expect(Array(preface.prefix(count)).withView { HTTP2Preface.look(at: $0) } == .partial)
+    }
+    #expect(HTTP2Preface.look(at: ByteView("PRI / HTTP/1.1\r\n")) == .other)
+  }
+
   @Test func `requests that make us reset count as resets`() throws {
     let peer = try Peer()
     let bad = get("/", [("connection", "close")])

@@ -17,9 +17,17 @@ import Testing
     return Array(bytes.prefix(count))
   }
 
-  @Test(arguments: [TLSVersion.tls12, .tls13])
-  func `five mebibytes go both ways at once through full sockets`(version: TLSVersion) throws {
-    var ends = try Ends(serverContext(), clientContext { $0.maximumVersion = version })
+  @Test(arguments: [TLSVersion.tls12, .tls13], [false, true])
+  func `five mebibytes go both ways at once through full sockets`(
+    version: TLSVersion, usesKernel: Bool
+  ) throws {
+    // Where the kernel has no TLS, as for these sockets, asking for it changes nothing.
+    let server = try serverContext { $0.usesKernelTLS = usesKernel }
+    let client = try clientContext {
+      $0.maximumVersion = version
+      $0.usesKernelTLS = usesKernel
+    }
+    var ends = try Ends(server, client)
     let down = pattern(5 << 20, seed: 1)
     let up = pattern(5 << 20, seed: 2)
     var sentDown = 0
