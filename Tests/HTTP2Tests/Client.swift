@@ -79,12 +79,15 @@ enum Seen: Equatable {
 }
 
 /// Content from arrays.
+@safe
 final class Content: HTTP2ContentProvider {
   var waiting: [UInt64: [HTTP2Content]] = [:]
   var bodies: [UInt64: [UInt8]] = [:]
   var trailers: [UInt64: [UInt8]] = [:]
   var asked: [UInt32] = []
-  private var lent: [[UInt8]] = []
+  private var lent: [UnsafeMutableRawBufferPointer] = unsafe []
+
+  deinit { unsafe lent.forEach { unsafe $0.deallocate() } }
 
   func content(stream: Int32, token: UInt64, limit: Int) -> HTTP2Content {
     asked.append(UInt32(stream))
@@ -97,11 +100,12 @@ final class Content: HTTP2ContentProvider {
     return .last(view)
   }
 
-  /// A view that stays good: of memory that is given back with the process.
+  /// A view that stays good as long as this does.
   private func keep(_ bytes: [UInt8]) -> ByteView {
     let memory = UnsafeMutableRawBufferPointer.allocate(
       byteCount: max(1, bytes.count), alignment: 1)
     unsafe memory.copyBytes(from: bytes)
+    unsafe lent.append(memory)
     return unsafe ByteView(unsafe: UnsafeRawBufferPointer(rebasing: memory.prefix(bytes.count)))
   }
 }
