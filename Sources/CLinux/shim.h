@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,6 +28,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -64,6 +66,22 @@ static inline int weir_wtermsig(int status) { return WTERMSIG(status); }
 static inline void weir_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline void weir_default_signal(int number) { signal(number, SIG_DFL); }
 
+// Opening beneath a directory. openat2(2) has no wrapper in this glibc; its number is the same on all
+// architectures, and its structure is three words (linux/openat2.h).
+static inline int weir_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve) {
+  struct { uint64_t flags, mode, resolve; } how = {flags | O_CLOEXEC, 0, resolve};
+  return (int)syscall(437, directory, path, &how, sizeof how);
+}
+static inline int weir_openat(int directory, const char *path, int flags) {
+  return openat(directory, path, flags | O_CLOEXEC);
+}
+static inline const char *weir_entry_name(const struct dirent *entry) { return entry->d_name; }
+// Reads what is in the page cache only: EAGAIN where the disk would have to be waited for.
+static inline ssize_t weir_pread_cached(int fd, void *buffer, size_t count, off_t offset) {
+  struct iovec vector = {buffer, count};
+  return syscall(SYS_preadv2, fd, &vector, 1, (unsigned long)offset, 0UL, 0x8 /* RWF_NOWAIT */);
+}
+
 // epoll_event is packed and its data a union; Swift reads it through these.
 static inline struct epoll_event weir_epoll_event(uint32_t events, uint64_t token) {
   struct epoll_event event;
@@ -92,6 +110,8 @@ static inline int weir_cpu_count(void) {
   return count > 0 ? count : 1;
 }
 static inline int weir_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+// The effective user of the calling thread only, where libc's seteuid changes every thread's.
+static inline int weir_set_thread_user(unsigned id) { return (int)syscall(SYS_setresuid, -1, id, -1); }
 // Raises the soft limit of descriptors to the hard one; returns what it is then.
 static inline long weir_raise_descriptor_limit(void) {
   struct rlimit limit;
@@ -123,11 +143,15 @@ static inline uint64_t weir_fetch_add(uint64_t *p, uint64_t v) { return __atomic
 static inline int weir_compare_exchange(uint64_t *p, uint64_t expected, uint64_t desired) {
   return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
+// Asks for a cache line that is about to be read and written. Any number will do: a prefetch of an
+// address that is not mapped does nothing.
+static inline void weir_prefetch(uintptr_t address) { __builtin_prefetch((const void *)address, 1, 3); }
 static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // For processes that start and watch each other.
 static inline int weir_die_with_parent(int number) { return prctl(PR_SET_PDEATHSIG, number, 0, 0, 0); }
 extern int memfd_create(const char *name, unsigned int flags);
+extern void *memmem(const void *text, size_t count, const void *part, size_t length);
 static inline int weir_memory_file(const char *name) { return memfd_create(name, 1 /* MFD_CLOEXEC */); }
 extern char **environ;
 static inline char *const *weir_environment(void) { return environ; }

@@ -1,6 +1,8 @@
 // What a configuration says once it has been read: plain values, no defaults left to look up, nothing
 // that still has to be checked. Durations are nanoseconds, sizes bytes.
 
+package import Rules
+
 /// A whole `edge.conf`.
 public struct NodeConfiguration: Sendable, Equatable {
   /// How many workers; nil for `auto`, one for each processor.
@@ -27,6 +29,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var sites: [SiteConfiguration] = []
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
+  /// Databases of where addresses are, absolute paths; at most two, asked in this order.
+  public var geoDatabases: [String] = []
 
   /// An empty configuration.
   public init() {}
@@ -206,14 +210,16 @@ public struct RouteConfiguration: Sendable, Equatable {
   public var origin: String
   /// The limits that a request must pass, in order.
   public var limits: [String] = []
-  /// Whether responses are stored and reused.
-  public var cache = true
+  /// How responses are stored and reused.
+  public var caching = CacheConfiguration()
   /// Whether an upgrade (WebSocket) may pass.
   public var upgrade = false
   /// Whether `Surrogate-Key`, `Cache-Tag` and `xkey` are left in responses.
   public var exposeTags = false
   /// The most content of a request here; nil: the client block's.
   public var maxBody: UInt64?
+  /// The rules of the site and the route, compiled; nil if there are none.
+  package var rules: RuleCode?
   /// The route's name in logs and metrics, unique in the configuration: its path behind the site's
   /// first name, as `example.com/images/`; an exact one behind `=`, as `example.com=/favicon.ico`.
   public var name: String

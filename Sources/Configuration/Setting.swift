@@ -25,6 +25,8 @@ public struct Setting: Sendable {
     case site
     /// `route PATH { … }`
     case route
+    /// `cache { … }`
+    case cache
   }
 
   /// Whether a block must have it.
@@ -47,6 +49,8 @@ public struct Setting: Sendable {
     case block(Block)
     /// A block, or `;` for an empty one.
     case optional(Block)
+    /// What the rules language says (docs/rules.md): a block of rules.
+    case rules
   }
 
   /// As it is written.

@@ -3,7 +3,8 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + admin + store + client + origin + limit + site + route
+    topLevel + admin + store + client + origin + limit + site + route + cache + rules(in: .site)
+    + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
   /// What a timeout may be.
@@ -44,6 +45,14 @@ extension Setting {
       "node_name", in: .top, .nodeName, to: \.node.nodeName,
       aliases: ["hostname"],
       "The name of this node in `Via`, `Cache-Status` and `Proxy-Status`."),
+    Setting(
+      "geo_database", in: .top, .path("FILE", of: "a file"), repeatable: true,
+      aliases: ["geoip", "geoip2", "geoip_country", "geo"],
+      """
+      A database in MaxMind's format that `geo.country` and its like come from: of cities or \
+      countries, and one more of networks (ASN).
+      """
+    ) { path, reader in reader.addGeoDatabase(path) },
     Setting(
       "admin", in: .top, shape: "ADDRESS", body: .optional(.admin),
       "The operator's listener: metrics, purge. Without a token it must be on loopback and only shows."
@@ -218,8 +227,10 @@ extension Setting {
       "A limit that each request must pass, in the order of the file."
     ) { name, reader in reader.addRouteLimit(name) },
     Setting(
-      "cache", in: .route, .flag, to: \.route.cache, aliases: ["proxy_cache"],
-      "Whether responses are stored and reused."),
+      "cache", in: .route, shape: "[on|off]", body: .optional(.cache), default: "on",
+      aliases: ["proxy_cache"],
+      "Whether responses are stored and reused, and how."
+    ) { arguments, reader in reader.readCache(&arguments) },
     Setting(
       "upgrade", in: .route, .flag, to: \.route.upgrade, aliases: ["websocket", "websockets"],
       "Whether a connection may become another protocol's, such as WebSocket."),

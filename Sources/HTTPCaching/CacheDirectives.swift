@@ -7,6 +7,7 @@
 // argument malformed, so that a directive which restricts is honoured even so.
 
 internal import Bytes
+internal import HTTPMessage
 
 /// One directive of a Cache-Control field.
 struct CacheDirective {
@@ -39,7 +40,7 @@ struct CacheDirective {
       case .none, .malformed: return nil
       case .token(let text): return text
       case .quoted(let text):
-        var names = CommaList(text)
+        var names = ListElements(ofTokens: text)
         var count = 0
         while let name = names.next() {
           guard name.isToken else { return nil }

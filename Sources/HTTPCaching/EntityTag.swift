@@ -1,4 +1,5 @@
 internal import Bytes
+internal import HTTPMessage
 
 /// An entity tag (RFC 9110 §8.8.3).
 struct EntityTag {
@@ -7,11 +8,14 @@ struct EntityTag {
   /// The tag with its quotes; a tag that lacks them is kept as it is and is never strong.
   let opaque: ByteView
 
-  /// Whether the tag is well formed and not weak.
-  var isStrong: Bool {
-    !isWeak && opaque.count >= 2 && opaque[0] == ASCII.quote
+  /// Whether the tag is in quotes and has none within.
+  var isWellFormed: Bool {
+    opaque.count >= 2 && opaque[0] == ASCII.quote
       && opaque.firstIndex(of: ASCII.quote, from: 1) == opaque.count - 1
   }
+
+  /// Whether the tag is well formed and not weak.
+  var isStrong: Bool { !isWeak && isWellFormed }
 
   /// The tag of an ETag field.
   init(_ value: ByteView) {
@@ -52,6 +56,6 @@ struct EntityTagList {
     } else {
       position = value.firstIndex(of: ASCII.comma, from: start) ?? value.count
     }
-    return EntityTag(value[start..<position].trimmed)
+    return EntityTag(value[start..<position].trimmingWhitespace)
   }
 }

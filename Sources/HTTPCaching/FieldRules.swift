@@ -43,7 +43,7 @@ package struct ConnectionOptions: Sendable {
     if known != .other && isRequest { return false }
     if isExcessive && known == .other { return true }
     for index in 0..<lineCount {
-      var options = CommaList(lines[index])
+      var options = ListElements(ofTokens: lines[index])
       while let option = options.next() {
         if option.equalsIgnoringCase(name) { return true }
       }
@@ -54,7 +54,7 @@ package struct ConnectionOptions: Sendable {
   /// Keeps a line unless all its options are of no consequence.
   private mutating func add(_ line: ByteView) {
     var nominatesMore = false
-    var options = CommaList(line)
+    var options = ListElements(ofTokens: line)
     while let option = options.next() {
       optionCount += 1
       if optionCount > Self.greatestCount {
@@ -102,9 +102,14 @@ package enum FieldRules {
   }
 
   /// Whether a response's cookies may be stored and given to everyone: only if the origin says that
-  /// the response is for everyone.
+  /// the response is for everyone, by `public`, `s-maxage`, or a lifetime in a field that is for
+  /// shared caches.
   package static func mayStoreSetCookie(_ directives: ResponseDirectives) -> Bool {
-    directives.isPublic || directives.sMaxAge != nil
+    if directives.isPublic || directives.sMaxAge != nil { return true }
+    switch directives.source {
+    case .cacheControl: return false
+    case .targeted, .surrogateControl: return directives.maxAge != nil
+    }
   }
 
   /// Whether `no-cache="…"` or `private="…"` of a response lists a field, which then is not stored
@@ -120,7 +125,7 @@ package enum FieldRules {
         guard directive.is("no-cache") || directive.is("private"),
           let names = directive.argument.fieldNames
         else { continue }
-        var list = CommaList(names)
+        var list = ListElements(ofTokens: names)
         while !found, let listed = list.next() { found = listed.equalsIgnoringCase(name) }
       }
     }

@@ -29,6 +29,9 @@ package struct Freshness: Sendable, Equatable {
     package static var immutable: Flags { Flags(rawValue: 4) }
     /// The lifetime is this cache's guess (RFC 9111 §4.2.2).
     package static var heuristic: Flags { Flags(rawValue: 8) }
+    /// Surrogate-Control decided, which is not stored with the other fields (`HeadComposer`): a 304
+    /// without one leaves the lifetime as it is.
+    package static var surrogate: Flags { Flags(rawValue: 16) }
   }
 
   /// When the head was received, since the epoch.
@@ -68,25 +71,61 @@ package struct Freshness: Sendable, Equatable {
   ///   - responseTime: when the head was received, milliseconds.
   ///   - ageSource: the head whose `Age` counts, if not `response`: the 304 that freshened it
   ///     (stored fields have no `Age`).
+  ///   - policy: the operator's; `directives` are to be read by the same.
   package static func of(
     response: ResponseHead, directives: ResponseDirectives, requestTime: Int64,
-    responseTime: Int64, ageSource: ResponseHead? = nil
+    responseTime: Int64, ageSource: ResponseHead? = nil, policy: CachePolicy = CachePolicy()
   ) -> Freshness {
     let now = responseTime.wholeSeconds
-    let date = response.value(.date).flatMap { CachingDate.parse($0, now: now) } ?? now
-    let (lifetime, isHeuristic) = lifetime(of: response, directives: directives, date: date, now)
-
+    let date = response.value(.date).flatMap { HTTPDate.parse($0, now: now) } ?? now
     let apparentAge = max(now.subtractingSaturating(date), 0)
     let delay = max(responseTime.subtractingSaturating(requestTime), 0)
     let correctedAge = ageValue(of: ageSource ?? response).addingSaturating(delay)
+    let initialAge = max(milliseconds(apparentAge), correctedAge)
 
-    let flags = flags(directives, isHeuristic: isHeuristic)
+    let rule = policy.lifetime(for: response.status)
+    var lifetime: Int64
+    var isHeuristic = false
+    if let rule, rule.overrides {
+      lifetime = rule.milliseconds.addingSaturating(initialAge)
+    } else {
+      (lifetime, isHeuristic) = self.lifetime(
+        of: response, directives: directives, date: date, now, fallback: rule?.milliseconds,
+        ignoresExpires: policy.ignored.contains(.expires))
+    }
+    let flags = flags(
+      directives, isHeuristic: isHeuristic, isOverridden: rule?.overrides ?? false,
+      ignored: policy.ignored)
     let mayBeStale = flags.isDisjoint(with: [.noCache, .mustRevalidate])
     return Freshness(
-      responseTime: responseTime,
-      correctedInitialAge: max(milliseconds(apparentAge), correctedAge), lifetime: lifetime,
-      staleWhileRevalidate: mayBeStale ? directives.staleWhileRevalidate ?? 0 : 0,
-      staleIfError: mayBeStale ? directives.staleIfError ?? -1 : -1, flags: flags)
+      responseTime: responseTime, correctedInitialAge: initialAge, lifetime: lifetime,
+      staleWhileRevalidate: mayBeStale ? directives.staleWhileRevalidate ?? policy.grace : 0,
+      staleIfError: mayBeStale ? directives.staleIfError ?? policy.keep : -1, flags: flags)
+  }
+
+  /// The freshness of a stored response that a 304 freshened (RFC 9111 §4.3.4): that of `merged`, the
+  /// head that `HeadComposer.appendFreshened` composed, with the age of the 304. If Surrogate-Control
+  /// decided before, the 304's decides, or what it decided before goes on.
+  package static func freshened(
+    _ stored: Freshness, merged: ResponseHead, notModified: ResponseHead, requestTime: Int64,
+    responseTime: Int64, policy: CachePolicy = CachePolicy()
+  ) -> Freshness {
+    let directives = ResponseDirectives.freshened(
+      merged: merged, notModified: notModified, policy: policy)
+    var result = of(
+      response: merged, directives: directives, requestTime: requestTime,
+      responseTime: responseTime, ageSource: notModified, policy: policy)
+    let isSaidAnew = directives.source == .surrogateControl
+    let isOverridden = policy.lifetime(for: merged.status)?.overrides ?? false
+    if stored.flags.contains(.surrogate) && policy.readsSurrogateControl && !isSaidAnew
+      && !isOverridden
+    {
+      result.lifetime = stored.lifetime
+      result.staleWhileRevalidate = stored.staleWhileRevalidate
+      result.staleIfError = stored.staleIfError
+      result.flags = stored.flags
+    }
+    return result
   }
 
   /// The current age (RFC 9111 §4.2.3), milliseconds; never negative, and never less than when the
@@ -108,36 +147,56 @@ package struct Freshness: Sendable, Equatable {
   /// counts (RFC 9111 §5.1).
   static func ageValue(of response: ResponseHead) -> Int64 {
     guard let value = response.value(.age) else { return 0 }
-    var list = CommaList(value)
+    var list = ListElements(ofTokens: value)
     return list.next().flatMap { DeltaSeconds.milliseconds($0) } ?? 0
   }
 
-  private static func flags(_ directives: ResponseDirectives, isHeuristic: Bool) -> Flags {
+  private static func flags(
+    _ directives: ResponseDirectives, isHeuristic: Bool, isOverridden: Bool,
+    ignored: IgnoredDirectives
+  ) -> Flags {
     var flags = Flags()
     if directives.noCache { flags.insert(.noCache) }
-    if directives.mustRevalidate || directives.proxyRevalidate || directives.sMaxAge != nil
-      || directives.hasInvalidLifetime
-    {
+    if directives.mustRevalidate || directives.proxyRevalidate { flags.insert(.mustRevalidate) }
+    if directives.sMaxAge != nil, !ignored.contains(.mustRevalidate) {
       flags.insert(.mustRevalidate)
     }
+    if directives.hasInvalidLifetime, !isOverridden { flags.insert(.mustRevalidate) }
     if directives.immutable { flags.insert(.immutable) }
     if isHeuristic { flags.insert(.heuristic) }
+    switch directives.source {
+    case .surrogateControl: flags.insert(.surrogate)
+    case .cacheControl, .targeted: break
+    }
     return flags
   }
 
   /// The first rule that matches (§4.2.1). If `max-age` or `s-maxage` is invalid, the response is
   /// stale, whatever the other says.
   private static func lifetime(
-    of response: ResponseHead, directives: ResponseDirectives, date: Int64, _ now: Int64
+    of response: ResponseHead, directives: ResponseDirectives, date: Int64, _ now: Int64,
+    fallback: Int64?, ignoresExpires: Bool
   ) -> (Int64, isHeuristic: Bool) {
     if directives.hasInvalidLifetime { return (0, false) }
     if let explicit = directives.sMaxAge ?? directives.maxAge { return (explicit, false) }
-    if response.fields.count(of: .expires) > 0 {
+    if hasExpires(response, directives, ignoresExpires: ignoresExpires) {
       let expires = expirationTime(of: response, now: now)
       return (expires.map { max(milliseconds($0 - date), 0) } ?? 0, false)
     }
+    if let fallback { return (fallback, false) }
     let heuristic = heuristicLifetime(of: response, directives: directives, date: date, now)
     return (heuristic, heuristic > 0)
+  }
+
+  /// Whether there is an Expires that counts: not beside a targeted field (RFC 9213 §2.2).
+  static func hasExpires(
+    _ response: ResponseHead, _ directives: ResponseDirectives, ignoresExpires: Bool
+  ) -> Bool {
+    guard !ignoresExpires, response.fields.contains(.expires) else { return false }
+    switch directives.source {
+    case .cacheControl: return true
+    case .targeted, .surrogateControl: return false
+    }
   }
 
   /// `Expires` in seconds; nil, which means expired, if it is no date or the lines differ (§5.3).
@@ -148,7 +207,7 @@ package struct Freshness: Sendable, Equatable {
       response.fields.forEach(.expires, in: response.bytes) { if $0 != first { differ = true } }
       if differ { return nil }
     }
-    return CachingDate.parse(first, now: now)
+    return HTTPDate.parse(first, now: now)
   }
 
   /// A tenth of the time between `Last-Modified` and `Date`, at most a day (§4.2.2).
@@ -156,7 +215,7 @@ package struct Freshness: Sendable, Equatable {
     of response: ResponseHead, directives: ResponseDirectives, date: Int64, _ now: Int64
   ) -> Int64 {
     guard directives.isPublic || StatusRules.isHeuristicallyCacheable(response.status),
-      let modified = response.value(.lastModified).flatMap({ CachingDate.parse($0, now: now) }),
+      let modified = response.value(.lastModified).flatMap({ HTTPDate.parse($0, now: now) }),
       modified < date
     else { return 0 }
     return min(milliseconds(date - modified) / 10, greatestHeuristicLifetime)

@@ -20,17 +20,19 @@ extension HeadComposer {
   ///   - stored: the stored lines; must not be of `buffer`.
   ///   - options: as when it was stored; `storing` is implied.
   ///   - responseTime: when the 304 was received, milliseconds.
+  ///   - policy: the operator's, by which the result's directives are read.
   package static func appendFreshened(
     stored: ByteView, by notModified: ResponseHead, options: ResponseFieldOptions = [],
-    responseTime: Int64, to buffer: inout ByteBuffer
+    responseTime: Int64, policy: CachePolicy = CachePolicy(), to buffer: inout ByteBuffer
   ) {
     var merged = ByteBuffer(capacity: stored.count + notModified.length)
     appendMerged(stored: stored, by: notModified, to: &merged)
     let head = ResponseHead()
     StoredLines.read(merged.view, status: 200, into: head)
     appendResponseFields(
-      head, directives: ResponseDirectives(head), options: options.union(.storing),
-      responseTime: responseTime, to: &buffer)
+      head, directives: ResponseDirectives(head, policy: policy),
+      options: options.union(policy.fieldOptions).union(.storing), responseTime: responseTime,
+      to: &buffer)
   }
 
   private static func appendMerged(

@@ -22,6 +22,14 @@ package struct ResponseFieldOptions: OptionSet, Sendable {
   package static var exposeTags: ResponseFieldOptions { ResponseFieldOptions(rawValue: 2) }
   /// Content-Length stays: for a response to HEAD and a 304 that are passed on.
   package static var contentLength: ResponseFieldOptions { ResponseFieldOptions(rawValue: 4) }
+  /// Set-Cookie is stored whatever the origin says (`SetCookiePolicy.store`).
+  package static var storeCookies: ResponseFieldOptions { ResponseFieldOptions(rawValue: 8) }
+  /// Set-Cookie goes nowhere (`SetCookiePolicy.strip`).
+  package static var stripCookies: ResponseFieldOptions { ResponseFieldOptions(rawValue: 16) }
+  /// Surrogate-Control stays: for a route that does not read it.
+  package static var exposeSurrogateControl: ResponseFieldOptions {
+    ResponseFieldOptions(rawValue: 32)
+  }
 }
 
 /// Which of a request's fields are not forwarded.
@@ -32,11 +40,12 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   package init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// If-None-Match, If-Modified-Since, If-Match and If-Unmodified-Since: for a fill, and for a
-  /// validation with the node's own conditions.
+  /// validation with the node's own conditions. Fields that ask for another method likewise.
   package static var conditions: RequestFieldOmissions { RequestFieldOmissions(rawValue: 1) }
   /// Range and If-Range: for a fill, which wants the whole.
   package static var ranges: RequestFieldOmissions { RequestFieldOmissions(rawValue: 2) }
-  /// X-Forwarded-For, -Host, -Proto and Forwarded: the node writes its own.
+  /// X-Forwarded-For, -Host, -Proto and Forwarded: the node writes its own. And what else speaks for
+  /// proxies: `PoisoningDefence`.
   package static var forwarding: RequestFieldOmissions { RequestFieldOmissions(rawValue: 4) }
   /// Max-Forwards: the node writes its own, one less.
   package static var maxForwards: RequestFieldOmissions { RequestFieldOmissions(rawValue: 8) }
@@ -53,7 +62,7 @@ package enum HeadComposer {
   ) {
     let connection = ConnectionOptions(response)
     let now = responseTime.wholeSeconds
-    let hasDate = response.value(.date).flatMap { CachingDate.parse($0, now: now) } != nil
+    let hasDate = response.value(.date).flatMap { HTTPDate.parse($0, now: now) } != nil
     let dateIndex =
       hasDate && !connection.nominates(.date, name: ByteView("date"))
       ? response.fields.first(.date) : nil
@@ -78,6 +87,7 @@ package enum HeadComposer {
     for index in 0..<request.fields.count {
       let line = request.fields[index]
       if isOmitted(line.known, omitting) { continue }
+      if line.known == .other, isOmitted(line.name(in: request.bytes), omitting) { continue }
       if FieldRules.isHopByHop(
         line.known, name: line.name(in: request.bytes), connectionOptions: connection)
       {
@@ -96,8 +106,14 @@ package enum HeadComposer {
     case .age: return false
     case .contentLength: return options.contains(.contentLength)
     case .surrogateKey, .cacheTag, .xkey: if !options.contains(.exposeTags) { return false }
-    case .setCookie where options.contains(.storing):
-      if !FieldRules.mayStoreSetCookie(directives) { return false }
+    case .surrogateControl: if !options.contains(.exposeSurrogateControl) { return false }
+    case .setCookie:
+      if options.contains(.stripCookies) { return false }
+      if options.contains(.storing), !options.contains(.storeCookies),
+        !FieldRules.mayStoreSetCookie(directives)
+      {
+        return false
+      }
     default: break
     }
     if FieldRules.isHopByHop(line.known, name: name, connectionOptions: connection) {
@@ -105,6 +121,11 @@ package enum HeadComposer {
     }
     return !options.contains(.storing)
       || !FieldRules.isListed(name, by: response, directives: directives)
+  }
+
+  private static func isOmitted(_ name: ByteView, _ omitting: RequestFieldOmissions) -> Bool {
+    if omitting.contains(.forwarding), PoisoningDefence.speaksForProxies(name) { return true }
+    return omitting.contains(.conditions) && PoisoningDefence.changesMethod(name)
   }
 
   private static func isOmitted(_ known: KnownField, _ omitting: RequestFieldOmissions) -> Bool {
@@ -133,7 +154,7 @@ package enum HeadComposer {
 
   static func appendDate(_ seconds: Int64, to buffer: inout ByteBuffer) {
     buffer.append("date: ")
-    CachingDate.append(seconds, to: &buffer)
+    HTTPDate.append(seconds, to: &buffer)
     buffer.append("\r\n")
   }
 }

@@ -45,7 +45,7 @@ package enum Preconditions {
     // Not a date, or several: ignored (RFC 9110 §13.1.3).
     guard isRead, request.fields.count(of: .ifModifiedSince) == 1,
       let since = request.value(.ifModifiedSince).flatMap({
-        CachingDate.parse($0, now: now.wholeSeconds)
+        HTTPDate.parse($0, now: now.wholeSeconds)
       })
     else { return .proceed }
     return (lastModified ?? date) <= since ? .notModified : .proceed

@@ -47,6 +47,11 @@ package struct RequestDirectives: Sendable, Equatable {
     }
   }
 
+  /// The directives of a request's head, as far as a route listens to them.
+  package init(_ request: RequestHead, policy: ReusePolicy) {
+    if policy.ignoresClientDirectives { self.init() } else { self.init(request) }
+  }
+
   private mutating func merge(_ line: ByteView) {
     var directives = CacheDirectives(line)
     while let directive = directives.next() { apply(directive) }

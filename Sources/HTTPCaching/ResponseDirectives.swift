@@ -20,40 +20,43 @@ package import HTTPMessage
 /// The Cache-Control directives of a response, all lines merged (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
 package struct ResponseDirectives: Sendable, Equatable {
   /// The response must not be stored (§5.2.2.5); see also `mustUnderstand`.
-  package private(set) var noStore = false
+  package internal(set) var noStore = false
   /// The response must not be reused without validation (§5.2.2.4, without field names).
-  package private(set) var noCache = false
+  package internal(set) var noCache = false
   /// `no-cache` lists fields, which must not be reused without validation.
-  package private(set) var noCacheFields = false
+  package internal(set) var noCacheFields = false
   /// A shared cache must not store the response (§5.2.2.7, without field names).
-  package private(set) var isPrivate = false
+  package internal(set) var isPrivate = false
   /// `private` lists fields, which a shared cache must not store.
-  package private(set) var privateFields = false
+  package internal(set) var privateFields = false
   /// The response may be stored where it otherwise might not (§5.2.2.9).
-  package private(set) var isPublic = false
+  package internal(set) var isPublic = false
   /// `max-age` (§5.2.2.1) in milliseconds; 0 if it is malformed or contradicts itself.
-  package private(set) var maxAge: Int64?
+  package internal(set) var maxAge: Int64?
   /// `s-maxage` (§5.2.2.10) in milliseconds; 0 if it is malformed or contradicts itself.
-  package private(set) var sMaxAge: Int64?
+  package internal(set) var sMaxAge: Int64?
   /// A stale response must not be reused without validation (§5.2.2.2).
-  package private(set) var mustRevalidate = false
+  package internal(set) var mustRevalidate = false
   /// The same for shared caches (§5.2.2.8).
-  package private(set) var proxyRevalidate = false
+  package internal(set) var proxyRevalidate = false
   /// Stored only if the status is understood, and then in spite of `no-store` (§5.2.2.3).
-  package private(set) var mustUnderstand = false
+  package internal(set) var mustUnderstand = false
   /// The content must not be transformed (§5.2.2.6).
-  package private(set) var noTransform = false
+  package internal(set) var noTransform = false
   /// While it is fresh the response does not change (RFC 8246).
-  package private(set) var immutable = false
+  package internal(set) var immutable = false
   /// How long past its lifetime it may be served while it is validated (RFC 5861 §3), milliseconds.
-  package private(set) var staleWhileRevalidate: Int64?
+  package internal(set) var staleWhileRevalidate: Int64?
   /// How long past its lifetime it may be served instead of an error (RFC 5861 §4), milliseconds.
-  package private(set) var staleIfError: Int64?
+  package internal(set) var staleIfError: Int64?
   /// Whether `max-age` or `s-maxage` is malformed or contradicts itself.
-  package private(set) var hasInvalidLifetime = false
+  package internal(set) var hasInvalidLifetime = false
   /// Whether a well-formed directive lets a shared cache reuse the response to a request with
   /// `Authorization` (§3.5): `public`, `must-revalidate` or `s-maxage`.
-  package private(set) var permitsAuthorization = false
+  package internal(set) var permitsAuthorization = false
+
+  /// The field that these come from, if not Cache-Control; Expires then counts for nothing.
+  package internal(set) var source = DirectiveSource.cacheControl
 
   /// No directives.
   package init() {}
@@ -71,7 +74,7 @@ package struct ResponseDirectives: Sendable, Equatable {
     if directives.isUnterminated { noStore = true }
   }
 
-  private mutating func apply(_ directive: CacheDirective) {
+  mutating func apply(_ directive: CacheDirective) {
     let argument = directive.argument
     switch directive.name.count {
     case 6 where directive.is("public"):

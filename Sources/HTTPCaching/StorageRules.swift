@@ -36,6 +36,10 @@ package enum StorageRefusal: UInt8, Sendable, CaseIterable {
   case neverReusable
   /// More or longer tags than are indexed (`Tags`): a purge would not reach it.
   case tagLimit
+  /// The content is longer than the route stores (`CachePolicy.greatestObject`).
+  case objectTooLarge
+  /// The key was not asked for often enough yet (`CachePolicy.minimumUses`).
+  case tooFewUses
 
   /// The name in logs and in `detail` of Cache-Status.
   package var name: StaticString {
@@ -55,6 +59,8 @@ package enum StorageRefusal: UInt8, Sendable, CaseIterable {
     case .noExplicitOrHeuristicFreshness: "no-freshness"
     case .neverReusable: "never-reusable"
     case .tagLimit: "tag-limit"
+    case .objectTooLarge: "object-too-large"
+    case .tooFewUses: "too-few-uses"
     }
   }
 }
@@ -71,15 +77,20 @@ package enum StorageDecision: Sendable, Equatable {
 package enum StorageRules {
   /// Whether the response to a request may be stored and is worth it. Looks at heads alone: that the
   /// content is complete (§3.3) is for the caller to see.
+  ///
+  /// - Parameters:
+  ///   - policy: the operator's; `directives` are to be read by the same.
+  ///   - uses: how often the key was asked for, this request counted.
   package static func decide(
     request: RequestHead, response: ResponseHead, directives: ResponseDirectives,
-    requestDirectives: RequestDirectives
+    requestDirectives: RequestDirectives, policy: CachePolicy = CachePolicy(), uses: UInt32 = .max
   ) -> StorageDecision {
     let refusal =
       refusal(request: request, requestDirectives: requestDirectives)
-      ?? refusal(status: response.status, directives: directives)
-      ?? refusal(sharing: response, with: request, directives: directives)
-      ?? refusal(reuseOf: response, directives: directives)
+      ?? refusal(status: response, directives: directives, policy: policy)
+      ?? refusal(sharing: response, with: request, directives: directives, policy: policy)
+      ?? refusal(reuseOf: response, directives: directives, policy: policy)
+      ?? refusal(worthOf: response, policy: policy, uses: uses)
     return refusal.map { .refuse($0) } ?? .store
   }
 
@@ -90,64 +101,93 @@ package enum StorageRules {
     return requestDirectives.noStore ? .requestNoStore : nil
   }
 
-  private static func refusal(status: UInt16, directives: ResponseDirectives) -> StorageRefusal? {
+  private static func refusal(
+    status response: ResponseHead, directives: ResponseDirectives, policy: CachePolicy
+  ) -> StorageRefusal? {
+    let status = response.status
     if status < 200 { return .statusNotFinal }
     if status == 304 { return .notModified }
-    if status == 206 { return .partialContent }
+    if status == 206 {
+      guard policy.storesPartial else { return .partialContent }
+      if case .refuse = PartialResponses.storage(of: response) { return .partialContent }
+    }
     if StatusRules.answersOneRequest(status) { return .statusAnswersOneRequest }
     if directives.mustUnderstand {
-      return StatusRules.isUnderstood(status) ? nil : .statusNotUnderstood
+      let isUnderstood = StatusRules.isUnderstood(status) || status == 206
+      return isUnderstood ? nil : .statusNotUnderstood
     }
     return directives.noStore ? .responseNoStore : nil
   }
 
   private static func refusal(
-    sharing response: ResponseHead, with request: RequestHead, directives: ResponseDirectives
+    sharing response: ResponseHead, with request: RequestHead, directives: ResponseDirectives,
+    policy: CachePolicy
   ) -> StorageRefusal? {
     if directives.isPrivate { return .isPrivate }
     if request.fields.count(of: .authorization) > 0, !directives.permitsAuthorization {
       return .authorization
     }
-    if VaryRule.kind(of: response) == .star { return .varyStar }
-    if response.fields.count(of: .setCookie) > 0,
-      !FieldRules.mayStoreSetCookie(directives),
-      !FieldRules.isListed(ByteView("set-cookie"), by: response, directives: directives)
-    {
-      return .setCookie
+    if !policy.ignored.contains(.vary), VaryRule.kind(of: response) == .star { return .varyStar }
+    return mayShareCookies(response, directives, policy) ? nil : .setCookie
+  }
+
+  private static func mayShareCookies(
+    _ response: ResponseHead, _ directives: ResponseDirectives, _ policy: CachePolicy
+  ) -> Bool {
+    guard response.fields.contains(.setCookie), !policy.ignored.contains(.setCookie) else {
+      return true
     }
-    return nil
+    switch policy.setCookie {
+    case .store, .strip: return true
+    case .refuse:
+      return FieldRules.mayStoreSetCookie(directives)
+        || FieldRules.isListed(ByteView("set-cookie"), by: response, directives: directives)
+    }
   }
 
   private static func refusal(
-    reuseOf response: ResponseHead, directives: ResponseDirectives
+    reuseOf response: ResponseHead, directives: ResponseDirectives, policy: CachePolicy
   ) -> StorageRefusal? {
     let hasExplicitLifetime =
       directives.sMaxAge != nil || directives.maxAge != nil
-      || response.fields.count(of: .expires) > 0
+      || policy.lifetime(for: response.status) != nil
+      || Freshness.hasExpires(
+        response, directives, ignoresExpires: policy.ignored.contains(.expires))
     if !hasExplicitLifetime, !directives.isPublic,
       !StatusRules.isHeuristicallyCacheable(response.status)
     {
       return .noExplicitOrHeuristicFreshness
     }
-    if !Validators.hasValidator(response), !mayBeFresh(response, directives: directives) {
+    if !Validators.hasValidator(response),
+      !mayBeFresh(response, directives: directives, policy: policy)
+    {
       return .neverReusable
     }
     return Tags.exceedLimits(response) ? .tagLimit : nil
   }
 
+  private static func refusal(
+    worthOf response: ResponseHead, policy: CachePolicy, uses: UInt32
+  ) -> StorageRefusal? {
+    if case .length(let length) = response.framing, length > policy.greatestObject {
+      return .objectTooLarge
+    }
+    return policy.mayStore(uses: uses) ? nil : .tooFewUses
+  }
+
   /// Whether the response, which has no validator and thus no heuristic lifetime, could be reused at
   /// all once it is stored.
   private static func mayBeFresh(
-    _ response: ResponseHead, directives: ResponseDirectives
+    _ response: ResponseHead, directives: ResponseDirectives, policy: CachePolicy
   ) -> Bool {
     if directives.noCache { return false }
     // As if it were received when it was made: this function has no clock, and needs none.
-    let made = response.value(.date).flatMap { CachingDate.parse($0, now: 0) } ?? 0
+    let made = response.value(.date).flatMap { HTTPDate.parse($0, now: 0) } ?? 0
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: made * 1000,
-      responseTime: made * 1000)
+      responseTime: made * 1000, policy: policy)
     let lifetime = freshness.lifetime
-    let age = Freshness.ageValue(of: response)
+    let age = freshness.correctedInitialAge
     return lifetime > age || lifetime + max(freshness.staleWhileRevalidate, 0) > age
       || lifetime + max(freshness.staleIfError, 0) > age
   }

@@ -56,7 +56,7 @@ package enum Tags {
     var start = 0
     for index in 0...value.count {
       if index < value.count, !separates(value[index], separator) { continue }
-      let tag = value[start..<index].trimmed
+      let tag = value[start..<index].trimmingWhitespace
       if !tag.isEmpty { body(tag) }
       start = index + 1
     }

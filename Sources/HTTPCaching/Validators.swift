@@ -8,6 +8,11 @@ package enum Validators {
   /// Whether an ETag's value is a strong validator: well formed and not marked as weak.
   package static func isStrong(etag: ByteView) -> Bool { EntityTag(etag).isStrong }
 
+  /// Whether a Last-Modified is a strong validator in a cache: it is at least one second before the
+  /// Date of the same response (RFC 9110 §8.8.2.2), so that no later change in that second can have
+  /// gone unseen. Both in seconds since the epoch.
+  package static func isStrong(lastModified: Int64, date: Int64) -> Bool { lastModified < date }
+
   /// Whether two ETag values are the same by weak comparison (RFC 9110 §8.8.3.2).
   package static func matchWeakly(_ left: ByteView, _ right: ByteView) -> Bool {
     EntityTag(left).matchesWeakly(EntityTag(right))
@@ -29,13 +34,13 @@ package enum Validators {
   /// A date's value in seconds since the epoch, or nil if it is none. `now`, in milliseconds, tells
   /// the century of two-digit years.
   package static func seconds(_ date: ByteView, now: Int64) -> Int64? {
-    CachingDate.parse(date, now: now.wholeSeconds)
+    HTTPDate.parse(date, now: now.wholeSeconds)
   }
 
   /// Whether a response has an ETag, or a Last-Modified that is a date.
   package static func hasValidator(_ response: ResponseHead) -> Bool {
     if let etag = response.value(.etag), !etag.isEmpty { return true }
-    return response.value(.lastModified).flatMap { CachingDate.parse($0, now: 0) } != nil
+    return response.value(.lastModified).flatMap { HTTPDate.parse($0, now: 0) } != nil
   }
 
   /// Appends the lines that make a request a validation of one stored response (RFC 9111 §4.3.1):

@@ -33,10 +33,13 @@ package enum VaryRule {
   /// The most names of a rule; a response with more counts as `Vary: *`.
   package static var greatestCount: Int { 64 }
 
-  /// Appends the rule of all Vary lines of a response; nothing unless the result is `.rule`.
-  /// Allocates: for fills only.
-  package static func append(of response: ResponseHead, to buffer: inout ByteBuffer) -> VaryKind {
-    guard response.fields.count(of: .vary) > 0 else { return .none }
+  /// Appends the rule of all Vary lines of a response; nothing unless the result is `.rule`. An
+  /// operator may have Vary ignored. Allocates: for fills only.
+  package static func append(
+    of response: ResponseHead, ignored: IgnoredDirectives = IgnoredDirectives(),
+    to buffer: inout ByteBuffer
+  ) -> VaryKind {
+    guard response.fields.contains(.vary), !ignored.contains(.vary) else { return .none }
     var names: [ByteView] = []
     let kind = forEachName(of: response) { names.append($0) }
     guard kind == .rule else { return kind }
@@ -62,7 +65,7 @@ package enum VaryRule {
     rule: ByteView, request: RequestHead, to buffer: inout ByteBuffer
   ) {
     var connection: ConnectionOptions?
-    var names = CommaList(rule)
+    var names = ListElements(ofTokens: rule)
     while let name = names.next() {
       let lengthOffset = buffer.count
       buffer.append(littleEndian: UInt32.max)
@@ -89,7 +92,7 @@ package enum VaryRule {
     var count = 0
     var isStar = false
     response.fields.forEach(.vary, in: response.bytes) { line in
-      var members = CommaList(line)
+      var members = ListElements(ofTokens: line)
       while !isStar, let name = members.next() {
         count += 1
         isStar = !name.isToken || name == ByteView("*") || count > greatestCount
@@ -144,12 +147,8 @@ package enum VaryRule {
     of value: ByteView, start: Int, isLowercased: Bool, isCompact: Bool,
     to buffer: inout ByteBuffer
   ) {
-    var position = 0
-    while position < value.count {
-      let end = memberEnd(value, from: position)
-      let member = value[position..<end].trimmed
-      position = end + 1
-      if member.isEmpty { continue }
+    var members = ListElements(value)
+    while let member = members.next() {
       if buffer.count > start { buffer.append(ASCII.comma) }
       if isCompact {
         appendCompact(member, isLowercased: isLowercased, to: &buffer)
@@ -157,22 +156,6 @@ package enum VaryRule {
         buffer.append(member)
       }
     }
-  }
-
-  /// Where the member ends that begins at `from`: at a comma outside of quotes, or with the value.
-  private static func memberEnd(_ value: ByteView, from: Int) -> Int {
-    var isQuoted = false
-    var index = from
-    while index < value.count {
-      switch value[index] {
-      case ASCII.quote: isQuoted.toggle()
-      case ASCII.backslash where isQuoted: index += 1
-      case ASCII.comma where !isQuoted: return index
-      default: break
-      }
-      index += 1
-    }
-    return value.count
   }
 
   /// Appends a member without the whitespace that stands outside of quotes; what is in quotes keeps

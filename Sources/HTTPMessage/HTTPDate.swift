@@ -4,9 +4,10 @@
 //     Sunday, 06-Nov-94 08:49:37 GMT     RFC 850
 //     Sun Nov  6 08:49:37 1994           asctime
 //
-// Reading is exact: case, separators, digits and length must be as in the grammar, and the day must be
-// in the calendar. Only the day's name need not be that date's: many servers send a fixed text with
-// the wrong one, and the date is clear without it.
+// Reading is exact: separators, digits and length must be as in the grammar, the zone is GMT, and the
+// day must be in the calendar. Two things are let through: letters in any case (RFC 9111 §4.2 asks
+// caches to), and a day's name that is not that date's: many servers send a fixed text with the wrong
+// one, and the date is clear without it.
 
 package import Bytes
 
@@ -147,7 +148,9 @@ struct DateReader {
   /// Goes past a text if it comes next.
   private mutating func skip(_ text: StaticString) -> Bool {
     let expected = ByteView(text)
-    guard bytes.dropping(first: offset).starts(with: expected) else { return false }
+    guard bytes.dropping(first: offset).prefix(expected.count).equalsIgnoringCase(expected) else {
+      return false
+    }
     offset += expected.count
     return true
   }

@@ -19,6 +19,12 @@ extension ByteView {
     while end > start, ASCII.isWhitespace(self[end - 1]) { end -= 1 }
     return self[start..<end]
   }
+
+  /// Whether the view is a token (RFC 9110 §5.6.2).
+  package var isToken: Bool {
+    for index in 0..<count where !ASCII.isTokenByte(self[index]) { return false }
+    return count > 0
+  }
 }
 
 /// The elements of a field value that is a comma-separated list.
@@ -26,10 +32,21 @@ extension ByteView {
 ///     for element in ListElements(value) { … }
 package struct ListElements: Sequence, IteratorProtocol {
   private let value: ByteView
+  private let hasQuotedStrings: Bool
   private var offset = 0
 
   /// The elements of `value`, the value of one field line.
-  package init(_ value: ByteView) { self.value = value }
+  package init(_ value: ByteView) {
+    self.value = value
+    hasQuotedStrings = true
+  }
+
+  /// The elements of a list whose elements are tokens: every comma separates, and a stray quote hides
+  /// nothing that follows it.
+  package init(ofTokens value: ByteView) {
+    self.value = value
+    hasQuotedStrings = false
+  }
 
   /// The next element that is not empty, without whitespace around it; nil at the end.
   package mutating func next() -> ByteView? {
@@ -45,6 +62,7 @@ package struct ListElements: Sequence, IteratorProtocol {
 
   /// Where the element that begins at `offset` ends: at a comma or with the value.
   private func elementEnd() -> Int {
+    if !hasQuotedStrings { return value.firstIndex(of: ASCII.comma, from: offset) ?? value.count }
     var at = offset
     var quoted = false
     while at < value.count {

@@ -59,6 +59,8 @@ package enum Counter: Int, CaseIterable, Sendable {
   case fillsEnded
   /// Requests that joined a fill.
   case fillsCollapsed
+  /// Requests that waited too long for another's answer and began again.
+  case fillsOverdue
   /// Fills that did not complete.
   case fillsFailed
   /// Validations that brought a new response (200 …).
@@ -104,6 +106,7 @@ extension Counter {
     case .originBytesSent: (.originSentBytes, nil)
     case .fillsStarted: (.fills, nil)
     case .fillsCollapsed: (.fillsCollapsed, nil)
+    case .fillsOverdue: (.fillsOverdue, nil)
     case .fillsFailed: (.fillsFailed, nil)
     case .revalidatedReplaced: (.revalidations, "replaced")
     case .revalidated304: (.revalidations, "not_modified")

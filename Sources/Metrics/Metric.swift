@@ -15,7 +15,7 @@ package enum Metric: Int, CaseIterable, Sendable {
   case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
   case originRetries, originErrors, originReceivedBytes, originSentBytes
   // The cache.
-  case fills, fillsActive, fillsCollapsed, fillsFailed, revalidations, hitForMiss
+  case fills, fillsActive, fillsCollapsed, fillsOverdue, fillsFailed, revalidations, hitForMiss
   // The store.
   case storeObjects, storeBytes, storeLimitBytes, storeEvictions, storeExpired, storeStored
   case storeRefused, storeCommits, storeCommitSeconds, storeErrors
@@ -78,7 +78,9 @@ extension Metric {
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
       .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
       originLine
-    case .fills, .fillsActive, .fillsCollapsed, .fillsFailed, .revalidations, .hitForMiss: cacheLine
+    case .fills, .fillsActive, .fillsCollapsed, .fillsOverdue, .fillsFailed, .revalidations,
+      .hitForMiss:
+      cacheLine
     case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
       storeLine
@@ -204,6 +206,10 @@ extension Metric {
       Line(
         "weir_fills_collapsed_total", .counter, "requests", [],
         "Requests that joined another's fetch instead of starting one.")
+    case .fillsOverdue:
+      Line(
+        "weir_fills_overdue_total", .counter, "requests", [],
+        "Requests that waited `collapse_timeout` for another's fetch and began again.")
     case .fillsFailed:
       Line("weir_fills_failed_total", .counter, "fills", [], "Fetches that did not complete.")
     case .revalidations:

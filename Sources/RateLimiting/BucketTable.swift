@@ -1,10 +1,8 @@
-// One stripe of a limiter: a bounded table of buckets by key, and the overflow bucket.
+// One stripe of a limiter: buckets by key, and the overflow bucket.
 //
-// An open-addressing table of 32-byte places, at most three quarters full, probed in a line. It grows
-// by two fifths at a time, so a key takes between 43 and 60 bytes, and never beyond `capacity` keys.
-//
-//   place   16 bytes key · 8 bytes the time at which the bucket is full, whole nanoseconds ·
-//           8 bytes: parts of a nanosecond (40 bits) and, on top, the parity of the rate's era
+//   state   8 bytes the time at which the bucket is full, whole nanoseconds ·
+//           8 bytes: parts of a nanosecond (40 bits), the number of the line that waits at it (23 bits)
+//           and, on top, the parity of the rate's era
 //
 // Who leaves. Only a bucket that is full, that is one that says nothing a newcomer's would not say.
 // Each newcomer looks at the next few places behind a hand that goes round, and takes out what is
@@ -24,104 +22,226 @@
 // from a snapshot, or workers that disagree by a little. A little needs no care (see
 // TokenBucketRate.swift). Beyond `clockTolerance` the stripe believes the new time and takes all its
 // times along, so that every debt is as large as before.
+//
+// A decision is two steps, `check` and `commit`, so that several limits can be asked before any is
+// spent from; nothing else may happen to the stripe in between (the lock is held).
 
 internal import Bytes
 
-/// A key, spread: SipHash's output is, but a caller's own number need not be.
-struct BucketKey {
-  let low: UInt64
-  /// Never 0, which marks a free place.
-  let high: UInt64
-
-  @inline(__always)
-  init(_ hash: Hash128) {
-    low = hash.low
-    high = hash.high | 1
-  }
-
-  @inline(__always)
-  init(low: UInt64, high: UInt64) {
-    self.low = low
-    self.high = high
-  }
-
-  /// Its top bits choose the place, bits 12 to 19 the stripe.
-  @inline(__always)
-  var spread: UInt64 { (low ^ (high &<< 32 | high &>> 32)) &* 0x9E37_79B9_7F4A_7C15 }
-}
-
 /// One stripe; see the top of this file.
 struct BucketTable: ~Copyable {
-  private struct Place {
-    var low: UInt64 = 0
-    var high: UInt64 = 0
-    var whole: Int64 = 0
-    var partAndEra: UInt64 = 0
-
-    @inline(__always) var isFree: Bool { high == 0 }
-    @inline(__always) var era: UInt64 { partAndEra &>> 63 }
-    @inline(__always) var full: ExactTime {
-      ExactTime(whole: whole, part: partAndEra & (1 << 63 - 1))
-    }
-    @inline(__always) mutating func set(full: ExactTime, era: UInt64) {
-      whole = full.whole
-      partAndEra = full.part | era &<< 63
-    }
-  }
-
-  /// The most keys.
-  let capacity: Int
-  /// How many keys there are.
-  private(set) var count = 0
-  private var places: [Place] = []
-  private var hand = 0
-  private var rate: TokenBucketRate
-  private var formerRate: TokenBucketRate
-  private var rateChanged: Int64 = 0
+  var keys: KeyTable
+  // What a decision needs first, what it does not last.
+  private(set) var rate: TokenBucketRate
+  /// What has been decided here.
+  var tally = LimitTally()
   private var era: UInt64 = 0
-  private var overflow = ExactTime(whole: 0, part: 0)
   private var latest: Int64 = 0
+  private(set) var overflow = ExactTime(whole: 0, part: 0)
+  private var rateChanged: Int64 = 0
+  /// Whether buckets of the era before may be left.
+  private var isConverting = false
+  private var formerRate: TokenBucketRate
+  /// Requests that wait, if this is a leaky bucket.
+  var lines = WaitingLines()
+  var overflowLine: UInt32 = 0
 
-  /// Places that a newcomer looks at for full buckets.
-  private static var sweepLength: Int { 8 }
   /// How far the clock may go back before it is believed: more than workers ever disagree.
   static var clockTolerance: Int64 { 10_000_000_000 }
 
   /// An empty table.
   init(capacity: Int, rate: TokenBucketRate) {
-    self.capacity = capacity
+    keys = KeyTable(capacity: capacity)
     self.rate = rate
     formerRate = rate
   }
 
-  /// Bytes that the places take.
-  var bytes: Int { places.capacity * MemoryLayout<Place>.stride }
+  /// Where a key's bucket is.
+  enum Spot {
+    /// In the table, at an index that is good until the table next changes.
+    case place(Int)
+    /// To be put in.
+    case newcomer
+    /// Together with all that the table has no room for.
+    case overflow
+  }
+
+  /// A decision that has not been carried out.
+  struct Check {
+    var spot: Spot
+    /// When the bucket will be full if it is.
+    var after: ExactTime
+    var decision: LimitDecision
+  }
+
+  /// What the key's bucket says to `cost` tokens, which cost `price`.
+  @inline(__always)
+  mutating func check(_ key: BucketKey, price: ExactTime, now: Int64) -> Check {
+    let now = observe(now)
+    let spot = find(key, now: now)
+    let quote = rate.quote(price, full: full(at: spot), now: now)
+    return Check(spot: spot, after: quote.after, decision: quote.decision)
+  }
+
+  /// Carries a check out.
+  @inline(__always)
+  mutating func commit(_ check: Check, _ key: BucketKey) { store(check.after, at: check.spot, key) }
 
   /// Takes `cost` tokens from the key's bucket, or says why not.
   mutating func decide(_ key: BucketKey, now: Int64, cost: UInt64) -> LimitDecision {
-    guard let price = rate.price(of: cost) else { return .refused(retryAfter: .max) }
+    guard let price = rate.price(of: cost) else {
+      tally.refused &+= 1
+      return .refused(retryAfter: .max)
+    }
+    let check = check(key, price: price, now: now)
+    if case .allowed = check.decision {
+      tally.allowed &+= 1
+      if cost > 0 { commit(check, key) }
+    } else {
+      tally.refused &+= 1
+    }
+    return check.decision
+  }
+
+  /// Moves the time at which the key's bucket is full by a debt: later for a charge, be it beyond
+  /// what the bucket holds, earlier for what is given back.
+  mutating func adjust(_ key: BucketKey, by debt: ExactTime, isRefund: Bool, now: Int64) {
     let now = observe(now)
-    if let place = find(key) {
-      convert(place)
-      var full = places[place].full
-      let decision = rate.spend(price, from: &full, now: now)
-      places[place].set(full: full, era: era)
-      return decision
+    if isRefund {
+      guard let index = keys.find(key) else { return }
+      convert(index)
+      store(rate.difference(fullTime(index), debt), at: .place(index), key)
+    } else {
+      let spot = find(key, now: now)
+      var after = rate.sum(max(full(at: spot), ExactTime(whole: now, part: 0)), debt)
+      let longest = ExactTime(whole: now &+ TokenBucketRate.longestDebt, part: 0)
+      if longest < after { after = longest }
+      store(after, at: spot, key)
+    }
+  }
+
+  /// How many tokens the key has left, and when it has all again (0: now).
+  mutating func balance(_ key: BucketKey, now: Int64) -> (remaining: UInt64, fullAfter: Int64) {
+    let now = observe(now)
+    var full = overflow
+    if let index = keys.find(key) {
+      convert(index)
+      full = fullTime(index)
+    }
+    let wait = max(full.whole &- now &+ (full.part > 0 ? 1 : 0), 0)
+    return (rate.level(full: full, now: now), wait)
+  }
+
+  /// Makes the key's bucket full. Nobody who waits at it leaves before the first one's time.
+  mutating func forgive(_ key: BucketKey, now: Int64) -> Bool {
+    guard let index = keys.find(key) else { return false }
+    convert(index)
+    store(ExactTime(whole: observe(now), part: 0), at: .place(index), key)
+    return true
+  }
+
+  // MARK: A bucket
+
+  /// Finds the key's bucket, or where it is to be.
+  @inline(__always)
+  mutating func find(_ key: BucketKey, now: Int64) -> Spot {
+    if let index = keys.find(key) {
+      convert(index)
+      return .place(index)
     }
     sweep(now: now)
-    if count >= capacity { return rate.spend(price, from: &overflow, now: now) }
-    var full = overflow
-    let decision = rate.spend(price, from: &full, now: now)
-    // A bucket that says what a newcomer's would say needs no place.
-    if case .allowed = decision, cost > 0 { insert(key, full: full) }
-    return decision
+    return keys.count < keys.capacity ? .newcomer : .overflow
+  }
+
+  /// When a bucket is full.
+  @inline(__always)
+  func full(at spot: Spot) -> ExactTime {
+    if case .place(let index) = spot { fullTime(index) } else { overflow }
+  }
+
+  @inline(__always)
+  private func fullTime(_ index: Int) -> ExactTime {
+    let state = keys[index]
+    return ExactTime(whole: Int64(bitPattern: state.first), part: state.second & (1 << 40 - 1))
+  }
+
+  /// The line that waits at a bucket; 0 if none.
+  func line(at spot: Spot) -> UInt32 {
+    switch spot {
+    case .place(let index): UInt32(truncatingIfNeeded: keys[index].second &>> 40 & (1 << 23 - 1))
+    case .newcomer: 0
+    case .overflow: overflowLine
+    }
+  }
+
+  /// Names the line that waits at a bucket. A newcomer must have been put in before.
+  mutating func setLine(_ line: UInt32, at spot: Spot) {
+    switch spot {
+    case .place(let index):
+      let others = keys[index].second & ~(UInt64(1 << 23 - 1) &<< 40)
+      keys[index].second = others | UInt64(line) &<< 40
+    case .newcomer: preconditionFailure("a line for a bucket that does not exist")
+    case .overflow: overflowLine = line
+    }
+  }
+
+  /// Says when a bucket is full.
+  @inline(__always)
+  mutating func store(_ full: ExactTime, at spot: Spot, _ key: BucketKey) {
+    switch spot {
+    case .place(let index):
+      let line = keys[index].second & (UInt64(1 << 23 - 1) &<< 40)
+      keys[index] = KeyState(
+        first: UInt64(bitPattern: full.whole), second: full.part | line | era &<< 63)
+    case .newcomer:
+      if isConverting && keys.growsNext { convertEverything() }
+      keys.insert(
+        key, KeyState(first: UInt64(bitPattern: full.whole), second: full.part | era &<< 63))
+    case .overflow: overflow = full
+    }
+  }
+
+  /// Takes out what is full in the next few places.
+  private mutating func sweep(now: Int64) {
+    guard keys.count > 0 else { return }
+    for _ in 0..<KeyTable.sweepLength {
+      guard let index = keys.underHand() else { return }
+      if keys.isFree(index) {
+        keys.moveHand()
+        continue
+      }
+      convert(index)
+      let full = fullTime(index)
+      if ExactTime(whole: now, part: 0) < full || line(at: .place(index)) != 0 {
+        keys.moveHand()
+      } else {
+        overflow = max(overflow, full)
+        remove(index)
+      }
+    }
+    if keys.isSparse {
+      if isConverting { convertEverything() }
+      keys.shrink()
+    }
+  }
+
+  private mutating func remove(_ index: Int) {
+    if isConverting {
+      // What closes the gap may pass the one who walks through the table.
+      var behind = keys.next(index)
+      while !keys.isFree(behind) {
+        convert(behind)
+        behind = keys.next(behind)
+      }
+    }
+    keys.remove(index)
   }
 
   // MARK: Time and rate
 
   /// The time to go by.
   @inline(__always)
-  private mutating func observe(_ now: Int64) -> Int64 {
+  mutating func observe(_ now: Int64) -> Int64 {
     let now = min(max(now, 0), 1 << 61)
     if now >= latest {
       latest = now
@@ -133,7 +253,9 @@ struct BucketTable: ~Copyable {
   }
 
   private mutating func moveBack(by duration: Int64) {
-    for index in places.indices { places[index].whole &-= duration }
+    for index in 0..<keys.size where !keys.isFree(index) {
+      keys[index].first &-= UInt64(bitPattern: duration)
+    }
     overflow.whole &-= duration
     rateChanged &-= duration
   }
@@ -144,21 +266,28 @@ struct BucketTable: ~Copyable {
     formerRate = self.rate
     self.rate = rate
     era ^= 1
+    isConverting = true
     overflow = converted(overflow)
   }
 
   /// Converts the buckets at `start` and the places behind it; returns where to go on, or nil.
   mutating func convertAll(from start: Int, limit: Int) -> Int? {
-    guard start < places.count else { return nil }
-    let end = min(start + limit, places.count)
-    for index in start..<end where !places[index].isFree { convert(index) }
-    return end < places.count ? end : nil
+    let end = min(start + limit, keys.size)
+    if start < end { for index in start..<end where !keys.isFree(index) { convert(index) } }
+    if end < keys.size { return end }
+    isConverting = false
+    return nil
   }
+
+  private mutating func convertEverything() { _ = convertAll(from: 0, limit: keys.size) }
 
   @inline(__always)
   private mutating func convert(_ index: Int) {
-    guard places[index].era != era else { return }
-    places[index].set(full: converted(places[index].full), era: era)
+    guard keys[index].second &>> 63 != era else { return }
+    let line = keys[index].second & (UInt64(1 << 23 - 1) &<< 40)
+    let full = converted(fullTime(index))
+    keys[index] = KeyState(
+      first: UInt64(bitPattern: full.whole), second: full.part | line | era &<< 63)
   }
 
   private func converted(_ full: ExactTime) -> ExactTime {
@@ -169,90 +298,5 @@ struct BucketTable: ~Copyable {
     }
     let debt = rate.debt(formerRate.difference(full, change), from: formerRate)
     return rate.sum(change, debt)
-  }
-
-  // MARK: Places
-
-  @inline(__always)
-  private func home(_ key: BucketKey) -> Int {
-    Int(truncatingIfNeeded: key.spread.multipliedFullWidth(by: UInt64(places.count)).high)
-  }
-
-  @inline(__always)
-  private func next(_ index: Int) -> Int { index &+ 1 == places.count ? 0 : index &+ 1 }
-
-  @inline(__always)
-  private func find(_ key: BucketKey) -> Int? {
-    guard !places.isEmpty else { return nil }
-    var index = home(key)
-    while true {
-      if places[index].high == key.high && places[index].low == key.low { return index }
-      if places[index].isFree { return nil }
-      index = next(index)
-    }
-  }
-
-  private mutating func insert(_ key: BucketKey, full: ExactTime) {
-    if (count + 1) * 4 > places.count * 3 { resize(to: max(8, places.count * 7 / 5 + 1)) }
-    var place = Place(low: key.low, high: key.high)
-    place.set(full: full, era: era)
-    put(place)
-    count += 1
-  }
-
-  private mutating func put(_ place: Place) {
-    var index = home(BucketKey(low: place.low, high: place.high))
-    while !places[index].isFree { index = next(index) }
-    places[index] = place
-  }
-
-  private mutating func resize(to size: Int) {
-    for index in places.indices where !places[index].isFree { convert(index) }
-    let old = places
-    places = Array(repeating: Place(), count: size)
-    for place in old where !place.isFree { put(place) }
-    hand = 0
-  }
-
-  /// Takes out what is full in the next few places.
-  private mutating func sweep(now: Int64) {
-    guard count > 0 else { return }
-    for _ in 0..<Self.sweepLength {
-      if hand >= places.count { hand = 0 }
-      if places[hand].isFree {
-        hand += 1
-        continue
-      }
-      convert(hand)
-      let full = places[hand].full
-      if ExactTime(whole: now, part: 0) < full {
-        hand += 1
-      } else {
-        overflow = max(overflow, full)
-        remove(hand)
-      }
-    }
-    if places.count > 64 && count * 8 < places.count { resize(to: max(64, count * 2)) }
-  }
-
-  /// Frees a place and closes the gap, so that no marker has to stay behind.
-  private mutating func remove(_ index: Int) {
-    var gap = index
-    var candidate = next(index)
-    while !places[candidate].isFree {
-      let key = BucketKey(low: places[candidate].low, high: places[candidate].high)
-      if distance(from: home(key), to: candidate) >= distance(from: gap, to: candidate) {
-        convert(candidate)
-        places[gap] = places[candidate]
-        gap = candidate
-      }
-      candidate = next(candidate)
-    }
-    places[gap] = Place()
-    count -= 1
-  }
-
-  private func distance(from: Int, to: Int) -> Int {
-    to >= from ? to - from : to - from + places.count
   }
 }

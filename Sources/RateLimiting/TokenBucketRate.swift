@@ -34,13 +34,23 @@ package struct TokenBucketRate: Sendable, Equatable {
   /// A rate between one token a day and a million a second; nil outside of it, for an empty bucket,
   /// and for one that would take longer than 73 years (2⁶¹ ns) to fill.
   package init?(tokens: UInt64, per period: Int64, burst: UInt64) {
+    self.init(tokens, period, burst, fastest: 1_000_000)
+  }
+
+  /// A rate of bytes: between one a day and 10¹² a second, else as above.
+  package init?(bytes: UInt64, per period: Int64, burst: UInt64) {
+    self.init(bytes, period, burst, fastest: 1_000_000_000_000)
+  }
+
+  /// `fastest` is in tokens a second.
+  private init?(_ tokens: UInt64, _ period: Int64, _ burst: UInt64, fastest: UInt64) {
     guard tokens > 0, period > 0, burst > 0 else { return nil }
     let divisor = greatestCommonDivisor(tokens, UInt64(period))
     let numerator = tokens / divisor
     let denominator = UInt64(period) / divisor
-    guard numerator < Self.numeratorLimit, denominator / 1000 >= numerator else { return nil }
-    let slowest = numerator.multipliedReportingOverflow(by: 86_400_000_000_000)
-    guard slowest.overflow || denominator <= slowest.partialValue,
+    guard numerator < Self.numeratorLimit,
+      UInt128(numerator) * 1_000_000_000 <= UInt128(denominator) * UInt128(fastest),
+      UInt128(denominator) <= UInt128(numerator) * 86_400_000_000_000,
       let one = Self.price(of: 1, numerator, denominator),
       let depth = Self.price(of: burst, numerator, denominator)
     else { return nil }
@@ -68,24 +78,38 @@ package struct TokenBucketRate: Sendable, Equatable {
     return ExactTime(whole: Int64(whole), part: part)
   }
 
+  /// What `cost` tokens cost in time, be it more than a bucket holds; at most `longestDebt`.
+  func debt(of cost: UInt64) -> ExactTime {
+    Self.price(of: cost, numerator, denominator) ?? ExactTime(whole: Self.longestDebt, part: 0)
+  }
+
   /// What `cost` tokens cost in time; nil if no bucket ever holds so many.
   func price(of cost: UInt64) -> ExactTime? {
     if cost == 1 { return tokenPrice }
     return cost <= burst ? Self.price(of: cost, numerator, denominator) : nil
   }
 
-  /// Takes a price from the bucket that is full at `full`, or leaves it as it is.
+  /// What a bucket that is full at `full` says to a price, and when it would be full if it paid.
   @inline(__always)
-  func spend(_ price: ExactTime, from full: inout ExactTime, now: Int64) -> LimitDecision {
+  func quote(_ price: ExactTime, full: ExactTime, now: Int64) -> Quote {
     let present = ExactTime(whole: now, part: 0)
     let after = sum(max(full, present), price)
     let limit = sum(present, depth)
     if limit < after {
       let missing = difference(after, limit)
-      return .refused(retryAfter: missing.whole &+ (missing.part > 0 ? 1 : 0))
+      return Quote(
+        after: after, decision: .refused(retryAfter: missing.whole &+ (missing.part > 0 ? 1 : 0)))
     }
-    full = after
-    return .allowed(remaining: wholeTokens(in: difference(limit, after)))
+    return Quote(
+      after: after, decision: .allowed(remaining: wholeTokens(in: difference(limit, after))))
+  }
+
+  /// How many whole tokens a bucket holds that is full at `full`.
+  func level(full: ExactTime, now: Int64) -> UInt64 {
+    let present = ExactTime(whole: now, part: 0)
+    let owed = max(full, present)
+    let limit = sum(present, depth)
+    return limit < owed ? 0 : wholeTokens(in: difference(limit, owed))
   }
 
   /// The debt of a bucket under another rate as a debt under this one: the same tokens, rounded up
@@ -144,6 +168,13 @@ struct ExactTime: Sendable, Equatable, Comparable {
   static func < (left: ExactTime, right: ExactTime) -> Bool {
     left.whole < right.whole || left.whole == right.whole && left.part < right.part
   }
+}
+
+/// What a bucket would say, and what it would then be.
+struct Quote {
+  /// When it would be full.
+  var after: ExactTime
+  var decision: LimitDecision
 }
 
 /// What a limit says to a request.

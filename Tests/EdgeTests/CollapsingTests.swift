@@ -98,6 +98,60 @@ import Testing
     #expect(origin.requests.count == 1)
   }
 
+  @Test func `who has waited long enough for another's answer asks again, once for all`()
+    async throws
+  {
+    let release = Signal("the first answer")
+    let second = Signal("the second answer")
+    let origin = try await ScriptedOrigin { connection in
+      let isFirst = try await connection.readRequest().connection == 0
+      try await (isFirst ? release : second).wait()
+      let text = isFirst ? "first" : "again"
+      try await connection.write(
+        "HTTP/1.1 200 OK\r\n\(Self.fresh)\r\nContent-Length: 5\r\n\r\n\(text)")
+    }
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { collapse_timeout 3s; }",
+      pool: "first_byte_timeout 60s;")
+    let leader = try await node.ask("/x")
+    try await origin.waitForRequests(1)
+    let others = try await atOnce(20) { _ in try await node.ask("/x") }
+    try await node.expect(.fillsCollapsed, reaches: 20)
+    node.advance(seconds: 3)
+    try await node.expect(.fillsOverdue, reaches: 20)
+    try await origin.waitForRequests(2)
+    second.send()
+    for client in others {
+      #expect(try await client.readResponse().text == "again")
+      client.close()
+    }
+    #expect(origin.requests.count == 2)
+    release.send()
+    #expect(try await leader.readResponse().text == "first")
+    leader.close()
+    try await node.settle()
+    #expect(try await node.get("/x").text == "again")
+    try await node.expectAtRest()
+  }
+
+  @Test func `no more wait for one answer than may`() async throws {
+    let release = Signal("the answer")
+    let origin = try await ScriptedOrigin.answering { _ in
+      try await release.wait()
+      return Reply(200, [Self.fresh], "answer")
+    }
+    let node = try TestNode.start(origin: origin.port, route: "cache { max_waiters 2; }")
+    let leader = try await node.ask("/x")
+    try await origin.waitForRequests(1)
+    let waiting = try await atOnce(2) { _ in try await node.ask("/x") }
+    try await node.expect(.fillsCollapsed, reaches: 2)
+    let refused = try await node.get("/x")
+    #expect(refused.status == 503)
+    #expect(refused.header("retry-after") != nil)
+    release.send()
+    for client in waiting + [leader] { #expect(try await client.readResponse().status == 200) }
+  }
+
   @Test func `a fill that nobody waits for any more is stored all the same`() async throws {
     let release = Signal("the answer")
     let origin = try await ScriptedOrigin.answering { _ in

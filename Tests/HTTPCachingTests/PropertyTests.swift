@@ -21,7 +21,9 @@ private func values(_ random: inout Seeded, count: Int) -> [String] {
 @Suite struct `Whatever is received` {
   @Test(arguments: 0..<40) func `nothing traps on text that looks like fields`(seed: Int) {
     var random = Seeded(UInt64(seed))
-    let names = KnownField.allCases.map { "\($0.name)" } + ["x-y", "a"]
+    let names =
+      KnownField.allCases.map { "\($0.name)" }
+      + ["x-y", "a", "cache-groups", "cache-group-invalidation", "no-vary-search"]
     for _ in 0..<50 {
       let lines = values(&random, count: 6).map { value in
         "\(names[Int.random(in: 1..<names.count, using: &random)]): \(value)"
@@ -46,7 +48,72 @@ private func values(_ random: inout Seeded, count: Int) -> [String] {
         of: bytes, scheme: view("http"), authority: view("a"), path: bytes, to: &buffer)
       Tags.split(bytes, by: .any) { _ in }
       CacheStatus.appendHit(node: bytes, ttlSeconds: 0, to: &buffer)
+      exercise(bytes, bytes, to: &buffer)
     }
+  }
+
+  @Test(arguments: 0..<20) func `nothing traps on what looks like queries and paths`(seed: Int) {
+    var random = Seeded(UInt64(seed) &+ 2_000)
+    let pieces = ["a", "=", "&", "%", "%4", "%41", "+", ".", ".css", "/", ";", "utm_x", "*", "?"]
+    func text() -> ByteView {
+      view(
+        (0..<Int.random(in: 0...20, using: &random)).map { _ in
+          pieces[Int.random(in: 0..<pieces.count, using: &random)]
+        }.joined())
+    }
+    for _ in 0..<200 {
+      var buffer = ByteBuffer()
+      exercise(text(), text(), to: &buffer)
+    }
+  }
+
+  /// What reads a query, a path, a pattern or a type.
+  private func exercise(_ one: ByteView, _ other: ByteView, to buffer: inout ByteBuffer) {
+    let pattern = NamePattern(other.array)
+    let rule = QueryNormalization(sorts: true, drop: [pattern], keep: [pattern])
+    rule.append(one, to: &buffer)
+    _ = NoVarySearch(view("key-order, params=(\"a\")")).appendKey(one, to: &buffer)
+    _ = NoVarySearch(one)
+    _ = DeceptionDefence.check(path: one, contentType: other)
+    _ = ContentRange.parse(one)
+    _ = RangeRules.select(one, length: 100)
+    _ = SlicePlan(sliceSize: 7).firstSlice(for: one)
+    _ = ResponseDirectives(targeted: one)
+    var tags = VariantTags()
+    tags.add(one, number: 0)
+  }
+
+  /// What reads a whole response beside what `exercise` does.
+  private func exerciseMore(_ response: ResponseHead, _ request: RequestHead, now: Int64) {
+    var policy = CachePolicy.cdn
+    policy.storesPartial = true
+    policy.lifetimes = [LifetimeRule(.any, milliseconds: .max, overrides: true)]
+    let directives = ResponseDirectives(response, policy: policy)
+    let freshness = Freshness.of(
+      response: response, directives: directives, requestTime: now, responseTime: t0,
+      policy: policy)
+    #expect(freshness.lifetime >= 0 && freshness.correctedInitialAge >= 0)
+    _ = Freshness.freshened(
+      freshness, merged: response, notModified: response, requestTime: t0, responseTime: now,
+      policy: policy)
+    _ = StorageRules.decide(
+      request: request, response: response, directives: directives,
+      requestDirectives: RequestDirectives(), policy: policy)
+    _ = PartialResponses.storage(of: response)
+    _ = SlicePlan(sliceSize: 10, completeLength: 5).check(
+      response, asked: RangeSpec.suffix(3).resolved(length: 5) ?? .one, storedETag: nil,
+      storedLastModified: now, storedDate: now, now: now)
+    _ = CacheGroups.groups(of: response)
+    _ = CacheGroups.invalidated(by: response, method: .post)
+    _ = NoVarySearch(response)
+    _ = RangeRules.select(
+      request,
+      of: SelectedRepresentation(
+        status: 200, length: 100, etag: response.value(.etag), lastModified: now, date: .min),
+      now: now)
+    var buffer = ByteBuffer()
+    KeyRecipe([.query, .path, .host, .field(Array("a".utf8)), .cookie(Array("a".utf8))]).append(
+      request, scheme: "https", to: &buffer)
   }
 
   private func exercise(_ lines: [String], _ random: inout Seeded) {
@@ -74,9 +141,18 @@ private func values(_ random: inout Seeded, count: Int) -> [String] {
     HeadComposer.appendResponseFields(
       response, directives: directives, options: .storing, responseTime: now, to: &buffer)
     HeadComposer.appendRequestFields(request, omitting: [], to: &buffer)
+    exerciseMore(response, request, now: now)
     var freshened = ByteBuffer()
     HeadComposer.appendFreshened(
       stored: buffer.view, by: response, responseTime: t0, to: &freshened)
+  }
+}
+
+extension ByteRange {
+  /// The first byte.
+  fileprivate static var one: ByteRange {
+    guard let range = ByteRange(start: 0, end: 1) else { preconditionFailure("an empty range") }
+    return range
   }
 }
 

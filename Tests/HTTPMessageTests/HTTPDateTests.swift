@@ -79,9 +79,16 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "0", "-1", "now", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC",
     "Sun, 06 Nov 1994 08:49:37 gmt", "sun, 06 Nov 1994 08:49:37 GMT",
-    "Sun, 06 nov 1994 08:49:37 GMT", "Sun, 6 Nov 1994 08:49:37 GMT",
+    "SUN, 06 NOV 1994 08:49:37 GMT", "sunday, 06-nov-94 08:49:37 Gmt", "sun nov  6 08:49:37 1994",
+  ])
+  func `RFC 9111 section 4.2: letters may have either case`(text: String) {
+    #expect(parse(text) == 784_111_777)
+  }
+
+  @Test(arguments: [
+    "", "0", "-1", "now", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC",
+    "Sun, 6 Nov 1994 08:49:37 GMT",
     "Sun, 31 Apr 1994 08:49:37 GMT",
     "Sun, 29 Feb 1900 08:49:37 GMT", "Sun, 29 Feb 2023 08:49:37 GMT",
     "Sun, 00 Nov 1994 08:49:37 GMT",

@@ -60,6 +60,67 @@ extension LimitDecision {
     #expect(limit.decide(key: key, now: 100, cost: 401) != .allowed(remaining: 0))
   }
 
+  /// The bucket of the textbook as a level in real tokens, exact: a fraction with one denominator for
+  /// all rates that are used.
+  private struct ReferenceLevel {
+    /// Divisible by the period of each rate, in nanoseconds.
+    static let unit: Int128 = 86_400_000_000_000
+    var owed: Int128 = 0
+    var time: Int64 = 0
+
+    mutating func advance(to now: Int64, _ rate: TokenBucketRate) {
+      let back = Int128(now - time) * Int128(rate.tokens) * (Self.unit / Int128(rate.period))
+      owed = max(0, owed - back)
+      time = now
+    }
+  }
+
+  @Test(arguments: 0..<12 as Range<UInt64>)
+  func `whatever is changed and whenever, nobody gets more than was due, nor noticeably less`(
+    seed: UInt64
+  ) throws {
+    var random = Seeded(state: seed)
+    let periods: [Int64] = [second, 60 * second, 3600 * second, day]
+    var current = try rate(10, burst: 100)
+    let limit = limiter(current)
+    var model = ReferenceLevel(time: 1 << 40)
+    var now: Int64 = 1 << 40
+    var changes: Int128 = 0
+    for _ in 0..<3000 {
+      now +=
+        Int64.random(in: 0...second * 3, using: &random) >> Int64.random(in: 0...20, using: &random)
+      model.advance(to: now, current)
+      switch Int.random(in: 0..<10, using: &random) {
+      case 0:
+        current = try rate(
+          UInt64.random(in: 1...5000, using: &random),
+          per: periods.randomElement(using: &random) ?? day,
+          burst: UInt64.random(in: 1...1000, using: &random))
+        limit.setRate(current, now: now)
+        changes += 1
+      case 1:
+        limit.charge(key: key, cost: 3, now: now)
+        model.owed += 3 * ReferenceLevel.unit
+      case 2 where model.owed >= 2 * ReferenceLevel.unit:
+        limit.refund(key: key, cost: 2, now: now)
+        model.owed -= 2 * ReferenceLevel.unit
+      default:
+        let cost = UInt64.random(in: 0...5, using: &random)
+        let after = model.owed + Int128(cost) * ReferenceLevel.unit
+        let room = Int128(current.burst) * ReferenceLevel.unit - after
+        if limit.decide(key: key, now: now, cost: cost).isAllowed {
+          #expect(room >= 0)
+          model.owed = after
+        } else {
+          // Each change rounds the debt up by less than what two nanoseconds bring back.
+          let slack = (changes + 1) * 2 * 5000 * (ReferenceLevel.unit / Int128(second))
+          #expect(room < slack || Int128(cost) > Int128(current.burst))
+        }
+      }
+    }
+    #expect(changes > 100)
+  }
+
   @Test func `the longest debt under the slowest rate does not leave 64 bits`() throws {
     let limit = limiter(try rate(1_000_000, burst: 1 << 40))
     #expect(limit.decide(key: key, now: 1 << 60, cost: 1 << 40).isAllowed)
@@ -76,7 +137,10 @@ extension LimitDecision {
     let wrong = Atomic<Int>(0)
     let faster = try rate(2, burst: 20)
     DispatchQueue.concurrentPerform(iterations: 2) { worker in
-      if worker == 0 { return limit.setRate(faster, now: 0) }
+      if worker == 0 {
+        limit.setRate(faster, now: 0)
+        return
+      }
       for number in 0..<20_000 as Range<UInt64> {
         let decision = limit.decide(key: Hash128(low: number, high: 1), now: 0)
         let expected: [LimitDecision] = [.allowed(remaining: 5), .allowed(remaining: 15)]

@@ -8,18 +8,6 @@ private let second: Int64 = 1_000_000_000
 private let day: Int64 = 86_400 * second
 private let secret = Hash128(low: 0x0123_4567_89AB_CDEF, high: 0xFEDC_BA98_7654_3210)
 
-/// A repeatable source of chance (SplitMix64).
-private struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-    return word ^ (word >> 31)
-  }
-}
-
 /// The textbook's bucket in exact integers: a level in `period`-ths of a token, filled by `tokens`
 /// each nanosecond.
 private struct ReferenceBucket {

@@ -20,6 +20,12 @@ extension ClientConnection {
 
   func endAfterResponse() { isLast = true }
 
+  func wait(until time: Int64) {
+    // While the kernel takes nothing, the time for writing counts.
+    if isBlocked { return }
+    if time == .max { clearDeadline() } else { setDeadline(max(time, worker.now.monotonic)) }
+  }
+
   func isReadyToSend() -> Bool { output.isEmpty || flush() }
 
   /// Sends what is waiting. False while something is left: the kernel takes no more, or the

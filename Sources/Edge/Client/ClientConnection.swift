@@ -213,6 +213,9 @@ final class ClientConnection: ClientStream {
         flush()
         advance()
       }
+    case .exchange where exchange.isFollowing:
+      exchange.waitedEnough(on: self)
+      advance()
     case .exchange:
       if !body.isComplete && !exchange.hasSentHead {
         worker.counters.add(.bodyTimeouts)

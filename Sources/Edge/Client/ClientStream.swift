@@ -20,6 +20,9 @@ protocol ClientStream: AnyObject {
   /// Bytes that may still be written in this turn.
   var writeBudget: Int { get }
 
+  /// Calls the exchange's `waitedEnough` at a time (monotonic); never, for the greatest.
+  func wait(until time: Int64)
+
   /// What follows on the connection cannot be trusted, or is not wanted: the response is the last.
   func endAfterResponse()
 

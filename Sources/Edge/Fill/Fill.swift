@@ -37,8 +37,6 @@ package final class Fill: @unchecked Sendable {
   static let window: UInt64 = 4 << 20
   /// How many bytes are held of a content that is not stored.
   static let passingWindow: UInt64 = 256 << 10
-  /// The most clients that may wait for one fill.
-  static let maxReaders = 10_000
 
   enum Phase: Sendable {
     /// No head yet.
@@ -69,17 +67,26 @@ package final class Fill: @unchecked Sendable {
   package let key: Hash128?
   /// The full cache key, which decides.
   package let fullKey: [UInt8]
+  /// The tags of the URI that it is for, by which a purge of that URI reaches it.
+  let targetTags: [UInt64]
   /// The purge sequence at its start.
   package let mark: FillMark?
   /// The worker that reads it.
   let leader: Int
+  /// When it began (monotonic).
+  let began: Int64
   private let state: Mutex<State>
 
-  init(key: Hash128?, fullKey: [UInt8], mark: FillMark?, leader: Int) {
+  init(
+    key: Hash128?, fullKey: [UInt8], targetTags: [UInt64], mark: FillMark?, leader: Int,
+    began: Int64
+  ) {
     self.key = key
     self.fullKey = fullKey
+    self.targetTags = targetTags
     self.mark = mark
     self.leader = leader
+    self.began = began
     state = Mutex(State())
   }
 }
@@ -101,10 +108,10 @@ extension Fill {
     case failed(OriginFailure)
   }
 
-  /// Adds a client at the start of the content; false if there are too many.
-  func join(_ reader: FillReader) -> Bool {
+  /// Adds a client at the start of the content; false if there are `limit` already.
+  func join(_ reader: FillReader, limit: Int) -> Bool {
     state.withLock { state in
-      guard state.readers.count < Self.maxReaders else { return false }
+      guard state.readers.count < limit else { return false }
       state.readers[reader] = 0
       return true
     }

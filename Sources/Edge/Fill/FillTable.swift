@@ -28,12 +28,16 @@ final class FillTable: Sendable {
     var fills: [Hash128: Fill] = [:]
     var marks: [Mark] = []
     var nextMark = 0
+    /// How often keys were asked for that are not stored yet.
+    var uses: [Hash128: UInt32] = [:]
   }
 
   /// How long a mark holds: nanoseconds.
   static let markLifetime: Int64 = 120_000_000_000
   private static let stripeCount = 64
   private static let marksPerStripe = 256
+  /// Keys whose uses are counted, for each stripe; beyond, counting begins anew.
+  private static let usesPerStripe = 2_048
   private let stripes: [Lock]
 
   private final class Lock: Sendable {
@@ -85,6 +89,18 @@ final class FillTable: Sendable {
         stripe.marks[stripe.nextMark] = mark
         stripe.nextMark = (stripe.nextMark + 1) % Self.marksPerStripe
       }
+    }
+  }
+
+  /// Counts a use of a key that is not stored; how many there were, this one included.
+  func use(_ key: Hash128) -> UInt32 {
+    stripe(key).stripe.withLock { stripe in
+      if stripe.uses.count >= Self.usesPerStripe && stripe.uses[key] == nil {
+        stripe.uses.removeAll(keepingCapacity: true)
+      }
+      let uses = (stripe.uses[key] ?? 0) &+ 1
+      stripe.uses[key] = uses
+      return uses
     }
   }
 

@@ -42,9 +42,11 @@ extension OriginRequest {
       failed(.malformed, on: connection)
       return
     }
+    if head.method == .head { freshenByHead() }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
-    let directives = ResponseDirectives(response)
+    let directives = ResponseDirectives(response, policy: policy.caching)
     let plan = plan(directives)
+    noteSearchRule(plan)
     // What was stored is not what the origin has now, though this may not be stored either.
     if !plan.isStored && response.status < 500 { removeStored() }
     publish(plan, directives: directives)
@@ -73,16 +75,19 @@ extension OriginRequest {
     guard let store = worker.context.store, let mark = fill.mark, !fill.fullKey.isEmpty else {
       return plan
     }
+    let policy = policy
     let decision = StorageRules.decide(
       request: head, response: response, directives: directives,
-      requestDirectives: RequestDirectives(head))
-    var rule = ByteBuffer()
+      requestDirectives: RequestDirectives(head, policy: policy.caching.reuse),
+      policy: policy.caching, uses: uses)
     if case .refuse(let refusal) = decision {
       plan.marksKey = response.status < 500 && !refusal.isTheRequests
       return plan
     }
-    guard VaryRule.append(of: response, to: &rule) != .star,
-      isWithinSize, isFill || !asksForPart
+    var rule = ByteBuffer()
+    let varies = !policy.caching.ignored.contains(.vary)
+    guard !varies || VaryRule.append(of: response, to: &rule) != .star,
+      isWithinSize, isFill || !asksForPart, fitsExtension, addGroups(to: &plan, store)
     else {
       // An error may be over at the next request; it is no reason to let all of them through.
       plan.marksKey = response.status < 500
@@ -95,7 +100,7 @@ extension OriginRequest {
       plan.varyValues = values.view.array
     }
     Tags.forEach(in: response) { plan.tags.append(store.tagHash($0)) }
-    plan.purgeTags = plan.tags + fill.fullKey.withView { [store.tagHash(ofKey: $0)] }
+    plan.purgeTags = plan.tags + fill.targetTags
     // A purge came while the origin answered: this client began before it, but nobody else did.
     if store.isPurged(since: mark.sequence, tags: plan.purgeTags) { return plan }
     plan.isStored = true
@@ -103,7 +108,7 @@ extension OriginRequest {
     // but has to be validated each time is no reason to wait for each other either.
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: requestTime,
-      responseTime: responseTime)
+      responseTime: responseTime, policy: policy.caching)
     plan.isShared = fill.key != nil && isReusable(freshness)
     plan.marksKey = !plan.isShared
     return plan
@@ -129,14 +134,14 @@ extension OriginRequest {
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
-    let options: ResponseFieldOptions = exposesTags ? .exposeTags : []
+    let options = fieldOptions
     let lines = lines(directives, plan.isStored ? options.union(.storing) : options)
     let hasOwnFields =
       plan.isStored && (directives.noCacheFields || directives.privateFields)
     let ownLines = hasOwnFields ? self.lines(directives, options).view.array : nil
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: requestTime,
-      responseTime: responseTime)
+      responseTime: responseTime, policy: policy.caching)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     let fillHead = FillHead(
       status: response.status, lines: lines.view.array, ownLines: ownLines, length: contentLength,
@@ -156,7 +161,58 @@ extension OriginRequest {
     worker.noteMoved(fill)
   }
 
-  private var exposesTags: Bool { worker.routes.routes[route].exposeTags }
+  /// The route's caching.
+  var policy: RoutePolicy { worker.routes.policies[route] }
+
+  private var fieldOptions: ResponseFieldOptions {
+    let options = policy.caching.fieldOptions
+    return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
+  }
+
+  /// Whether the content is what the path's extension promises, where the route asks for that.
+  private var fitsExtension: Bool {
+    guard policy.checksContentType else { return true }
+    return DeceptionDefence.check(
+      path: head.bytes[head.path], contentType: response.value(.contentType)
+    ).mayStore
+  }
+
+  /// Adds the cache groups that the response belongs to (RFC 9875). False if they are too many to be
+  /// kept: no invalidation could be sure to reach it.
+  private func addGroups(to plan: inout Plan, _ store: ObjectStore) -> Bool {
+    switch CacheGroups.groups(of: response) {
+    case .none: return true
+    case .excessive: return false
+    case .groups(let groups):
+      for group in groups { plan.tags.append(groupTag(group, store)) }
+      return true
+    }
+  }
+
+  /// Notes which parameters of the query count, for the requests to come.
+  private func noteSearchRule(_ plan: Plan) {
+    guard plan.isStored, head.query != nil, worker.routes.routes[route].hasUsualKey,
+      let store = worker.context.store
+    else { return }
+    let rules = worker.context.searchRules
+    let rule = NoVarySearch(response)
+    guard !rule.isDefault || !rules.isEmpty else { return }
+    var key = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &key)
+    let mark = key.view.firstIndex(of: ASCII.question) ?? key.count
+    rules.note(rule, for: store.keyHash(key.view[0..<mark]))
+  }
+
+  private func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {
+    var origin = ByteBuffer(capacity: 128)
+    RequestTarget.appendOrigin(
+      scheme: "http", authority: head.bytes[head.authority], to: &origin)
+    var tag = ByteBuffer(capacity: 256)
+    group.withView { CacheGroups.appendTag($0, origin: origin.view, to: &tag) }
+    return store.tagHash(tag.view)
+  }
 
   private func lines(
     _ directives: ResponseDirectives, _ options: ResponseFieldOptions
@@ -188,9 +244,12 @@ extension OriginRequest {
     else { return }
     let authority = head.bytes[head.authority]
     var key = ByteBuffer(capacity: 256)
-    RequestTarget.appendKey(
-      scheme: "http", authority: authority, target: head.bytes[head.target], to: &key)
-    store.invalidate(tag: store.tagHash(ofKey: key.view))
+    for tag in RequestTarget.tags(of: head, normalization: policy.key.query, store: store) {
+      store.invalidate(tag: tag)
+    }
+    if case .groups(let groups) = CacheGroups.invalidated(by: response, method: head.method) {
+      for group in groups { store.invalidate(tag: groupTag(group, store)) }
+    }
     for field in [KnownField.location, .contentLocation] {
       guard let reference = response.value(field) else { continue }
       var target = ByteBuffer(capacity: 256)
@@ -227,14 +286,15 @@ extension OriginRequest {
     }
     var lines = ByteBuffer(capacity: response.head.count + 256)
     HeadComposer.appendFreshened(
-      stored: response.head, by: self.response, options: exposesTags ? .exposeTags : [],
-      responseTime: responseTime, to: &lines)
+      stored: response.head, by: self.response, options: fieldOptions,
+      responseTime: responseTime, policy: policy.caching, to: &lines)
     let merged = ResponseHead()
     StoredLines.read(lines.view, status: response.status, into: merged)
-    let directives = ResponseDirectives(merged)
-    let freshness = Freshness.of(
-      response: merged, directives: directives, requestTime: requestTime,
-      responseTime: responseTime, ageSource: self.response)
+    let directives = ResponseDirectives.freshened(
+      merged: merged, notModified: self.response, policy: policy.caching)
+    let freshness = Freshness.freshened(
+      Freshness(response), merged: merged, notModified: self.response, requestTime: requestTime,
+      responseTime: responseTime, policy: policy.caching)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     var tags: [UInt64] = []
     Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
@@ -266,14 +326,57 @@ extension OriginRequest {
     conclude()
   }
 
+  /// What an answer to HEAD says of the stored response to GET (RFC 9111 §4.3.5).
+  private func freshenByHead() {
+    guard response.status == 200, let store = worker.context.store, let reader = worker.reader,
+      !fill.fullKey.isEmpty
+    else { return }
+    let stored = fill.fullKey.withView { key in
+      reader.find(store.keyHash(key), key: key, request: head, store: store)
+    }
+    guard let stored else { return }
+    let modified = Validators.lastModified(of: stored.head).map { stored.head[$0] }
+    switch HeadFreshening.decide(
+      response, storedETag: stored.etag.isEmpty ? nil : stored.etag, storedLastModified: modified,
+      storedLength: stored.bodyLength)
+    {
+    case .ignore: return
+    case .invalidate: store.remove(keyHash: stored.keyHash, id: stored.id)
+    case .update: update(stored, store)
+    }
+  }
+
+  private func update(_ stored: StoredResponse, _ store: ObjectStore) {
+    var lines = ByteBuffer(capacity: stored.head.count + 256)
+    HeadComposer.appendFreshened(
+      stored: stored.head, by: response, options: fieldOptions, responseTime: responseTime,
+      policy: policy.caching, to: &lines)
+    let merged = ResponseHead()
+    StoredLines.read(lines.view, status: stored.status, into: merged)
+    let directives = ResponseDirectives.freshened(
+      merged: merged, notModified: response, policy: policy.caching)
+    guard mayKeep(stored, freshenedTo: merged, directives) else {
+      store.remove(keyHash: stored.keyHash, id: stored.id)
+      return
+    }
+    let freshness = Freshness.freshened(
+      Freshness(stored), merged: merged, notModified: response, requestTime: requestTime,
+      responseTime: responseTime, policy: policy.caching)
+    _ = store.freshen(
+      id: stored.id, keyHash: stored.keyHash, head: lines.view.array,
+      metadata: freshness.metadata(status: stored.status, lines: lines.view), tags: nil,
+      sequence: stored.sequence, completion: { _ in })
+  }
+
   /// Whether a stored response may stay stored with the fields that a 304 gave it, and is still found
   /// by them: one that varies otherwise now would be served to the wrong requests.
   private func mayKeep(
     _ response: StoredResponse, freshenedTo merged: ResponseHead, _ directives: ResponseDirectives
   ) -> Bool {
+    guard !directives.noStore && !directives.isPrivate else { return false }
+    if policy.caching.ignored.contains(.vary) { return true }
     var rule = ByteBuffer()
-    return !directives.noStore && !directives.isPrivate
-      && VaryRule.append(of: merged, to: &rule) != .star && rule.view == response.varyRule
+    return VaryRule.append(of: merged, to: &rule) != .star && rule.view == response.varyRule
   }
 
   /// Removes the stored response that was to be validated.

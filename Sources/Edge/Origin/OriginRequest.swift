@@ -64,6 +64,8 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// How often the key has been asked for lately, this request counted.
+  var uses = UInt32.max
 
   /// Bytes read from an origin in one turn at most.
   static let bytesPerTurn = 1 << 20
@@ -165,6 +167,9 @@ final class OriginRequest {
     options.isFill = isFill
     options.upgrade = isUpgrade
     let host = Array((worker.context.pools[pool].configuration.hostField ?? "").utf8)
+    var target = ByteBuffer()
+    if isFill { policy.appendTarget(head, to: &target) }
+    options.target = target.view
     let tag = stored?.entityTag ?? []
     let modified = stored?.lastModified ?? []
     host.withView { host in

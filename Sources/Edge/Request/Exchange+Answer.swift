@@ -128,15 +128,25 @@ extension Exchange {
     CacheStatus.appendHit(
       node: worker.nodeName.view, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
     worker.lines.append("\r\n")
-    switch Preconditions.evaluate(
-      request: head, etag: response.etag.isEmpty ? nil : response.etag,
+    let representation = SelectedRepresentation(
+      status: response.status, length: response.bodyLength,
+      etag: response.etag.isEmpty ? nil : response.etag,
       lastModified: response.lastModified == .min ? nil : response.lastModified,
-      date: response.responseTime / 1000, status: response.status, now: now)
-    {
+      date: response.responseTime / 1000)
+    switch RangeRules.select(head, of: representation, now: now) {
+    case .whole, .failed: break
     case .notModified:
       notModified(lines: response.head, on: connection)
       return
-    case .proceed, .failed: break
+    case .single(let range):
+      servePart(range, of: response, on: connection)
+      return
+    case .several:
+      serveParts(of: response, on: connection)
+      return
+    case .unsatisfiable:
+      refuseRange(length: response.bodyLength, on: connection)
+      return
     }
     let hasContent = head.method != .head
     connection.sendHead(
@@ -149,25 +159,28 @@ extension Exchange {
     if response.bodyID == 0 {
       sendInline(response.body, on: connection)
     } else {
-      sendChunks(of: response, on: connection)
+      sendChunks(of: response, from: 0, to: response.bodyLength, on: connection)
     }
   }
 
-  private func sendInline(_ content: ByteView, on connection: some ClientStream) {
+  func sendInline(_ content: ByteView, on connection: some ClientStream) {
     contentSent += UInt64(content.count)
     // The record may be gone by the next turn; what is not taken is at most 16 KiB.
     connection.sendWhole(content)
     if state != .idle { state = .finished }
   }
 
-  private func sendChunks(of response: StoredResponse, on connection: some ClientStream) {
+  func sendChunks(
+    of response: StoredResponse, from start: UInt64, to end: UInt64,
+    on connection: some ClientStream
+  ) {
     own(connection.worker)
     connection.worker.reader?.pin(response.bodyID)
     bodyID = response.bodyID
     storedID = response.id
     storedHash = response.keyHash
-    position = 0
-    end = response.bodyLength
+    position = start
+    self.end = end
     state = .stored
   }
 

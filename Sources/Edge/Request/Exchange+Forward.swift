@@ -24,19 +24,23 @@ extension Exchange {
     self.reason = reason
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
-    let purgeTag = [store.tagHash(ofKey: worker.keyBuffer.view)]
+    let targetTags = targetTags(worker, store)
+    let patience = worker.routes.routes[route].collapseTimeout
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
         guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
         guard let response = fill.look().head else {
-          return !store.isPurged(since: mark.sequence, tags: purgeTag)
+          return fill.began > worker.now.monotonic - patience
+            && !store.isPurged(since: mark.sequence, tags: targetTags)
         }
         return mayReuse(response, directives, worker)
           && !store.isPurged(since: mark.sequence, tags: response.purgeTags)
       },
       make: {
-        Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index)
+        Fill(
+          key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
+          leader: worker.index, began: worker.now.monotonic)
       })
     own(worker)
     switch role {
@@ -85,8 +89,10 @@ extension Exchange {
     result = .pass
     own(worker)
     let mark = key.isEmpty ? nil : worker.context.store?.beginFill()
+    let tags = mark == nil ? [] : worker.context.store.map { targetTags(worker, $0) } ?? []
     let fill = Fill(
-      key: nil, fullKey: mark == nil ? [] : key, mark: mark, leader: worker.index)
+      key: nil, fullKey: mark == nil ? [] : key, targetTags: tags, mark: mark,
+      leader: worker.index, began: worker.now.monotonic)
     takesBody = head(worker).framing != .none
     lead(fill, isFill: stored != nil, upgrade: upgrade, stored: stored, on: connection)
   }
@@ -103,6 +109,9 @@ extension Exchange {
       worker: worker, fill: fill, head: head(worker), route: route, client: connection.address,
       isFill: isFill, upgrade: upgrade, stored: stored)
     request.clientConnection = connection.token
+    if let key = fill.key, request.policy.caching.minimumUses > 1 {
+      request.uses = worker.context.fills.use(key)
+    }
     wait(for: fill, on: connection)
     if takesBody || upgrade || !isFill { upstream = request }
     worker.leading[ObjectIdentifier(fill)] = request
@@ -110,11 +119,25 @@ extension Exchange {
   }
 
   private func follow(_ fill: Fill, on connection: some ClientStream) {
-    connection.worker.counters.add(.fillsCollapsed)
     isLeader = false
     asksForWhole = true
     originStarted = connection.worker.now.monotonic
     wait(for: fill, on: connection)
+    if state == .waiting {
+      connection.worker.counters.add(.fillsCollapsed)
+      let patience = connection.worker.routes.routes[route].collapseTimeout
+      connection.wait(until: fill.began &+ patience)
+    }
+  }
+
+  /// It has waited long enough for another's answer. The first such request asks the origin anew, and
+  /// the others wait for that one: a key costs a silent origin one request for each timeout, however
+  /// many clients there are.
+  func waitedEnough(on connection: some ClientStream) {
+    guard state == .waiting, !isLeader, let fill, fill.look().head == nil else { return }
+    connection.worker.counters.add(.fillsOverdue)
+    connection.wait(until: .max)
+    beginAgain(on: connection)
   }
 
   private func wait(for fill: Fill, on connection: some ClientStream) {
@@ -122,7 +145,9 @@ extension Exchange {
     self.fill = fill
     position = 0
     state = .waiting
-    guard worker.join(fill, connection: connection.token) else {
+    // The one that asked is not counted.
+    let limit = isLeader ? Int.max : worker.routes.routes[route].maxWaiters + 1
+    guard worker.join(fill, connection: connection.token, limit: limit) else {
       self.fill = nil
       fail(.tooManyWaiters, on: connection)
       return
@@ -136,9 +161,14 @@ extension Exchange {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
     let key = worker.keyBuffer.view.array
+    let targetTags = targetTags(worker, store)
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic, mayJoin: { _ in true },
-      make: { Fill(key: hash, fullKey: key, mark: store.beginFill(), leader: worker.index) })
+      make: {
+        Fill(
+          key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
+          leader: worker.index, began: worker.now.monotonic)
+      })
     guard case .lead(let fill) = role else { return }
     let copy = RequestHead()
     copy.copy(head(worker))
@@ -179,13 +209,17 @@ extension Exchange {
     let (phase, head) = fill.look()
     guard let head else {
       if case .failed(let failure) = phase {
+        if !isLeader { connection.wait(until: .max) }
         fail(failure, on: connection)
         return true
       }
       return false
     }
-    // If not, it may have joined another whose head is there already: look again.
-    if !isLeader && !isFor(fill, head, on: connection) { return true }
+    if !isLeader {
+      connection.wait(until: .max)
+      // If not, it may have joined another whose head is there already: look again.
+      guard isFor(fill, head, on: connection) else { return true }
+    }
     answer(from: fill, head, on: connection)
     return true
   }
@@ -205,7 +239,7 @@ extension Exchange {
       pass(reason ?? .miss, key: fill.fullKey, on: connection)
       return false
     }
-    guard mayReuse(head, RequestDirectives(self.head(worker)), worker) else {
+    guard mayReuse(head, requestDirectives(worker), worker) else {
       beginAgain(on: connection)
       return false
     }
@@ -228,9 +262,20 @@ extension Exchange {
     }
     worker.lines.removeAll()
     appendFillFields(response, worker: worker)
-    if asksForWhole, mayAnswerNotModified(response, request, worker) {
-      response.lines.withView { notModified(lines: $0, on: connection) }
-      return
+    end = .max
+    if asksForWhole {
+      switch selection(response, request, worker) {
+      case .notModified:
+        response.lines.withView { notModified(lines: $0, on: connection) }
+        return
+      case .single(let range):
+        answerPart(range, length: response.length ?? 0, of: response, on: connection)
+        return
+      case .unsatisfiable:
+        refuseRange(length: response.length ?? 0, on: connection)
+        return
+      case .whole, .failed, .several: break
+      }
     }
     let hasContent =
       request.method != .head && response.status != 204 && response.status != 304
@@ -259,18 +304,20 @@ extension Exchange {
     worker.lines.append("\r\n")
   }
 
-  /// The client's own conditions, where the fill asked for the whole response.
-  private func mayAnswerNotModified(
+  /// The client's own conditions and ranges, where the fill asked for the whole response.
+  private func selection(
     _ response: FillHead, _ request: RequestHead, _ worker: Worker
-  ) -> Bool {
+  ) -> Selection {
     response.lines.withView { lines in
-      let tag = response.entityTag.map { lines[$0] }
       let modified = response.metadata.lastModified
-      let outcome = Preconditions.evaluate(
-        request: request, etag: tag, lastModified: modified == .min ? nil : modified,
-        date: response.metadata.responseTime / 1000, status: response.status,
+      return RangeRules.select(
+        request,
+        of: SelectedRepresentation(
+          status: response.status, length: response.length,
+          etag: response.entityTag.map { lines[$0] },
+          lastModified: modified == .min ? nil : modified,
+          date: response.metadata.responseTime / 1000),
         now: worker.now.wall)
-      return outcome == .notModified
     }
   }
 
@@ -278,6 +325,10 @@ extension Exchange {
   private func sendPiece(on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
     guard let fill else { return .waiting }
+    if position == end {
+      state = .finished
+      return nil
+    }
     guard connection.isReadyToSend() else { return .waiting }
     if connection.writeBudget <= 0 {
       worker.runAgain(connection.token)
@@ -289,7 +340,8 @@ extension Exchange {
     if wakesLeader { worker.wakeLeader(of: fill) }
     switch piece {
     case .bytes(let segment, let range):
-      return sent(connection.sendContent(segment.view(range)), on: connection)
+      let content = segment.view(range).prefix(Int(clamping: end - position))
+      return sent(connection.sendContent(content), on: connection)
     case .chunk(let body, let number, let offset):
       if bodyID == 0 {
         worker.reader?.pin(body)
@@ -300,7 +352,8 @@ extension Exchange {
         cutOff(on: connection)
         return .waiting
       }
-      return sent(connection.sendContent(chunk.dropping(first: offset)), on: connection)
+      let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
+      return sent(connection.sendContent(content), on: connection)
     case .wait: return .waiting
     case .end:
       fill.trailers.withView { connection.endContent(trailers: $0) }
@@ -329,8 +382,8 @@ extension Exchange {
   private func sendChunk(on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
     if position == end {
-      state = .finished
-      return nil
+      if !beginNextPart(on: connection) { state = .finished }
+      return connection.isClosed ? .waiting : nil
     }
     guard connection.isReadyToSend() else { return .waiting }
     if connection.writeBudget <= 0 {
@@ -349,14 +402,17 @@ extension Exchange {
       cutOff(on: connection)
       return .waiting
     }
-    return sent(connection.sendContent(chunk.dropping(first: offset)), on: connection)
+    let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
+    return sent(connection.sendContent(content), on: connection)
   }
 }
 
 extension Worker {
   /// Adds a client of this worker to a fill.
-  func join(_ fill: Fill, connection: UInt64) -> Bool {
-    guard fill.join(FillReader(worker: index, connection: connection)) else { return false }
+  func join(_ fill: Fill, connection: UInt64, limit: Int) -> Bool {
+    guard fill.join(FillReader(worker: index, connection: connection), limit: limit) else {
+      return false
+    }
     readers[ObjectIdentifier(fill), default: []].append(connection)
     return true
   }

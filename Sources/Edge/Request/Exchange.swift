@@ -58,6 +58,8 @@ final class Exchange {
   var asksForWhole = false
   var position: UInt64 = 0
   var end: UInt64 = 0
+  /// The parts that are still to be sent, of several.
+  var parts: MultipartRanges?
   var bodyID: UInt64 = 0
   /// Names the stored response whose chunks are being sent.
   var storedID: UInt64 = 0
@@ -75,6 +77,9 @@ final class Exchange {
   static let maxAttempts = 3
 
   init() {}
+
+  /// Whether it waits for the head of an answer that another request asked for.
+  var isFollowing: Bool { state == .waiting && !isLeader && fill != nil }
 
   /// The request's head.
   func head(_ worker: Worker) -> RequestHead { ownHead ?? worker.head }
@@ -207,7 +212,7 @@ final class Exchange {
     makeKey(worker)
     let key = worker.keyBuffer.view
     let primary = store.keyHash(key)
-    let directives = RequestDirectives(head)
+    let directives = requestDirectives(worker)
     switch reader.lookup(primary, key: key) {
     case .found(let response):
       use(response, hash: primary, directives, on: connection)
@@ -240,9 +245,38 @@ final class Exchange {
   func makeKey(_ worker: Worker) {
     let head = head(worker)
     worker.keyBuffer.removeAll()
-    RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
-      to: &worker.keyBuffer)
+    if worker.routes.routes[route].hasUsualKey {
+      RequestTarget.appendKey(
+        scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+        to: &worker.keyBuffer)
+      if !worker.context.searchRules.isEmpty, let query = head.query {
+        RequestTarget.applySearchRule(
+          worker.context, query: head.bytes[query], to: &worker.keyBuffer)
+      }
+    } else {
+      worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
+    }
+  }
+
+  /// The tags by which a purge or an unsafe request reaches whatever is stored for the request's URI:
+  /// the URI as it was sent and, if the route normalises queries, normalised too.
+  func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
+    let head = head(worker)
+    guard !worker.routes.routes[route].hasUsualKey else {
+      // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
+      if worker.context.searchRules.isEmpty || head.query == nil {
+        return [store.tagHash(ofKey: worker.keyBuffer.view)]
+      }
+      return RequestTarget.tags(of: head, normalization: QueryNormalization(), store: store)
+    }
+    return RequestTarget.tags(
+      of: head, normalization: worker.routes.policies[route].key.query, store: store)
+  }
+
+  /// What the request asks of caches, as far as the route listens.
+  func requestDirectives(_ worker: Worker) -> RequestDirectives {
+    worker.routes.routes[route].ignoresClientDirectives
+      ? RequestDirectives() : RequestDirectives(head(worker))
   }
 
   private func use(
@@ -316,6 +350,7 @@ final class Exchange {
     if bodyID != 0 {
       worker.reader?.unpin(bodyID)
       bodyID = 0
+      parts = nil
     }
     if let upstream {
       self.upstream = nil

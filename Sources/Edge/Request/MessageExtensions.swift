@@ -15,6 +15,30 @@ extension ObjectStore {
   }
 }
 
+extension StoreReader {
+  /// The stored response that a request would be answered with, fresh or not.
+  func find(
+    _ primary: Hash128, key: ByteView, request: RequestHead, store: ObjectStore
+  ) -> StoredResponse? {
+    switch lookup(primary, key: key) {
+    case .found(let response): return response
+    case .miss: return nil
+    case .varies(let rules):
+      for index in 0..<rules.count {
+        let rule = rules.rule(index)
+        var values = ByteBuffer(capacity: 256)
+        VaryRule.appendValues(rule: rule, request: request, to: &values)
+        if let response = lookupVariant(
+          primary: primary, key: key, rule: rule, values: values.view)
+        {
+          return response
+        }
+      }
+      return nil
+    }
+  }
+}
+
 extension RequestDirectives {
   /// Whether an answer may be kept.
   var permitsStoring: Bool { !noStore }

@@ -20,6 +20,8 @@ struct ForwardingOptions {
   var host = ByteView()
   /// The node's name for `Via`.
   var nodeName = ByteView()
+  /// The path and query to ask for; empty: the client's.
+  var target = ByteView()
 }
 
 enum RequestComposer {
@@ -36,7 +38,8 @@ enum RequestComposer {
       wire.append(head.method.name)
     }
     wire.append(ASCII.space)
-    RequestTarget.appendTarget(bytes[head.target], to: &wire)
+    RequestTarget.appendTarget(
+      options.target.isEmpty ? bytes[head.target] : options.target, to: &wire)
     wire.append(" HTTP/1.1\r\nhost: ")
     let authority = bytes[head.authority]
     wire.append(options.host.isEmpty ? authority : options.host)

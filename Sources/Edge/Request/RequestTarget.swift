@@ -3,7 +3,9 @@
 // (RFC 3986 §6.2.2.1, §6.2.3). Path and query are taken byte for byte.
 
 internal import Bytes
+internal import HTTPCaching
 internal import HTTPMessage
+internal import ObjectStore
 
 enum RequestTarget {
   /// Splits an authority into host and port text. An IPv6 address keeps its brackets.
@@ -29,6 +31,14 @@ enum RequestTarget {
   static func appendKey(
     scheme: StaticString, authority: ByteView, target: ByteView, to buffer: inout ByteBuffer
   ) {
+    appendOrigin(scheme: scheme, authority: authority, to: &buffer)
+    appendTarget(target, to: &buffer)
+  }
+
+  /// Appends the origin of a URI (RFC 6454 §6): `http://host[:port]`.
+  static func appendOrigin(
+    scheme: StaticString, authority: ByteView, to buffer: inout ByteBuffer
+  ) {
     buffer.append(scheme)
     buffer.append("://")
     let (host, port) = split(authority)
@@ -37,7 +47,24 @@ enum RequestTarget {
       buffer.append(ASCII.colon)
       buffer.append(port)
     }
-    appendTarget(target, to: &buffer)
+  }
+
+  /// Replaces a key's query by what a response has said that counts of it. The zero byte keeps such
+  /// keys apart from all URIs.
+  static func applySearchRule(
+    _ context: NodeContext, query: ByteView, to key: inout ByteBuffer
+  ) {
+    guard let mark = key.view.firstIndex(of: ASCII.question),
+      let path = context.store?.keyHash(key.view[0..<mark]),
+      let rule = context.searchRules.find(path)
+    else { return }
+    var counting = ByteBuffer(capacity: query.count + 64)
+    guard rule.appendKey(query, to: &counting) else { return }
+    key.truncate(to: mark)
+    key.append(0 as UInt8)
+    key.append(0x6E as UInt8)
+    rule.appendIdentity(to: &key)
+    key.append(counting.view)
   }
 
   /// Appends path and query. A target that began as `http://host?query` has no path; it is `/`
@@ -119,5 +146,21 @@ enum RequestTarget {
       if dots > 2 { return false }
     }
     return dots > 0
+  }
+
+  /// The tags of a request's URI: as it was sent and, if that differs, with its query normalised.
+  static func tags(
+    of head: RequestHead, normalization: QueryNormalization, store: ObjectStore
+  ) -> [UInt64] {
+    var key = ByteBuffer(capacity: 256)
+    KeyRecipe.usual.append(head, scheme: "http", to: &key)
+    var tags = [store.tagHash(ofKey: key.view)]
+    guard !normalization.isIdentity else { return tags }
+    key.removeAll()
+    KeyRecipe([.scheme, .host, .path, .query], query: normalization)
+      .append(head, scheme: "http", to: &key)
+    let normalized = store.tagHash(ofKey: key.view)
+    if normalized != tags[0] { tags.append(normalized) }
+    return tags
   }
 }

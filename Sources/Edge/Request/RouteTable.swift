@@ -17,6 +17,14 @@ struct Route: Sendable {
   var upgrade: Bool
   var exposeTags: Bool
   var maxBody: UInt64
+  /// How long a request waits for the head of another's answer: nanoseconds.
+  var collapseTimeout: Int64
+  /// How many may wait for one answer.
+  var maxWaiters: Int
+  /// Whether the key is the target URI as it is.
+  var hasUsualKey: Bool
+  /// Whether directives of requests count for nothing.
+  var ignoresClientDirectives: Bool
 }
 
 final class RouteTable {
@@ -39,6 +47,8 @@ final class RouteTable {
 
   /// All routes, in the order of the configuration.
   let routes: [Route]
+  /// How each stores and reuses.
+  let policies: [RoutePolicy]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
   /// The indices of the limits of all routes.
@@ -59,6 +69,7 @@ final class RouteTable {
     var routes: [Route] = []
     var names: [String] = []
     var limits: [Int] = []
+    var policies: [RoutePolicy] = []
     for site in configuration.sites {
       for route in site.routes {
         let first = limits.count
@@ -69,13 +80,19 @@ final class RouteTable {
           Route(
             index: routes.count,
             origin: configuration.origins.firstIndex { $0.name == route.origin } ?? 0,
-            limits: first..<limits.count, cache: route.cache && configuration.store != nil,
+            limits: first..<limits.count, cache: route.caching.isOn && configuration.store != nil,
             upgrade: route.upgrade, exposeTags: route.exposeTags,
-            maxBody: route.maxBody ?? configuration.client.maxBody))
+            maxBody: route.maxBody ?? configuration.client.maxBody,
+            collapseTimeout: route.caching.collapseTimeout, maxWaiters: route.caching.maxWaiters,
+            hasUsualKey: route.caching.key == CacheConfiguration().key
+              && route.caching.query == QueryNormalization(),
+            ignoresClientDirectives: !route.caching.honoursClients))
+        policies.append(RoutePolicy(route.caching))
         names.append(route.name)
       }
     }
     self.routes = routes
+    self.policies = policies
     self.limits = limits
     self.names = names + ["none"]
     addSites(configuration)

@@ -30,6 +30,8 @@ package final class NodeContext: Sendable {
   let largestObject: UInt64
   /// Fills under way.
   let fills = FillTable()
+  /// Which parameters of queries count, as far as responses have said so.
+  let searchRules = SearchRules()
   /// How many client connections there are, of all workers.
   let connections = Atomic<Int>(0)
   private let posts = Mutex<[Inbox<WorkerMessage>]>([])
