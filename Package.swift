@@ -34,6 +34,8 @@ let package = Package(
       name: "CMaxMindDB", pkgConfig: "libmaxminddb", providers: [.apt(["libmaxminddb-dev"])]),
 
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(
+      name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
     // One module wraps one library or the kernel.
@@ -47,9 +49,15 @@ let package = Package(
 
     .target(name: "Cryptography", dependencies: ["COpenSSL", "Bytes"], swiftSettings: hot),
 
+    .target(
+      name: "TLS", dependencies: ["COpenSSL", "CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
+
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "HTTP2", dependencies: ["CNGHTTP2", "HTTP1", "HTTPMessage", "Bytes"],
+      swiftSettings: hot),
     .target(name: "StructuredFields", dependencies: ["Bytes"], swiftSettings: strict),
     .target(
       name: "HTTPCaching", dependencies: ["HTTPMessage", "StructuredFields", "Bytes"],
@@ -161,6 +169,13 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TLSTests",
+      dependencies: ["TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes", "CNGHTTP2"],
       swiftSettings: strict),
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
