@@ -67,7 +67,7 @@ let package = Package(
       name: "Edge",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
-        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
+        "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
       ], swiftSettings: hot),
     .target(
       name: "Admin",

@@ -74,7 +74,7 @@ package final class Node: Sendable {
     resolver = try Resolver(pools: pools)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
-      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
+      limits: try Self.limits(of: configuration), metrics: metrics, log: log)
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -93,14 +93,11 @@ package final class Node: Sendable {
     admin?.start()
   }
 
-  private static func limiters(of configuration: NodeConfiguration) throws -> [RateLimiter] {
-    try configuration.limits.map { limit in
-      guard let limiter = NodeContext.limiter(limit) else {
-        throw NodeError(
-          "limit \(limit.name): the rate must be from 1 a day to 1,000,000 a second, and the bucket "
-            + "must fill within 73 years")
-      }
-      return limiter
+  private static func limits(of configuration: NodeConfiguration) throws -> NodeLimits {
+    do throws(LimitDefect) {
+      return try NodeLimits(configuration, secret: Random.hash128())
+    } catch {
+      throw NodeError(error.text)
     }
   }
 

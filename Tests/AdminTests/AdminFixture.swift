@@ -1,3 +1,4 @@
+import Bytes
 import Configuration
 import Edge
 import EdgeTesting
@@ -38,7 +39,7 @@ final class AdminFixture: Sendable {
     port = Socket.localAddress(of: socket)?.port ?? 0
     server = try AdminServer(
       listener: Listener(socket), token: token,
-      context: AdminFixture.context(clock: clock, store: store),
+      context: try AdminFixture.context(clock: clock, store: store),
       note: { [notes] line in notes.update { $0.append(line) } })
     server.start()
   }
@@ -53,11 +54,12 @@ final class AdminFixture: Sendable {
   func stop() { server.stop() }
 
   /// A node's context without workers.
-  static func context(clock: NodeClock, store: ObjectStore?) -> NodeContext {
+  static func context(clock: NodeClock, store: ObjectStore?) throws -> NodeContext {
     var configuration = NodeConfiguration()
     configuration.workers = 3
+    let limits = try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
     return NodeContext(
-      configuration: configuration, clock: clock, store: store, pools: [], limiters: [],
+      configuration: configuration, clock: clock, store: store, pools: [], limits: limits,
       metrics: MetricsRegistry(), log: nil)
   }
 
