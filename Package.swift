@@ -73,7 +73,7 @@ let package = Package(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Edge",
+        "ObjectStore", "RateLimiting", "Edge",
       ], swiftSettings: strict),
     .target(
       name: "Node",
@@ -89,7 +89,7 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Configuration", "EventLoop", "Node", "Supervision",
+        "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
