@@ -44,6 +44,15 @@ import Testing
     try await change(node, "slow", #"{"rate": "10/s"}"#)
     node.advance(seconds: 0.2)
     #expect(try await client.readResponse().status == 200)
+    // And of a slower one.
+    let late = try await node.ask("/")
+    try await node.expectWaiting("slow", 1)
+    try await change(node, "slow", #"{"rate": "1/m"}"#)
+    node.advance(seconds: 1)
+    try await node.settleTurns()
+    #expect(node.waiting("slow") == 1)
+    node.advance(seconds: 60)
+    #expect(try await late.readResponse().status == 200)
   }
 
   @Test func `who is heavy is listed, and can be forgiven`() async throws {
@@ -86,7 +95,7 @@ import Testing
     let few = try await second.admin("GET", "/v1/limits/few").json()
     #expect(few["burst"]?.int == 3)
     #expect(few["rate"]?.string == "5/d")
-    #expect(few["kept"]?.string == "rate=5/86400000000000 burst=3")
+    #expect(few["kept"]?.string == "rate=5/d burst=3")
     let own = try await second.admin("GET", "/v1/limits/own").json()
     #expect(own["burst"]?.int == 100)
     #expect(second.notes.value.contains { $0.contains("not as the configuration does") })

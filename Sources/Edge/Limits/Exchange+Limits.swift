@@ -165,7 +165,11 @@ extension Exchange {
       refuse(box.checks, check: box.checks.count - 1, retryAfter: 0, on: connection)
       return true
     }
-    guard limitedUntil <= worker.now.monotonic else { return false }
+    guard limitedUntil <= worker.now.monotonic else {
+      // Its time may have moved back since the timer was set.
+      if limitedUntil < .max { connection.wake(at: limitedUntil) }
+      return false
+    }
     switch worker.limits.resume(
       &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000,
       worker: UInt32(truncatingIfNeeded: worker.index), request: connection.token)

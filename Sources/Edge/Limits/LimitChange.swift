@@ -40,7 +40,7 @@ package struct LimitChange: Sendable, Equatable {
   /// As `name=value` words.
   package var text: String {
     var words: [String] = []
-    if let rate { words.append("rate=\(rate.count)/\(rate.period)") }
+    if let rate { words.append("rate=\(rate.text)") }
     if let burst { words.append("burst=\(burst)") }
     if let queue { words.append("queue=\(queue)") }
     if let limit { words.append("limit=\(limit)") }
@@ -55,10 +55,10 @@ package struct LimitChange: Sendable, Equatable {
       switch word[..<equals] {
       case "rate":
         let numbers = value.split(separator: "/")
-        guard numbers.count == 2, let count = UInt64(numbers[0]), let period = Int64(numbers[1]),
-          count > 0, period > 0
+        guard numbers.count == 2, let count = UInt64(numbers[0]), count > 0,
+          let seconds = ["s": 1, "m": 60, "h": 3600, "d": 86_400][numbers[1]]
         else { return nil }
-        rate = LimitRate(count: count, period: period)
+        rate = LimitRate(count: count, period: seconds * 1_000_000_000)
       case "burst":
         guard let number = UInt64(value) else { return nil }
         burst = number

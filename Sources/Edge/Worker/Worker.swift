@@ -311,6 +311,8 @@ extension Worker {
       do {
         guard let socket = try Socket.accept(from: listeners[number].socket, address: &address)
         else { return false }
+        // Whoever moved the clock by hand before it connected counts on that.
+        if clock.standsStill { now = clock.now() }
         admit(socket, from: address, at: number)
       } catch {
         counters.add(.acceptErrors)
