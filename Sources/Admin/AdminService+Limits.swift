@@ -12,7 +12,8 @@ extension AdminService {
     guard let name = route.arguments.first, let number = context.limits.number(of: name) else {
       let names = context.limits.configurations.map(\.name).joined(separator: ", ")
       throw Problem(
-        .unknownLimit, names.isEmpty ? "There are no limits." : "No such limit. There are \(names).")
+        .unknownLimit, names.isEmpty ? "There are no limits." : "No such limit. There are \(names)."
+      )
     }
     return number
   }
@@ -112,7 +113,8 @@ struct LimitOrder {
     for member in members { try order.take(member, rule) }
     guard order.change != LimitChange() else {
       throw Problem(
-        .invalidLimitChange, "There is nothing to change: give rate, burst, queue, limit or shadow.")
+        .invalidLimitChange, "There is nothing to change: give rate, burst, queue, limit or shadow."
+      )
     }
     return order
   }

@@ -72,7 +72,8 @@ struct Problem: Error {
         "The purge is in force, but could not be written: it may be lost when the node ends."
       case .unknownLimit: "The configuration has no limit of this name."
       case .unknownKey: "The limit remembers nothing of this key."
-      case .invalidLimitChange: "JSON, but not a change that this limit can have; `detail` says why."
+      case .invalidLimitChange:
+        "JSON, but not a change that this limit can have; `detail` says why."
       case .limitNotKept: "The change is in force, but could not be written: a restart forgets it."
       case .invalidQuery: "The query is not one that the route takes; `detail` says why."
       }

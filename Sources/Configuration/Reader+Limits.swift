@@ -148,9 +148,11 @@ extension Reader {
     let within = arguments.named("within", .duration(times), &findings)
     guard let duration else { return }
     guard let after else {
-      if arguments.directive.isWhole && !arguments.directive.arguments.contains(where: { word in
-        word.nameLength > 0
-      }) {
+      if arguments.directive.isWhole
+        && !arguments.directive.arguments.contains(where: { word in
+          word.nameLength > 0
+        })
+      {
         findings.error(
           "\"penalty\" needs to know after how many refusals", at: arguments.directive.name.range,
           help: "add after=NUMBER, such as penalty 5m after=20;")

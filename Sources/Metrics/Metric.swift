@@ -7,7 +7,8 @@ package enum Metric: Int, CaseIterable, Sendable {
   // The node.
   case info, startTime, workers, loopTurns, loopEvents
   // Clients.
-  case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors, receivedBytes, sentBytes
+  case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
+    receivedBytes, sentBytes
   case clientTimeouts, clientAborts, tunnels, tunnelsOpened
   // Requests.
   case requests, requestsRejected, requestsLimited, requestsShed, responseBytes
@@ -72,9 +73,11 @@ extension Metric {
     switch self {
     case .info, .startTime, .workers, .loopTurns, .loopEvents: nodeLine
     case .connections, .connectionsAccepted, .connectionsRefused, .connectionsLimited,
-      .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels, .tunnelsOpened:
+      .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
+      .tunnelsOpened:
       clientLine
-    case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes, .requestDuration:
+    case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes,
+      .requestDuration:
       requestLine
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
       .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
@@ -85,7 +88,8 @@ extension Metric {
     case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
       storeLine
-    case .purges, .purgedObjects, .purgesPending, .limitDecisions, .limitKeys, .limitBytes, .limitWaiting,
+    case .purges, .purgedObjects, .purgesPending, .limitDecisions, .limitKeys, .limitBytes,
+      .limitWaiting,
       .logLines, .logDropped,
       .logWriteErrors:
       operationLine

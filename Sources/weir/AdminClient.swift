@@ -85,7 +85,8 @@ struct AdminClient {
     return try Self.answer(buffer.view.array, from: address)
   }
 
-  private static func answer(_ bytes: [UInt8], from address: SocketAddress) throws(Failure) -> Answer
+  private static func answer(_ bytes: [UInt8], from address: SocketAddress) throws(Failure)
+    -> Answer
   {
     let end = Array("\r\n\r\n".utf8)
     let start = bytes.indices.first { bytes[$0...].starts(with: end) }

@@ -60,7 +60,8 @@ struct LimitedNode: ParsableArguments {
   static func segment(_ text: String) -> String {
     text.utf8.map { byte in
       let isPlain =
-        UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= byte
+        UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte
+        || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= byte
         || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte || "-._~".utf8.contains(byte)
       if isPlain { return String(UnicodeScalar(byte)) }
       return (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
@@ -81,7 +82,10 @@ private struct LimitList: ParsableCommand {
   func run() throws {
     guard let list = try node.decoded(AllLimits.self, node.ask("GET", "")) else { return }
     var rows = [
-      ["LIMIT", "RULE", "IN FORCE", "KEYS", "WAITING", "ALLOWED", "DELAYED", "REJECTED", "SHADOWED"]
+      [
+        "LIMIT", "RULE", "IN FORCE", "KEYS", "WAITING", "ALLOWED", "DELAYED", "REJECTED",
+        "SHADOWED",
+      ]
     ]
     for limit in list.limits {
       rows.append(

@@ -74,7 +74,8 @@ final class AdminFixture: Sendable {
       LimitConfiguration(name: "daily", rule: .quota(100, .day)),
       LimitConfiguration(name: "rolling", rule: .quota(100, .rollingDay)),
       LimitConfiguration(
-        name: "pace", rule: .bandwidth(LimitRate(count: 1 << 20, period: 1_000_000_000), burst: 1 << 20)),
+        name: "pace",
+        rule: .bandwidth(LimitRate(count: 1 << 20, period: 1_000_000_000), burst: 1 << 20)),
     ]
   }()
 

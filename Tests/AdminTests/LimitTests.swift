@@ -52,7 +52,8 @@ struct AdminLimitTests {
     ("few", "{}"), ("few", "[]"), ("few", #"{"queue": 3}"#), ("few", #"{"rate": "fast"}"#),
     ("few", #"{"rate": 5}"#), ("few", #"{"burst": -1}"#), ("few", #"{"burst": 0}"#),
     ("few", #"{"burst": 1.5}"#), ("few", #"{"rates": "5/s"}"#), ("few", #"{"persist": false}"#),
-    ("few", #"{"rate": "2000000/s"}"#), ("slow", #"{"burst": 2}"#), ("slow", #"{"queue": 99999999}"#),
+    ("few", #"{"rate": "2000000/s"}"#), ("slow", #"{"burst": 2}"#),
+    ("slow", #"{"queue": 99999999}"#),
     ("flight", #"{"limit": 0}"#), ("daily", #"{"rate": "5/s"}"#),
     ("rolling", #"{"limit": 20000000}"#), ("pace", #"{"rate": "50/s/s"}"#),
   ])

@@ -131,6 +131,54 @@ import Testing
     #expect(node.decisions("two", "allowed") == 8)
   }
 
+  @Test func `a tunnel is in flight until it closes`() async throws {
+    let origin = try await ScriptedOrigin { connection in
+      guard let request = try await connection.nextRequest() else { return }
+      guard request.header("upgrade") != nil else {
+        try await connection.respond(200, [], "x")
+        return
+      }
+      try await connection.write(TunnelTests.switching)
+      try await connection.waitUntilClosed()
+    }
+    let node = try TestNode.limited(
+      "limit one { concurrency 1; }", route: "limit one; upgrade on;", origin: origin)
+    let client = try await node.connect()
+    try await client.write(TunnelTests.request)
+    #expect(try await client.readResponseHead().status == 101)
+    #expect(try await node.statuses(2) == [429, 429])
+    client.close()
+    try await node.expect(.tunnelsClosed, reaches: 1)
+    #expect(try await node.get("/").status == 200)
+  }
+
+  @Test func `what one limit refuses after the wait at another is given back`() async throws {
+    let release = Signal("the answer")
+    let origin = try await ScriptedOrigin.answering { _ in
+      try await release.wait()
+      return Reply(200, [], "x")
+    }
+    let node = try TestNode.limited(
+      "\(Self.slow) limit two { leaky_bucket 1/s queue=0; key header.strict; } "
+        + "limit four { token_bucket 4/d; }",
+      route: "limit slow; limit two; limit four;", origin: origin)
+    let first = try await node.ask("/", "Strict: a")
+    try await origin.waitForRequests(1)
+    let second = try await node.ask("/", "Strict: a")
+    try await node.expectWaiting("slow", 1)
+    node.advance(seconds: 0.1)
+    #expect(try await second.readResponse().status == 429)
+    release.send()
+    #expect(try await first.readResponse().status == 200)
+    // The second took nothing from the last: three are left.
+    for _ in 0..<3 {
+      node.advance(seconds: 1)
+      #expect(try await node.get("/").status == 200)
+    }
+    node.advance(seconds: 1)
+    #expect(try await node.get("/").status == 429)
+  }
+
   @Test func `only errors count for a login`() async throws {
     let origin = try await ScriptedOrigin.answering { request in
       Reply(request.target == "/right" ? 200 : 401, [], "x")

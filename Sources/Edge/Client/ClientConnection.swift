@@ -332,7 +332,10 @@ final class ClientConnection: ClientStream {
     let wasTunnel = phase == .tunnel
     phase = .closed
     exchange.abandon(on: self)
-    if wasTunnel { closeTunnelPeer() }
+    if wasTunnel {
+      closeTunnelPeer()
+      exchange.settleLimits(worker)
+    }
     worker.poller.remove(socket)
     worker.out.removeAll()
     worker.counters.add(.connectionsClosed)

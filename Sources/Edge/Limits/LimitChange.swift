@@ -48,6 +48,9 @@ package struct LimitChange: Sendable, Equatable {
     return words.joined(separator: " ")
   }
 
+  /// Seconds of the periods, by how they are written.
+  private var periods: [Substring: Int64] { ["s": 1, "m": 60, "h": 3600, "d": 86_400] }
+
   fileprivate init?(words: ArraySlice<Substring>) {
     for word in words {
       guard let equals = word.firstIndex(of: "=") else { return nil }
@@ -56,7 +59,7 @@ package struct LimitChange: Sendable, Equatable {
       case "rate":
         let numbers = value.split(separator: "/")
         guard numbers.count == 2, let count = UInt64(numbers[0]), count > 0,
-          let seconds = ["s": 1, "m": 60, "h": 3600, "d": 86_400][numbers[1]]
+          let seconds = periods[numbers[1]]
         else { return nil }
         rate = LimitRate(count: count, period: seconds * 1_000_000_000)
       case "burst":

@@ -359,7 +359,8 @@ extension Exchange {
         cutOff(on: connection)
         return .waiting
       }
-      return send(chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
+      return send(
+        chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
     case .wait: return .waiting
     case .end:
       fill.trailers.withView { connection.endContent(trailers: $0) }

@@ -377,7 +377,11 @@ final class Exchange {
   func becameTunnel(on connection: some ClientStream) {
     status = 101
     upstream = nil
+    // For its limits it is in flight until the tunnel's end, when the connection settles them.
+    let open = held
+    held = nil
     finish(on: connection)
+    held = open
   }
 
   /// Begins again: the fill was not for this request.
