@@ -99,13 +99,13 @@ let package = Package(
       name: "Edge",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
-        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
+        "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Edge",
+        "ObjectStore", "RateLimiting", "Edge",
       ], swiftSettings: strict),
     .target(
       name: "Node",
@@ -121,7 +121,7 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Configuration", "EventLoop", "Node", "Supervision",
+        "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(

@@ -31,6 +31,10 @@ package enum Counter: Int, CaseIterable, Sendable {
   case requestsRejected
   /// Requests refused by a limit.
   case limited
+  /// Requests refused because the worker was behind.
+  case requestsShed
+  /// Client connections closed at once by a limit.
+  case connectionsLimited
   /// Requests sent to origins.
   case originRequests
   /// Requests sent again over a new connection.
@@ -96,6 +100,8 @@ extension Counter {
     case .tunnelsOpened: (.tunnelsOpened, nil)
     case .requestsRejected: (.requestsRejected, nil)
     case .limited: (.requestsLimited, nil)
+    case .requestsShed: (.requestsShed, nil)
+    case .connectionsLimited: (.connectionsLimited, nil)
     case .originRequests: (.originRequests, nil)
     case .originRetries: (.originRetries, nil)
     case .originConnectionsOpened: (.originConnectionsOpened, nil)

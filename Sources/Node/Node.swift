@@ -30,6 +30,7 @@ package final class Node: Sendable {
   private let resolver: Resolver
   private let admin: AdminServer?
   private let log: AccessLogWriter?
+  private let keeper: LimitKeeper?
   private let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   private let workerCount: Int
@@ -72,9 +73,15 @@ package final class Node: Sendable {
     log = try Self.openLog(configuration)
     let pools = configuration.origins.map { OriginPool($0) }
     resolver = try Resolver(pools: pools)
+    let limits = try Self.limits(of: configuration, clock: clock, note: note)
+    if let directory = configuration.store?.path, limits.overlayPath != nil, limits.hasQuotas {
+      keeper = try LimitKeeper(limits, directory: directory, note: note)
+    } else {
+      keeper = nil
+    }
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
-      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
+      limits: limits, metrics: metrics, log: log)
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -90,17 +97,20 @@ package final class Node: Sendable {
     addFigures()
     try startWorkers(listeners)
     resolver.start()
+    keeper?.start()
     admin?.start()
   }
 
-  private static func limiters(of configuration: NodeConfiguration) throws -> [RateLimiter] {
-    try configuration.limits.map { limit in
-      guard let limiter = NodeContext.limiter(limit) else {
-        throw NodeError(
-          "limit \(limit.name): the rate must be from 1 a day to 1,000,000 a second, and the bucket "
-            + "must fill within 73 years")
-      }
-      return limiter
+  private static func limits(
+    of configuration: NodeConfiguration, clock: NodeClock,
+    note: @escaping @Sendable (String) -> Void
+  ) throws -> NodeLimits {
+    do throws(LimitDefect) {
+      return try NodeLimits.open(
+        configuration, directory: configuration.store?.path, now: clock.now(),
+        note: { note("limits: \($0)") })
+    } catch {
+      throw NodeError(error.text)
     }
   }
 
@@ -164,6 +174,7 @@ package final class Node: Sendable {
     while runningWorkers.load(ordering: .acquiring) > 0 { finished.wait(milliseconds: 1000) }
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin?.stop()
+    keeper?.stop()
     resolver.stop()
     store?.close()
     log?.close()
@@ -210,7 +221,7 @@ package final class Node: Sendable {
     writer.add(.storeRefused, statistics.refusals)
     writer.add(.storeCommits, statistics.commits)
     writer.add(.storeErrors, statistics.damaged)
-    writer.add(.purges, statistics.purges)
+    writer.add(.purges, statistics.purges, ["tag"])
     writer.add(.purgedObjects, statistics.swept)
     writer.add(.purgesPending, statistics.pendingPurges)
   }

@@ -11,7 +11,8 @@ import ArgumentParser
       """,
     version: Version.text,
     subcommands: [
-      RunCommand.self, CheckCommand.self, SettingsCommand.self, VersionCommand.self,
+      RunCommand.self, CheckCommand.self, LimitCommand.self, SettingsCommand.self,
+      VersionCommand.self,
       NodeCommand.self,
     ])
 }

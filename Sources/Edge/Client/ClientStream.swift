@@ -10,9 +10,11 @@ protocol ClientStream: AnyObject {
   var worker: Worker { get }
   /// Names it among what the worker owns.
   var token: UInt64 { get }
-  /// The client's address.
+  /// The address of its peer, or what a PROXY header has said in its stead.
   var address: SocketAddress { get }
   var isClosed: Bool { get }
+  /// Whether the client will send nothing more: mostly, that it has left.
+  var peerEnded: Bool { get }
   /// Whether the node itself has broken it off.
   var wasReset: Bool { get }
   /// Bytes of the request's content that were received.
@@ -22,6 +24,9 @@ protocol ClientStream: AnyObject {
 
   /// Calls the exchange's `waitedEnough` at a time (monotonic); never, for the greatest.
   func wait(until time: Int64)
+
+  /// Lets the exchange go on at a time (monotonic), however things stand then.
+  func wake(at time: Int64)
 
   /// What follows on the connection cannot be trusted, or is not wanted: the response is the last.
   func endAfterResponse()

@@ -26,6 +26,9 @@ extension Exchange {
     let worker = connection.worker
     started = worker.now.monotonic
     requestWall = worker.now.wall
+    client = connection.address
+    isOnItsWay = false
+    tellsLimits = false
     route = worker.routes.unrouted
     contentSent = 0
     originStarted = -1
@@ -57,6 +60,15 @@ extension Exchange {
 
   /// An answer of the node's own, with a line of text. The fields in `worker.lines` go along.
   func answer(status: UInt16, text: StaticString? = nil, on connection: some ClientStream) {
+    answer(
+      status: status, content: text.map { ByteView($0) } ?? ByteView(),
+      type: "text/plain; charset=utf-8", on: connection)
+  }
+
+  /// The same with a content of its type, which a line's end is added to.
+  func answer(
+    status: UInt16, content text: ByteView, type: StaticString, on connection: some ClientStream
+  ) {
     let worker = connection.worker
     self.status = status
     hasSentHead = true
@@ -66,10 +78,12 @@ extension Exchange {
     worker.lines.append(worker.nodeName.view)
     worker.lines.append("\r\n")
     let head = head(worker)
-    var content = ByteView()
-    if let text, status != 204 {
-      content = ByteView(text)
-      worker.lines.append("content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n")
+    appendLimitFields(worker)
+    let content = status == 204 ? ByteView() : text
+    if !content.isEmpty {
+      worker.lines.append("content-type: ")
+      worker.lines.append(type)
+      worker.lines.append("\r\ncache-control: no-store\r\n")
       appendOwnCacheStatus(worker)
     }
     let length = UInt64(content.count) + (content.isEmpty ? 0 : 1)
@@ -128,6 +142,7 @@ extension Exchange {
     CacheStatus.appendHit(
       node: worker.nodeName.view, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
     worker.lines.append("\r\n")
+    appendLimitFields(worker)
     let representation = SelectedRepresentation(
       status: response.status, length: response.bodyLength,
       etag: response.etag.isEmpty ? nil : response.etag,
@@ -164,6 +179,10 @@ extension Exchange {
   }
 
   func sendInline(_ content: ByteView, on connection: some ClientStream) {
+    if let pacing {
+      keepForPacing(content, pacing, connection.worker)
+      return
+    }
     contentSent += UInt64(content.count)
     // The record may be gone by the next turn; what is not taken is at most 16 KiB.
     connection.sendWhole(content)
@@ -224,7 +243,7 @@ extension Exchange {
     if let reason { record.detail = reason.rawValue }
     record.route = UInt16(truncatingIfNeeded: route)
     record.version = 10 + head.minorVersion
-    record.client = connection.address
+    record.client = client
     record.bytesSent = contentSent
     record.bytesReceived = connection.contentReceived
     record.method = bytes[head.methodRange]

@@ -15,6 +15,7 @@ extension Exchange {
   ) {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
+    guard mayGoToOrigin(on: connection) else { return }
     let head = head(worker)
     let key = worker.keyBuffer.view.array
     guard head.method == .get, !directives.noStore else {
@@ -107,7 +108,7 @@ extension Exchange {
     asksForWhole = isFill
     originStarted = worker.now.monotonic
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route, client: connection.address,
+      worker: worker, fill: fill, head: head(worker), route: route, client: client,
       isFill: isFill, upgrade: upgrade, stored: stored)
     request.clientConnection = connection.token
     if let key = fill.key, request.policy.caching.minimumUses > 1 {
@@ -171,7 +172,7 @@ extension Exchange {
     copy.copy(head(worker))
     copy.method = .get
     let request = OriginRequest(
-      worker: worker, fill: fill, head: copy, route: route, client: connection.address,
+      worker: worker, fill: fill, head: copy, route: route, client: client,
       isFill: true, upgrade: false, stored: StoredReference(response))
     request.isBackground = true
     worker.leading[ObjectIdentifier(fill)] = request
@@ -189,6 +190,8 @@ extension Exchange {
         if isWarming { return .waiting }
         state = .waiting
         proceed(head(connection.worker), on: connection)
+      case .limited:
+        guard departs(on: connection) else { return .waiting }
       case .finished:
         finish(on: connection)
         return .finished
@@ -199,6 +202,9 @@ extension Exchange {
         return progress
       case .stored:
         guard let progress = sendChunk(on: connection) else { continue }
+        return progress
+      case .paced:
+        guard let progress = sendKept(on: connection) else { continue }
         return progress
       }
       if connection.isClosed { return .waiting }
@@ -318,6 +324,7 @@ extension Exchange {
       ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
       to: &worker.lines)
     worker.lines.append("\r\n")
+    appendLimitFields(worker)
   }
 
   /// The client's own conditions and ranges, where the fill asked for the whole response.
@@ -361,7 +368,7 @@ extension Exchange {
     switch piece {
     case .bytes(let segment, let range):
       let content = segment.view(range).prefix(Int(clamping: end - position))
-      return sent(connection.sendContent(content), on: connection)
+      return send(content, on: connection)
     case .chunk(let body, let number, let offset):
       if bodyID == 0 {
         worker.reader?.pin(body)
@@ -372,8 +379,8 @@ extension Exchange {
         cutOff(on: connection)
         return .waiting
       }
-      let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
-      return sent(connection.sendContent(content), on: connection)
+      return send(
+        chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
     case .wait: return .waiting
     case .end where sliced != nil:
       leaveSlice(on: connection)
@@ -388,7 +395,9 @@ extension Exchange {
     }
   }
 
-  private func sent(_ count: Int, on connection: some ClientStream) -> Progress? {
+  /// Sends content at the client's position. Nil: go on.
+  private func send(_ content: ByteView, on connection: some ClientStream) -> Progress? {
+    guard let count = sendPaced(content, on: connection) else { return .waiting }
     if connection.isClosed { return .waiting }
     position += UInt64(count)
     contentSent += UInt64(count)
@@ -432,8 +441,7 @@ extension Exchange {
       cutOff(on: connection)
       return .waiting
     }
-    let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
-    return sent(connection.sendContent(content), on: connection)
+    return send(chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
   }
 }
 

@@ -109,7 +109,7 @@ extension Exchange {
     isLeader = true
     let request = OriginRequest(
       worker: worker, fill: fill, head: head(worker), route: route,
-      client: connection.address, isFill: true, upgrade: false, stored: nil)
+      client: client, isFill: true, upgrade: false, stored: nil)
     joinSlice(fill, on: connection)
     guard !connection.isClosed else { return }
     worker.leading[ObjectIdentifier(fill)] = request

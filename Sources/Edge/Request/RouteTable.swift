@@ -3,6 +3,7 @@
 
 internal import Bytes
 internal import Configuration
+internal import RateLimiting
 
 /// A route as a worker uses it.
 struct Route: Sendable {
@@ -10,9 +11,10 @@ struct Route: Sendable {
   var index: Int
   /// The index of its pool.
   var origin: Int
-  /// Where its limits stand in the table's `limits`. No array here: a route is copied on every
-  /// request, and an array would be retained.
-  var limits: Range<Int>
+  /// Its limits. No array here: a route is copied on every request, and an array would be retained.
+  var limits: RouteLimits
+  /// How important its requests are.
+  var priority: PriorityClass
   var cache: Bool
   var upgrade: Bool
   var exposeTags: Bool
@@ -53,8 +55,6 @@ final class RouteTable {
   let policies: [RoutePolicy]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
-  /// The indices of the limits of all routes.
-  let limits: [Int]
   private var sites: [Site] = []
   private var entries: [Entry] = []
   /// Open addressing by a hash of the name; a length of 0 is a free place.
@@ -67,22 +67,19 @@ final class RouteTable {
   /// The index that stands for "no route" in counters and the log.
   var unrouted: Int { routes.count }
 
-  init(_ configuration: NodeConfiguration) {
+  init(_ configuration: NodeConfiguration, limits: LimitTable? = nil) {
     var routes: [Route] = []
     var names: [String] = []
-    var limits: [Int] = []
     var policies: [RoutePolicy] = []
     for site in configuration.sites {
       for route in site.routes {
-        let first = limits.count
-        limits += route.limits.compactMap { name in
-          configuration.limits.firstIndex { $0.name == name }
-        }
         routes.append(
           Route(
             index: routes.count,
             origin: configuration.origins.firstIndex { $0.name == route.origin } ?? 0,
-            limits: first..<limits.count, cache: route.caching.isOn && configuration.store != nil,
+            limits: limits?.add(route.limits) ?? RouteLimits(),
+            priority: Self.priority(route.priority),
+            cache: route.caching.isOn && configuration.store != nil,
             upgrade: route.upgrade, exposeTags: route.exposeTags,
             maxBody: route.maxBody ?? configuration.client.maxBody,
             collapseTimeout: route.caching.collapseTimeout, maxWaiters: route.caching.maxWaiters,
@@ -96,9 +93,17 @@ final class RouteTable {
     }
     self.routes = routes
     self.policies = policies
-    self.limits = limits
     self.names = names + ["none"]
     addSites(configuration)
+  }
+
+  private static func priority(_ priority: RoutePriority) -> PriorityClass {
+    switch priority {
+    case .critical: .critical
+    case .high: .high
+    case .normal: .normal
+    case .low: .low
+    }
   }
 
   private func addSites(_ configuration: NodeConfiguration) {
