@@ -67,19 +67,19 @@ let package = Package(
       name: "Edge",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
-        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
+        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins", "StaticFiles",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Edge",
+        "ObjectStore", "Origins", "Edge",
       ], swiftSettings: strict),
     .target(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "Edge", "Admin",
+        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.

@@ -17,6 +17,12 @@ struct Draft {
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var adminToken: String?
   var siteOrigin: Placed<String>?
+  var health = HealthConfiguration(path: nil)
+  var ejection = EjectionConfiguration()
+  var breaker = BreakerConfiguration()
+  var files = FilesConfiguration(root: "")
+  /// Routes that say nothing of caching: site and route.
+  var plainRoutes: [(site: Int, route: Int)] = []
   var openRoutes: [OpenRoute] = []
 }
 
@@ -45,7 +51,7 @@ struct Reader {
   /// Names that something refers to.
   var used = References()
   /// Settings that stand in a wrong block, so that they need not be missed in theirs.
-  private var misplaced: Set<String> = []
+  private(set) var misplaced: Set<String> = []
 
   /// Where each name was declared.
   struct Declarations {
@@ -76,6 +82,7 @@ struct Reader {
   mutating func readFile(_ tree: SyntaxTree) {
     _ = read(.top, tree.directives, of: nil)
     checkReferences()
+    decideCachingOfFiles()
   }
 
   /// Reads what stands in a block; `owner` is the setting whose braces they are.

@@ -11,6 +11,7 @@ package import Metrics
 package import ObjectStore
 internal import Origins
 internal import RateLimiting
+internal import StaticFiles
 import Synchronization
 
 /// A running point of presence.
@@ -28,6 +29,7 @@ package final class Node: Sendable {
 
   private let context: NodeContext
   private let resolver: Resolver
+  private let checker: HealthChecker?
   private let admin: AdminServer?
   private let log: AccessLogWriter?
   private let clock: NodeClock
@@ -70,11 +72,20 @@ package final class Node: Sendable {
     metrics = MetricsRegistry()
     store = Self.openStore(configuration, workers: workerCount, note: note)
     log = try Self.openLog(configuration)
-    let pools = configuration.origins.map { OriginPool($0) }
+    let pools = Self.pools(of: configuration)
     resolver = try Resolver(pools: pools)
+    let isAnyChecked = pools.contains { $0.settings.health != nil }
+    checker =
+      isAnyChecked
+      ? try HealthChecker(pools: pools, clock: clock, seed: Random.hash128().low) { change in
+        note(Self.text(of: change))
+      } : nil
+    let sites = try Self.fileSites(of: configuration)
+    let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
-      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
+      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log,
+      fileSites: sites, fileThreads: fileThreads)
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -90,7 +101,41 @@ package final class Node: Sendable {
     addFigures()
     try startWorkers(listeners)
     resolver.start()
+    try checker?.start()
     admin?.start()
+  }
+
+  /// The pools of a configuration. Each goes on with what the one of its name in `former` knew.
+  private static func pools(
+    of configuration: NodeConfiguration, after former: [OriginPool] = []
+  ) -> [OriginPool] {
+    configuration.origins.map { origin in
+      OriginPool(
+        origin, settings: PoolSettings(origin),
+        successorOf: former.first { $0.settings.name == origin.name })
+    }
+  }
+
+  /// The directories of those pools that are files.
+  private static func fileSites(of configuration: NodeConfiguration) throws -> [FileSite?] {
+    try configuration.origins.map { origin in
+      guard let files = origin.files else { return nil }
+      var settings = FileSettings(root: files.root)
+      settings.indexes = files.indexes
+      settings.lists = files.lists
+      settings.followsLinks = files.followsLinks
+      settings.precompressed = files.precompressed
+      do throws(Errno) {
+        return try FileSite(settings)
+      } catch {
+        throw NodeError("files \(files.root): \(error)")
+      }
+    }
+  }
+
+  private static func text(of change: HealthChange) -> String {
+    let server = "origin \(change.pool): server \(change.server)"
+    return change.isUp ? "\(server) is up again" : "\(server) is down: \(change.result.name)"
   }
 
   private static func limiters(of configuration: NodeConfiguration) throws -> [RateLimiter] {
@@ -165,6 +210,8 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin?.stop()
     resolver.stop()
+    checker?.stop()
+    context.fileThreads?.stop()
     store?.close()
     log?.close()
   }

@@ -23,12 +23,20 @@ package enum OriginFailure: UInt8, Sendable {
   case requestAborted
   /// Too many requests already wait for the same answer.
   case tooManyWaiters
+  /// An operator has taken every server out.
+  case noServer
+  /// The origin has failed so often that it is left alone for a while.
+  case breakerOpen
+  /// The origin has as many requests as it may, and nobody, or nobody else, may wait.
+  case tooBusy
+  /// It waited too long for a place at the origin.
+  case queueTimeout
 
   /// The status a client gets if nothing has been sent to it yet.
   var status: UInt16 {
     switch self {
     case .connectTimeout, .firstByteTimeout, .contentTimeout: 504
-    case .unresolved, .tooManyWaiters: 503
+    case .unresolved, .tooManyWaiters, .noServer, .breakerOpen, .tooBusy, .queueTimeout: 503
     default: 502
     }
   }
@@ -46,6 +54,10 @@ package enum OriginFailure: UInt8, Sendable {
     case .headTooLarge: "The origin's answer has too large a head."
     case .requestAborted: "The request was aborted."
     case .tooManyWaiters: "Too many requests wait for the same answer."
+    case .noServer: "The origin is out of service."
+    case .breakerOpen: "The origin fails, and is left alone for a moment."
+    case .tooBusy: "The origin is busy."
+    case .queueTimeout: "The origin was busy for too long."
     }
   }
 
@@ -62,6 +74,8 @@ package enum OriginFailure: UInt8, Sendable {
     case .headTooLarge: "http_response_header_section_size"
     case .requestAborted: "connection_terminated"
     case .tooManyWaiters: "proxy_internal_response"
+    case .noServer, .breakerOpen: "destination_unavailable"
+    case .tooBusy, .queueTimeout: "connection_limit_reached"
     }
   }
 }

@@ -6,6 +6,7 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import Origins
 
 extension Exchange {
   /// Goes to the origin, together with others that want the same where that may be.
@@ -159,7 +160,7 @@ extension Exchange {
     _ response: StoredResponse, hash: Hash128, on connection: some ClientStream
   ) {
     let worker = connection.worker
-    guard let store = worker.context.store else { return }
+    guard let store = worker.context.store, !isLeftAlone(response, worker) else { return }
     let key = worker.keyBuffer.view.array
     let targetTags = targetTags(worker, store)
     let role = worker.context.fills.join(
@@ -178,6 +179,13 @@ extension Exchange {
       isFill: true, upgrade: false, stored: StoredReference(response))
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
+  }
+
+  /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who
+  /// is told that it may be asked again has to do it: the others are put off for as long again.
+  func isLeftAlone(_ response: StoredResponse, _ worker: Worker) -> Bool {
+    guard let failures = worker.context.keyFailures[route] else { return false }
+    return failures.wait(for: response.keyHash, now: worker.now.monotonic) != nil
   }
 
   // MARK: Answering from a fill
@@ -210,7 +218,7 @@ extension Exchange {
     guard let head else {
       if case .failed(let failure) = phase {
         if !isLeader { connection.wait(until: .max) }
-        fail(failure, on: connection)
+        fail(failure, retryAfter: fill.retryAfter, on: connection)
         return true
       }
       return false

@@ -7,6 +7,7 @@ package import Metrics
 package import ObjectStore
 package import Origins
 package import RateLimiting
+package import StaticFiles
 import Synchronization
 
 /// What all workers of a node share. Made once; nothing in it is locked on a hit.
@@ -28,6 +29,14 @@ package final class NodeContext: Sendable {
   /// The longest content that is stored: as configured, and at most half of the store, since storing
   /// something longer would evict nearly all else for it.
   let largestObject: UInt64
+  /// The directories of those pools that are files, in the configuration's order.
+  package let fileSites: [FileSite?]
+  /// The threads that open and read them; nil if there are none.
+  package let fileThreads: FileThreads?
+  /// Keys whose origin failed, for each route; nil where none is left alone for that.
+  let keyFailures: [KeyFailures?]
+  /// What the workers' random numbers begin with.
+  let seed: UInt64
   /// Fills under way.
   let fills = FillTable()
   /// How many client connections there are, of all workers.
@@ -37,7 +46,8 @@ package final class NodeContext: Sendable {
   /// Puts together what the workers share.
   package init(
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
-    limiters: [RateLimiter], metrics: MetricsRegistry, log: AccessLogWriter?
+    limiters: [RateLimiter], metrics: MetricsRegistry, log: AccessLogWriter?,
+    fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -47,6 +57,16 @@ package final class NodeContext: Sendable {
     self.limiters = limiters
     self.metrics = metrics
     self.log = log
+    self.fileSites = fileSites ?? pools.map { _ in nil }
+    self.fileThreads = fileThreads
+    keyFailures = configuration.sites.flatMap(\.routes).map { route in
+      let first = route.caching.failureBackoff
+      return first > 0 ? KeyFailures(first: first) : nil
+    }
+    seed = Random.hash128().low
+    for pool in pools {
+      pool.setGrantHandler { [weak self] in self?.post(.granted($0), to: $0.waiter.worker) }
+    }
   }
 
   /// A limiter as configured, keyed with a fresh secret; nil if no bucket can have such a rate.
@@ -82,6 +102,12 @@ package enum WorkerMessage: Sendable {
   case committed(Fill, through: UInt64)
   /// The store did not take a fill's content.
   case notStored(Fill)
+  /// A place at a server went to a request of this worker.
+  case granted(SlotGrant)
+  /// A helper's thread has looked for a file, for the request of that name.
+  case fileAnswered(UInt64, FileAnswer)
+  /// It has read a piece of one; nil: the file has become shorter.
+  case fileRead(UInt64, [UInt8]?)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }
