@@ -11,11 +11,11 @@ struct AdminRoute: Sendable, Equatable {
   }
 
   /// What is done.
-  enum Action: Sendable { case health, metrics, status, purge }
+  enum Action: Sendable { case health, metrics, status, purge, origins, server }
 
   /// `GET`, which HEAD comes with, or `POST`.
   let method: Method
-  /// The path, exactly.
+  /// The path, exactly; `{name}` stands for one segment.
   let path: String
   /// Who may ask.
   let access: Access
@@ -33,6 +33,41 @@ struct AdminRoute: Sendable, Equatable {
   /// Whether its requests carry JSON.
   var takesContent: Bool { method == .post }
 
+  /// What stands in a path for the route's names, percent-decoded; nil if it is another path.
+  func parameters(of path: String) -> [String]? {
+    let wanted = self.path.split(separator: "/", omittingEmptySubsequences: false)
+    let given = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard wanted.count == given.count else { return nil }
+    var parameters: [String] = []
+    for (name, segment) in zip(wanted, given) {
+      if name.hasPrefix("{") {
+        guard let value = Self.decoded(segment), !value.isEmpty else { return nil }
+        parameters.append(value)
+      } else if name != segment {
+        return nil
+      }
+    }
+    return parameters
+  }
+
+  private static func decoded(_ segment: Substring) -> String? {
+    var bytes: [UInt8] = []
+    var rest = Array(segment.utf8)[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      guard rest.count >= 2,
+        let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16),
+        rest.prefix(2).allSatisfy({ $0 != UInt8(ascii: "+") })
+      else { return nil }
+      bytes.append(value)
+      rest = rest.dropFirst(2)
+    }
+    return String(validating: bytes, as: UTF8.self)
+  }
+
   /// Every route, in the order of the documentation.
   static let all: [AdminRoute] = [
     AdminRoute(
@@ -47,6 +82,13 @@ struct AdminRoute: Sendable, Equatable {
     AdminRoute(
       method: .post, path: "/v1/purge", access: .changing, action: .purge,
       text: "Purges by tag: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/origins", access: .reading, action: .origins,
+      text: "Pools and their servers, as JSON: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/origins/{origin}/servers/{server}", access: .changing,
+      action: .server,
+      text: "Drains, disables or enables a server, or sets its weight: see below."),
   ]
 }
 

@@ -31,6 +31,11 @@ struct JSONText: Sendable, Equatable {
     return JSONText("{" + lines.joined(separator: ", ") + "}")
   }
 
+  /// An array.
+  static func array(_ elements: [JSONText]) -> JSONText {
+    JSONText("[" + elements.map(\.text).joined(separator: ", ") + "]")
+  }
+
   /// A string. What a terminal would act on, or not show, is escaped as well as what must be.
   static func string(_ value: String) -> JSONText {
     var text = "\""

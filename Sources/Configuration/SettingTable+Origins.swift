@@ -20,7 +20,8 @@ extension Setting {
       """
     ) { arguments, reader in reader.readServer(&arguments) },
     Setting(
-      "files", in: .origin, shape: "DIR", body: .optional(.files), aliases: ["root", "file_server"],
+      "files", in: .origin, shape: "DIR", body: .optional(.files),
+      aliases: ["root", "file_server"],
       "A directory that answers in place of servers."
     ) { arguments, reader in reader.readFiles(&arguments) },
     Setting(
@@ -58,7 +59,7 @@ extension Setting {
       to: \.origin.resolveInterval, aliases: ["resolver", "dns_refresh_rate"],
       "How often names of servers are looked up again."),
     Setting(
-      "load_field", in: .origin, .fieldName, none: "none", to: \.origin.loadField,
+      "load_field", in: .origin, .fieldName, none: "no field", to: \.origin.loadField,
       """
       The field of responses, and of answers to checks, in which servers say how busy they are: `0.42`, \
       `42%`, `load=0.42`, or ORCA's text form.
@@ -86,7 +87,8 @@ extension Setting {
     ) { arguments, reader in reader.readHealth(&arguments) },
     Setting(
       "ejection", in: .origin, shape: "on|off [NAME=VALUE…]",
-      range: "failures, requests 0 to 100000; rate, most 0 to 100; latency 0 to 1000", default: "on",
+      range: "failures, requests 0 to 100000; rate, most 0 to 100; latency 0 to 1000",
+      default: "on",
       aliases: ["outlier_detection", "max_fails", "fail_timeout"],
       argumentNames: [
         "failures", "rate", "latency", "window", "requests", "time", "longest", "most",
@@ -130,7 +132,7 @@ extension Setting {
       """
     ) { arguments, reader in reader.readRetryBudget(&arguments) },
     Setting(
-      "try_timeout", in: .origin, .duration(times), none: "none", to: \.origin.retry.tryTimeout,
+      "try_timeout", in: .origin, .duration(times), none: "no limit", to: \.origin.retry.tryTimeout,
       "How long one try may take, from the choice of the server to the head of its response."),
     Setting(
       "total_timeout", in: .origin, .duration(times), none: "30s, or longer if one try may be",

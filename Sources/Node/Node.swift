@@ -225,6 +225,12 @@ package final class Node: Sendable {
   /// Fills under way now.
   package var fillsUnderWay: Int { context.fillsUnderWay }
 
+  /// Requests that wait for a place at an origin's server.
+  package var waitingForOrigins: Int {
+    let now = clock.now().monotonic
+    return context.pools.reduce(0) { $0 + $1.report(now: now).waiting }
+  }
+
   // MARK: Figures
 
   private func addFigures() {
@@ -239,6 +245,7 @@ package final class Node: Sendable {
       writer.add(.startTime, startedAt)
       writer.add(.workers, workers)
       context?.addLimits(to: &writer)
+      context?.addOrigins(to: &writer)
       if let log {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)
