@@ -161,7 +161,7 @@ public struct OriginConfiguration: Sendable, Equatable {
   /// Passive ejection; nil: none.
   public var ejection: EjectionConfiguration? = EjectionConfiguration()
   /// The breakers; nil: none.
-  public var breaker: BreakerConfiguration? = BreakerConfiguration()
+  public var breaker: BreakerConfiguration?
   /// When a request is tried again.
   public var retry = RetryConfiguration()
 

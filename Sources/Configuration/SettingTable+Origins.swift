@@ -101,7 +101,7 @@ extension Setting {
     ) { arguments, reader in reader.readEjection(&arguments) },
     Setting(
       "breaker", in: .origin, shape: "on|off [NAME=VALUE…]",
-      range: "rate 1 to 100; requests 1 to 100000; probes 1 to 255", default: "on",
+      range: "rate 1 to 100; requests 1 to 100000; probes 1 to 255", default: "off",
       aliases: ["circuit_breaker"],
       argumentNames: ["rate", "requests", "window", "open", "longest", "probes"],
       """

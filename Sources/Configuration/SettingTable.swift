@@ -190,7 +190,8 @@ extension Setting {
 
   private static let site: [Setting] = [
     Setting(
-      "origin", in: .site, .name, presence: .atMostOne(of: "origin"), aliases: ["proxy_pass", "reverse_proxy", "upstream"],
+      "origin", in: .site, .name, presence: .atMostOne(of: "origin"),
+      aliases: ["proxy_pass", "reverse_proxy", "upstream"],
       "The origin of those routes that name none. A site without routes has one for `/`."
     ) { name, reader in reader.setSiteOrigin(name) },
     siteFiles,
