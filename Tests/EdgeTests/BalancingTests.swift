@@ -88,6 +88,19 @@ import Testing
     #expect(node.count(.originRetries) == 2)
   }
 
+  @Test func `a name is tried at each of its addresses`() async throws {
+    // Where the name has ::1 too, nobody listens there.
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "here") }
+    let directory = try TemporaryDirectory()
+    let node = try TestNode.start(
+      configuration: """
+        workers 1; listen 127.0.0.1:0;
+        origin app { server localhost:\(origin.port); keepalive 0; }
+        site * { origin app; }
+        """, directory: directory)
+    for _ in 0..<4 { #expect(try await node.get("/").text == "here") }
+  }
+
   @Test func `requests are shared out by weight`() async throws {
     let counts = Watched([0, 0, 0])
     var origins: [ScriptedOrigin] = []
@@ -145,7 +158,7 @@ import Testing
     let node = try TestNode.forwarding(
       to: dead,
       pool: "server 127.0.0.1:\(other.port); retries 5 pause=0; breaker off; ejection off;")
-    let clients = 1000
+    let clients = 10_000
     let statuses = try await atOnce(20) { _ in
       let client = try await node.connect()
       defer { client.close() }
@@ -209,6 +222,16 @@ import Testing
     release.update { $0 = 9 }
     #expect(try await second.readResponse().text == "/2")
     // A client that goes leaves the queue.
+    release.update { $0 = 0 }
+    let fifth = try await node.ask("/5")
+    try await origin.waitForRequests(3)
+    let sixth = try await node.ask("/6")
+    try await eventually("one to wait") { node.waiting == 1 }
+    sixth.close()
+    try await eventually("none to wait") { node.waiting == 0 }
+    release.update { $0 = 9 }
+    #expect(try await fifth.readResponse().text == "/5")
+    fifth.close()
     for client in [first, second, third] { client.close() }
     try await node.expectNothingLeft()
     #expect(node.waiting == 0)
