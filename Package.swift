@@ -100,18 +100,19 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
+        "StaticFiles",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "RateLimiting", "Edge",
+        "ObjectStore", "Origins", "RateLimiting", "Edge",
       ], swiftSettings: strict),
     .target(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "Edge", "Admin",
+        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
