@@ -61,7 +61,9 @@ let package = Package(
       dependencies: ["CLinux", "Bytes", "HTTPMessage", "RegularExpressions", "GeoDatabase"],
       swiftSettings: hot),
     .target(
-      name: "Configuration", dependencies: ["CLinux", "Bytes", "Rules"], swiftSettings: strict),
+      name: "Configuration",
+      dependencies: ["CLinux", "Bytes", "Rules", "Cryptography", "Authentication"],
+      swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
@@ -91,7 +93,8 @@ let package = Package(
       name: "Edge",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
-        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
+        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins", "Rules",
+        "GeoDatabase", "Cryptography", "Authentication",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -103,7 +106,7 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "Edge", "Admin",
+        "Origins", "RateLimiting", "Edge", "Admin", "GeoDatabase",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.

@@ -179,7 +179,7 @@ extension Reader {
   }
 
   /// Records a name; whether it is the first of its kind, which is reported otherwise.
-  private mutating func declare(
+  mutating func declare(
     _ name: Placed<String>, _ kind: String,
     in names: WritableKeyPath<Declarations, [String: SourceRange]>
   ) -> Bool {

@@ -17,8 +17,13 @@ struct Draft {
   var origin = OriginConfiguration(name: "")
   var limit = LimitConfiguration(name: "", rate: 1, period: 1, burst: 1, key: .clientIP)
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
+  var tokens = TokenConfiguration(name: "")
   var adminToken: String?
   var siteOrigin: Placed<String>?
+  var siteAuthentication = AuthenticationChoice.off
+  /// Of the open route; nil: the site's.
+  var routeAuthentication: AuthenticationChoice?
+  var siteAccess = AccessConfiguration()
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.
   var siteRules: [RuleStatement] = []
@@ -63,6 +68,7 @@ struct Reader {
     var listeners: [ListenAddress: SourceRange] = [:]
     var origins: [String: SourceRange] = [:]
     var limits: [String: SourceRange] = [:]
+    var tokens: [String: SourceRange] = [:]
     var hosts: [String: SourceRange] = [:]
     var routes: [RoutePath: SourceRange] = [:]
     var servers: [ServerAddress: SourceRange] = [:]
@@ -75,6 +81,7 @@ struct Reader {
   struct References {
     var origins: [Placed<String>] = []
     var limits: [Placed<String>] = []
+    var tokens: [Placed<String>] = []
   }
 
   init(directory: String, isComplete: Bool, findings: Findings) {

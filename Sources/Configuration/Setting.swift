@@ -21,6 +21,8 @@ public struct Setting: Sendable {
     case origin
     /// `limit NAME { … }`
     case limit
+    /// `jwt NAME { … }`
+    case jwt
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

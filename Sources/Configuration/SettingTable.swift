@@ -3,7 +3,8 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + admin + store + client + origin + limit + site + route + cache + rules(in: .site)
+    topLevel + admin + store + client + origin + limit + tokens + site + admission(in: .site) + route
+    + admission(in: .route) + cache + rules(in: .site)
     + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
@@ -76,6 +77,7 @@ extension Setting {
       aliases: ["limit_req_zone", "rate_limit", "ratelimit"],
       "A limit on requests. Routes that name the same limit share it."
     ) { arguments, reader in reader.readLimit(&arguments) },
+    tokenBlock,
     Setting(
       "site", in: .top, shape: "HOST…", body: .block(.site), repeatable: true,
       aliases: ["server", "server_name", "virtualhost", "vhost", "host", "domain"],

@@ -9,6 +9,7 @@ internal import Edge
 package import EventLoop
 package import Metrics
 package import ObjectStore
+internal import GeoDatabase
 internal import Origins
 internal import RateLimiting
 import Synchronization
@@ -72,9 +73,11 @@ package final class Node: Sendable {
     log = try Self.openLog(configuration)
     let pools = configuration.origins.map { OriginPool($0) }
     resolver = try Resolver(pools: pools)
+    let credentials = try NodeCredentials(configuration, clock: clock)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
-      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log)
+      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log,
+      credentials: credentials, geo: try Self.openGeo(configuration))
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -89,6 +92,7 @@ package final class Node: Sendable {
     runningWorkers = Atomic(workerCount)
     addFigures()
     try startWorkers(listeners)
+    context.startCredentials()
     resolver.start()
     admin?.start()
   }
@@ -101,6 +105,15 @@ package final class Node: Sendable {
             + "must fill within 73 years")
       }
       return limiter
+    }
+  }
+
+  private static func openGeo(_ configuration: NodeConfiguration) throws -> GeoDatabase? {
+    guard !configuration.geoDatabases.isEmpty else { return nil }
+    switch GeoDatabase.open(paths: configuration.geoDatabases) {
+    case .success(let database): return database
+    case .failure(let problem):
+      throw NodeError("cannot open the geo database \(problem.path): \(problem.message)")
     }
   }
 
@@ -165,6 +178,7 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin?.stop()
     resolver.stop()
+    context.stopCredentials()
     store?.close()
     log?.close()
   }

@@ -39,6 +39,8 @@ final class ClientConnection: ClientStream {
   let socket: Descriptor
   let address: SocketAddress
   var token: UInt64 = 0
+  /// Asked for by rules only; a system call for each connection.
+  lazy var listenerPort = Socket.localAddress(of: socket)?.port ?? 0
   var phase = Phase.head
   var isReadable = false
   var isWritable = true
@@ -215,6 +217,7 @@ final class ClientConnection: ClientStream {
       }
     case .exchange where exchange.isFollowing:
       exchange.waitedEnough(on: self)
+      flush()
       advance()
     case .exchange:
       if !body.isComplete && !exchange.hasSentHead {

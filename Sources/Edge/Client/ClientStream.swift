@@ -12,6 +12,8 @@ protocol ClientStream: AnyObject {
   var token: UInt64 { get }
   /// The client's address.
   var address: SocketAddress { get }
+  /// The port that the client connected to; 0 if it is not known.
+  var listenerPort: UInt16 { get }
   var isClosed: Bool { get }
   /// Whether the node itself has broken it off.
   var wasReset: Bool { get }
@@ -49,4 +51,8 @@ protocol ClientStream: AnyObject {
 
   /// Breaks the response off such that the client sees an error and never a complete one.
   func reset()
+}
+
+extension ClientStream {
+  var listenerPort: UInt16 { 0 }
 }

@@ -42,6 +42,7 @@ extension OriginRequest {
       failed(.malformed, on: connection)
       return
     }
+    runResponseRules()
     if head.method == .head { freshenByHead() }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response, policy: policy.caching)
@@ -75,7 +76,10 @@ extension OriginRequest {
     guard let store = worker.context.store, let mark = fill.mark, !fill.fullKey.isEmpty else {
       return plan
     }
+    if isKeptOut { return plan }
     let policy = policy
+    let isRestricted = self.decision?.isRestricted ?? false
+    if isRestricted && !directives.permitsAuthorization { return plan }
     let decision = StorageRules.decide(
       request: head, response: response, directives: directives,
       requestDirectives: RequestDirectives(head, policy: policy.caching.reuse),
@@ -100,6 +104,7 @@ extension OriginRequest {
       plan.varyValues = values.view.array
     }
     Tags.forEach(in: response) { plan.tags.append(store.tagHash($0)) }
+    for tag in ruled.tags { plan.tags.append(tag.withView { store.tagHash($0) }) }
     plan.purgeTags = plan.tags + fill.targetTags
     // A purge came while the origin answered: this client began before it, but nobody else did.
     if store.isPurged(since: mark.sequence, tags: plan.purgeTags) { return plan }
@@ -160,9 +165,6 @@ extension OriginRequest {
     if plan.marksKey && fill.key != nil { worker.counters.add(.hitForMiss) }
     worker.noteMoved(fill)
   }
-
-  /// The route's caching.
-  var policy: RoutePolicy { worker.routes.policies[route] }
 
   private var fieldOptions: ResponseFieldOptions {
     let options = policy.caching.fieldOptions
@@ -247,6 +249,11 @@ extension OriginRequest {
     for tag in RequestTarget.tags(of: head, normalization: policy.key.query, store: store) {
       store.invalidate(tag: tag)
     }
+    if let decision, decision.isRewritten {
+      let tags = RequestTarget.tags(
+        of: decision.head, normalization: policy.key.query, store: store)
+      for tag in tags { store.invalidate(tag: tag) }
+    }
     if case .groups(let groups) = CacheGroups.invalidated(by: response, method: head.method) {
       for group in groups { store.invalidate(tag: groupTag(group, store)) }
     }
@@ -284,6 +291,7 @@ extension OriginRequest {
       askAgainWithoutConditions()
       return
     }
+    runResponseRules(status: response.status, lines: response.head)
     var lines = ByteBuffer(capacity: response.head.count + 256)
     HeadComposer.appendFreshened(
       stored: response.head, by: self.response, options: fieldOptions,
@@ -298,6 +306,8 @@ extension OriginRequest {
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     var tags: [UInt64] = []
     Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
+    // Tags that the 304 has replace those that are stored: those of rules are then among them.
+    if !tags.isEmpty { for tag in ruled.tags { tags.append(tag.withView { store.tagHash($0) }) } }
     let fills = worker.context.fills
     guard mayKeep(response, freshenedTo: merged, directives) else {
       publishStored(
@@ -373,7 +383,7 @@ extension OriginRequest {
   private func mayKeep(
     _ response: StoredResponse, freshenedTo merged: ResponseHead, _ directives: ResponseDirectives
   ) -> Bool {
-    guard !directives.noStore && !directives.isPrivate else { return false }
+    guard !directives.noStore && !directives.isPrivate && !isKeptOut else { return false }
     if policy.caching.ignored.contains(.vary) { return true }
     var rule = ByteBuffer()
     return VaryRule.append(of: merged, to: &rule) != .star && rule.view == response.varyRule

@@ -39,6 +39,11 @@ final class OriginRequest {
   /// The stored response that is being validated.
   var stored: StoredReference?
   let pool: Int
+  /// What rules have decided of the request; nil for routes without them.
+  let decision: RuleDecision?
+  /// What they have decided of the response, and of which status they were told.
+  var ruled = ResponseVerdict()
+  var ruledStatus: UInt16 = 200
   /// The client's connection that began it, while it is there.
   var clientConnection: UInt64?
 
@@ -76,7 +81,7 @@ final class OriginRequest {
 
   init(
     worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
-    upgrade: Bool, stored: StoredReference?
+    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?
   ) {
     self.worker = worker
     self.fill = fill
@@ -86,7 +91,8 @@ final class OriginRequest {
     self.isFill = isFill
     isUpgrade = upgrade
     self.stored = stored
-    pool = worker.routes.routes[route].origin
+    self.decision = decision
+    pool = Self.pool(worker, route, decision)
     serversLeft = worker.context.pools[pool].servers.count
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
     sink = FillSink(fill: fill, worker: worker)

@@ -58,6 +58,21 @@ extension Exchange {
   /// An answer of the node's own, with a line of text. The fields in `worker.lines` go along.
   func answer(status: UInt16, text: StaticString? = nil, on connection: some ClientStream) {
     let worker = connection.worker
+    guard let text, status != 204 else {
+      answer(status: status, content: ByteView(), endsLine: true, on: connection)
+      return
+    }
+    self.status = status
+    worker.lines.append("content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n")
+    appendOwnCacheStatus(worker)
+    answer(status: status, content: ByteView(text), endsLine: true, on: connection)
+  }
+
+  /// An answer of the node's own with any content.
+  func answer(
+    status: UInt16, content: ByteView, endsLine: Bool, on connection: some ClientStream
+  ) {
+    let worker = connection.worker
     self.status = status
     hasSentHead = true
     worker.lines.append("date: ")
@@ -66,19 +81,14 @@ extension Exchange {
     worker.lines.append(worker.nodeName.view)
     worker.lines.append("\r\n")
     let head = head(worker)
-    var content = ByteView()
-    if let text, status != 204 {
-      content = ByteView(text)
-      worker.lines.append("content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n")
-      appendOwnCacheStatus(worker)
-    }
-    let length = UInt64(content.count) + (content.isEmpty ? 0 : 1)
-    connection.sendHead(
+    let length = UInt64(content.count) + (content.isEmpty || !endsLine ? 0 : 1)
+    let isSent = sendHead(
       status: status, lines: ByteView(), length: length, hasContent: head.method != .head,
-      minorVersion: head.minorVersion)
+      minorVersion: head.minorVersion, on: connection)
+    guard isSent else { return }
     if !content.isEmpty && head.method != .head {
       connection.sendWhole(content)
-      connection.sendWhole(ByteView("\n"))
+      if endsLine { connection.sendWhole(ByteView("\n")) }
       contentSent += length
     }
     state = .finished
@@ -136,7 +146,7 @@ extension Exchange {
     switch RangeRules.select(head, of: representation, now: now) {
     case .whole, .failed: break
     case .notModified:
-      notModified(lines: response.head, on: connection)
+      notModified(lines: response.head, isStored: true, on: connection)
       return
     case .single(let range):
       servePart(range, of: response, on: connection)
@@ -149,9 +159,10 @@ extension Exchange {
       return
     }
     let hasContent = head.method != .head
-    connection.sendHead(
+    let isSent = sendHead(
       status: response.status, lines: response.head, length: response.bodyLength,
-      hasContent: hasContent, minorVersion: head.minorVersion)
+      hasContent: hasContent, minorVersion: head.minorVersion, isStored: true, on: connection)
+    guard isSent else { return }
     guard hasContent && response.bodyLength > 0 else {
       state = .finished
       return
@@ -186,7 +197,14 @@ extension Exchange {
 
   /// Keeps the request beyond the turn that read it.
   func own(_ worker: Worker) {
-    guard ownHead == nil else { return }
+    guard ownHead == nil else {
+      if isRuled { _ = decision(worker) }
+      return
+    }
+    if isRuled {
+      ownRuled(worker)
+      return
+    }
     let head = worker.head
     head.own()
     ownHead = head
@@ -195,16 +213,18 @@ extension Exchange {
 
   /// A 304 (RFC 9110 §15.4.5): the fields that a client may use to update what it has, not those that
   /// describe content which is not there.
-  func notModified(lines: ByteView, on connection: some ClientStream) {
+  func notModified(
+    lines: ByteView, isStored: Bool = false, on connection: some ClientStream
+  ) {
     let worker = connection.worker
     status = 304
     FieldLines.forEach(lines) { line in
       if FieldLines.isKeptIn304(line.name) { worker.lines.append(line.whole) }
     }
-    connection.sendHead(
+    let isSent = sendHead(
       status: 304, lines: ByteView(), length: nil, hasContent: false,
-      minorVersion: head(worker).minorVersion)
-    state = .finished
+      minorVersion: head(worker).minorVersion, isStored: isStored, on: connection)
+    if isSent { state = .finished }
   }
 
   // MARK: The log
@@ -212,7 +232,7 @@ extension Exchange {
   func log(duration: Int64, on connection: some ClientStream) {
     let worker = connection.worker
     guard let ring = worker.logRing else { return }
-    let head = head(worker)
+    let head = isRuled ? clientHead(worker) : head(worker)
     let bytes = head.bytes
     var record = AccessRecord()
     record.wall = requestWall
@@ -231,6 +251,7 @@ extension Exchange {
     record.target = bytes[head.target]
     if let referer = head.value(.referer) { record.referer = referer }
     if let agent = head.value(.userAgent) { record.userAgent = agent }
+    if isRuled { record.members = ruledLog(worker) }
     if !ring.append(record) { worker.counters.add(.logDropped) }
   }
 }

@@ -107,7 +107,7 @@ extension Exchange {
     originStarted = worker.now.monotonic
     let request = OriginRequest(
       worker: worker, fill: fill, head: head(worker), route: route, client: connection.address,
-      isFill: isFill, upgrade: upgrade, stored: stored)
+      isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
     request.clientConnection = connection.token
     if let key = fill.key, request.policy.caching.minimumUses > 1 {
       request.uses = worker.context.fills.use(key)
@@ -134,6 +134,7 @@ extension Exchange {
   /// the others wait for that one: a key costs a silent origin one request for each timeout, however
   /// many clients there are.
   func waitedEnough(on connection: some ClientStream) {
+    if state == .admitting { ruled.pending?.isOver = true }
     guard state == .waiting, !isLeader, let fill, fill.look().head == nil else { return }
     connection.worker.counters.add(.fillsOverdue)
     connection.wait(until: .max)
@@ -175,7 +176,8 @@ extension Exchange {
     copy.method = .get
     let request = OriginRequest(
       worker: worker, fill: fill, head: copy, route: route, client: connection.address,
-      isFill: true, upgrade: false, stored: StoredReference(response))
+      isFill: true, upgrade: false, stored: StoredReference(response),
+      decision: decision(worker))
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }
@@ -187,6 +189,8 @@ extension Exchange {
     while true {
       switch state {
       case .idle: return .waiting
+      case .admitting:
+        guard goOnWithAdmission(on: connection) else { return .waiting }
       case .finished:
         finish(on: connection)
         return .finished
@@ -281,11 +285,12 @@ extension Exchange {
       request.method != .head && response.status != 204 && response.status != 304
       && response.status >= 200
     let lines = isLeader ? response.ownLines ?? response.lines : response.lines
-    lines.withView {
-      connection.sendHead(
+    let isSent = lines.withView {
+      sendHead(
         status: response.status, lines: $0, length: response.length, hasContent: hasContent,
-        minorVersion: request.minorVersion)
+        minorVersion: request.minorVersion, on: connection)
     }
+    guard isSent else { return }
     state = hasContent && response.length != 0 ? .filling : .finished
   }
 

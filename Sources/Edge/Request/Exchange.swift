@@ -20,6 +20,8 @@ final class Exchange {
   enum State {
     /// No request.
     case idle
+    /// To be let in (Exchange+Admission.swift).
+    case admitting
     /// For the head of a fill.
     case waiting
     /// Content of a fill is being sent.
@@ -42,6 +44,10 @@ final class Exchange {
   var route = 0
   var started: Int64 = 0
   var requestWall: Int64 = 0
+
+  /// Whether rules or authentication have something in `ruled`.
+  var isRuled = false
+  var ruled = RuledRequest()
 
   // What the log and the counters say in the end.
   var status: UInt16 = 0
@@ -79,10 +85,14 @@ final class Exchange {
   init() {}
 
   /// Whether it waits for the head of an answer that another request asked for.
-  var isFollowing: Bool { state == .waiting && !isLeader && fill != nil }
+  var isFollowing: Bool {
+    state == .waiting && !isLeader && fill != nil || state == .admitting
+  }
 
   /// The request's head.
-  func head(_ worker: Worker) -> RequestHead { ownHead ?? worker.head }
+  func head(_ worker: Worker) -> RequestHead {
+    ownHead ?? (isRuled && ruled.isEdited ? worker.rules.head : worker.head)
+  }
 
   // MARK: Beginning
 
@@ -137,8 +147,10 @@ final class Exchange {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
     }
-    guard passesLimits(on: connection) else { return }
-    proceed(head, on: connection)
+    guard passesAdmission(on: connection), passesRules(on: connection),
+      passesLimits(on: connection)
+    else { return }
+    proceed(self.head(worker), on: connection)
   }
 
   /// Whether an OPTIONS request ends here (RFC 9110 §9.3.7, §7.6.2).
@@ -154,7 +166,7 @@ final class Exchange {
     answer(status: 204, on: connection)
   }
 
-  private func passesLimits(on connection: some ClientStream) -> Bool {
+  func passesLimits(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     let range = worker.routes.routes[route].limits
     var index = range.lowerBound
@@ -180,7 +192,7 @@ final class Exchange {
   }
 
   /// The way after the limits; begun again when a fill turned out not to be for this request.
-  private func proceed(_ head: RequestHead, on connection: some ClientStream) {
+  func proceed(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
     let settings = worker.routes.routes[route]
     // Not to HTTP/2, which would lead past the routes and limits of every request in it.
@@ -190,7 +202,7 @@ final class Exchange {
       pass(.bypass, key: [], upgrade: true, on: connection)
       return
     }
-    guard settings.cache, let store = worker.context.store, let reader = worker.reader else {
+    guard settings.cache, !isRuled || !bypassesCache(worker), let store = worker.context.store, let reader = worker.reader else {
       pass(.bypass, key: [], on: connection)
       return
     }
@@ -256,12 +268,14 @@ final class Exchange {
     } else {
       worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
     }
+    if isRuled && ruled.hasRun { makeRuledKey(worker) }
   }
 
   /// The tags by which a purge or an unsafe request reaches whatever is stored for the request's URI:
   /// the URI as it was sent and, if the route normalises queries, normalised too.
   func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
     let head = head(worker)
+    if isRuled { return ruledTags(worker, store) }
     guard !worker.routes.routes[route].hasUsualKey else {
       // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
       if worker.context.searchRules.isEmpty || head.query == nil {
@@ -330,6 +344,7 @@ final class Exchange {
     release(worker, token: connection.token)
     state = .idle
     ownHead = nil
+    if isRuled { forgetRules() }
   }
 
   /// Gives up: the client is gone.

@@ -3,6 +3,7 @@
 
 internal import Bytes
 internal import Configuration
+internal import Rules
 
 /// A route as a worker uses it.
 struct Route: Sendable {
@@ -25,6 +26,11 @@ struct Route: Sendable {
   var hasUsualKey: Bool
   /// Whether directives of requests count for nothing.
   var ignoresClientDirectives: Bool
+  /// Whether rules run for its requests, and for its responses.
+  var hasRules: Bool
+  var hasResponseRules: Bool
+  /// Whether not everybody may ask.
+  var hasAdmission: Bool
 }
 
 final class RouteTable {
@@ -49,6 +55,13 @@ final class RouteTable {
   let routes: [Route]
   /// How each stores and reuses.
   let policies: [RoutePolicy]
+  /// Their rules; nil where there are none.
+  let programs: [RuleProgram?]
+  /// The pools and the limits that their rules name, by the rules' own numbers.
+  let ruleOrigins: [[Int]]
+  let ruleLimits: [[Int]]
+  /// From where may be asked.
+  let access: [AccessConfiguration]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
   /// The indices of the limits of all routes.
@@ -70,6 +83,9 @@ final class RouteTable {
     var names: [String] = []
     var limits: [Int] = []
     var policies: [RoutePolicy] = []
+    var programs: [RuleProgram?] = []
+    var ruleOrigins: [[Int]] = []
+    var ruleLimits: [[Int]] = []
     for site in configuration.sites {
       for route in site.routes {
         let first = limits.count
@@ -86,7 +102,18 @@ final class RouteTable {
             collapseTimeout: route.caching.collapseTimeout, maxWaiters: route.caching.maxWaiters,
             hasUsualKey: route.caching.key == CacheConfiguration().key
               && route.caching.query == QueryNormalization(),
-            ignoresClientDirectives: !route.caching.honoursClients))
+            ignoresClientDirectives: !route.caching.honoursClients, hasRules: route.rules != nil,
+            hasResponseRules: route.rules?.hasResponseRules ?? false,
+            hasAdmission: route.authentication != nil || !route.access.isOpen))
+        programs.append(route.rules.map { RuleProgram($0) })
+        ruleOrigins.append(
+          route.rules?.origins.map { used in
+            configuration.origins.firstIndex { $0.name == used.name } ?? 0
+          } ?? [])
+        ruleLimits.append(
+          route.rules?.limits.map { used in
+            configuration.limits.firstIndex { $0.name == used.name } ?? -1
+          } ?? [])
         policies.append(RoutePolicy(route.caching))
         names.append(route.name)
       }
@@ -94,6 +121,10 @@ final class RouteTable {
     self.routes = routes
     self.policies = policies
     self.limits = limits
+    self.programs = programs
+    self.ruleOrigins = ruleOrigins
+    self.ruleLimits = ruleLimits
+    access = configuration.sites.flatMap(\.routes).map(\.access)
     self.names = names + ["none"]
     addSites(configuration)
   }

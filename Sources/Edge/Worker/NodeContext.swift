@@ -2,6 +2,7 @@ package import AccessLog
 internal import Bytes
 package import Configuration
 package import EventLoop
+package import GeoDatabase
 internal import HTTPCaching
 package import Metrics
 package import ObjectStore
@@ -28,6 +29,10 @@ package final class NodeContext: Sendable {
   /// The longest content that is stored: as configured, and at most half of the store, since storing
   /// something longer would evict nearly all else for it.
   let largestObject: UInt64
+  /// What credentials are checked against.
+  let credentials: NodeCredentials
+  /// Where addresses are, if rules ask for it.
+  let geo: GeoDatabase?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -39,7 +44,8 @@ package final class NodeContext: Sendable {
   /// Puts together what the workers share.
   package init(
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
-    limiters: [RateLimiter], metrics: MetricsRegistry, log: AccessLogWriter?
+    limiters: [RateLimiter], metrics: MetricsRegistry, log: AccessLogWriter?,
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -49,6 +55,8 @@ package final class NodeContext: Sendable {
     self.limiters = limiters
     self.metrics = metrics
     self.log = log
+    self.credentials = credentials
+    self.geo = geo
   }
 
   /// A limiter as configured, keyed with a fresh secret; nil if no bucket can have such a rate.
@@ -84,6 +92,10 @@ package enum WorkerMessage: Sendable {
   case committed(Fill, through: UInt64)
   /// The store did not take a fill's content.
   case notStored(Fill)
+  /// Keys for tokens were fetched, or could not be.
+  case keysCame
+  /// A password was checked, for the request on a connection.
+  case passwordChecked(PasswordVerdict, token: UInt64)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }
@@ -92,6 +104,18 @@ extension NodeContext {
   /// Tells every worker to finish what is in flight and end by a time (monotonic).
   package func drain(deadline: Int64) {
     for inbox in posts.withLock({ $0 }) { inbox.post(.drain(deadline: deadline)) }
+  }
+
+  /// Begins to fetch keys and to check passwords, and tells every worker what came of it.
+  package func startCredentials() {
+    credentials.start { [weak self] in self?.postToAll(.keysCame) }
+  }
+
+  /// Ends the threads of that.
+  package func stopCredentials() { credentials.stop() }
+
+  private func postToAll(_ message: WorkerMessage) {
+    for inbox in posts.withLock({ $0 }) { inbox.post(message) }
   }
 
   /// What the numbers of a log record mean.

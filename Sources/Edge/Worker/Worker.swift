@@ -71,6 +71,10 @@ package final class Worker {
   /// The head that is being read.
   var head = RequestHead()
   let dates = DateText()
+  /// What rules need.
+  let rules = RuleRoom()
+  /// What routes want to be shown.
+  let gates: Gates
 
   /// Bodies pinned until the clients that were told of them have pinned them too.
   var bridges: [(body: UInt64, until: Int64)] = []
@@ -96,6 +100,8 @@ package final class Worker {
       preconditionFailure("the store was opened for fewer workers: \(error)")
     }
     routes = RouteTable(context.configuration)
+    gates = Gates(context.configuration, context.credentials)
+    rules.scratch.geo = context.geo
     counters = CounterBlock()
     requestCounters = RequestCounters(routes: routes.names)
     context.metrics.register(counters: counters, requests: requestCounters)
@@ -139,6 +145,7 @@ package final class Worker {
   private func turn() {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
+    gates.checksLeft = Gates.checksPerTurn
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
@@ -181,6 +188,8 @@ package final class Worker {
           request.stopStoring()
           request.goOn()
         }
+      case .keysCame: keysCame()
+      case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
       case .drain(let deadline): drain(deadline)
       }
     }
