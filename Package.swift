@@ -138,6 +138,12 @@ let package = Package(
       name: "bench-authentication",
       dependencies: ["Authentication", "Cryptography", "CLinux", "Bytes", "EventLoop"],
       path: "tools/bench-authentication", swiftSettings: strict),
+    .executableTarget(
+      name: "StoreBench", dependencies: ["CLinux", "Bytes", "EventLoop", "ObjectStore"],
+      path: "tools/bench/StoreBench", swiftSettings: strict),
+    .executableTarget(
+      name: "EvictionBench", dependencies: ["CLinux", "Bytes", "ObjectStore"],
+      path: "tools/bench/EvictionBench", swiftSettings: strict),
 
     // The test kit, and the tests.
     .target(
@@ -185,7 +191,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ObjectStoreTests",
-      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
+      dependencies: [
+        "ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux", "StoreBench",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "OriginsTests",

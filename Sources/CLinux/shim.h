@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,6 +28,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -108,6 +110,8 @@ static inline int weir_cpu_count(void) {
   return count > 0 ? count : 1;
 }
 static inline int weir_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+// The effective user of the calling thread only, where libc's seteuid changes every thread's.
+static inline int weir_set_thread_user(unsigned id) { return (int)syscall(SYS_setresuid, -1, id, -1); }
 // Raises the soft limit of descriptors to the hard one; returns what it is then.
 static inline long weir_raise_descriptor_limit(void) {
   struct rlimit limit;

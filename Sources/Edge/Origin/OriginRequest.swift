@@ -173,6 +173,8 @@ final class OriginRequest {
     options.isFill = isFill
     options.upgrade = isUpgrade
     let host = Array((worker.context.pools[pool].configuration.hostField ?? "").utf8)
+    var slice = ByteBuffer()
+    appendSliceFields(to: &slice)
     var target = ByteBuffer()
     if isFill { policy.appendTarget(head, to: &target) }
     options.target = target.view
@@ -185,6 +187,7 @@ final class OriginRequest {
           options.nodeName = worker.nodeName.view
           options.entityTag = tag
           options.lastModified = modified
+          options.slice = slice.view
           RequestComposer.append(head, client: client, options: options, to: &wire)
         }
       }
@@ -454,6 +457,7 @@ final class OriginRequest {
     worker.counters.add(.fillsEnded)
     sink.finish()
     fill.complete(trailers: trailers.array)
+    if fill.committed(through: 0) { worker.context.fills.remove(fill) }
     worker.leading[ObjectIdentifier(fill)] = nil
     worker.noteMoved(fill)
     releaseConnection()

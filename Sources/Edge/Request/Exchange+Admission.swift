@@ -6,9 +6,11 @@
 
 internal import Authentication
 internal import Bytes
+internal import Configuration
 internal import EventLoop
 internal import HTTPMessage
 internal import Metrics
+internal import RateLimiting
 internal import Rules
 
 /// What a request waits for before it may go on.

@@ -26,21 +26,22 @@ extension Exchange {
     let acceptsEarlier = !directives.demandsValidation
     let targetTags = targetTags(worker, store)
     let patience = worker.routes.routes[route].collapseTimeout
+    let slice = firstSlice(stored: stored, worker)
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
         guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
         guard let response = fill.look().head else {
           return fill.began > worker.now.monotonic - patience
-            && !store.isPurged(since: mark.sequence, tags: targetTags)
+            && !fill.isPurged(in: store, since: mark, tags: targetTags)
         }
         return mayReuse(response, directives, worker)
-          && !store.isPurged(since: mark.sequence, tags: response.purgeTags)
+          && !fill.isPurged(in: store, since: mark, tags: response.purgeTags)
       },
       make: {
         Fill(
           key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
-          leader: worker.index, began: worker.now.monotonic)
+          leader: worker.index, began: worker.now.monotonic, slice: slice)
       })
     own(worker)
     switch role {
@@ -97,7 +98,7 @@ extension Exchange {
     lead(fill, isFill: stored != nil, upgrade: upgrade, stored: stored, on: connection)
   }
 
-  private func lead(
+  func lead(
     _ fill: Fill, isFill: Bool, upgrade: Bool = false, stored: StoredReference?,
     on connection: some ClientStream
   ) {
@@ -118,7 +119,7 @@ extension Exchange {
     request.start()
   }
 
-  private func follow(_ fill: Fill, on connection: some ClientStream) {
+  func follow(_ fill: Fill, on connection: some ClientStream) {
     isLeader = false
     asksForWhole = true
     originStarted = connection.worker.now.monotonic
@@ -168,7 +169,8 @@ extension Exchange {
       make: {
         Fill(
           key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
-          leader: worker.index, began: worker.now.monotonic)
+          leader: worker.index, began: worker.now.monotonic,
+          slice: firstSlice(stored: response, worker))
       })
     guard case .lead(let fill) = role else { return }
     let copy = RequestHead()
@@ -214,6 +216,12 @@ extension Exchange {
     guard let head else {
       if case .failed(let failure) = phase {
         if !isLeader { connection.wait(until: .max) }
+        if case .notSliceable = failure {
+          let key = fill.fullKey
+          releaseFill(on: connection)
+          pass(reason ?? .miss, key: key, on: connection)
+          return true
+        }
         fail(failure, on: connection)
         return true
       }
@@ -233,7 +241,7 @@ extension Exchange {
     let worker = connection.worker
     // First: such an answer is not shared, but that says nothing of the next one.
     if let mark = fill.mark, let store = worker.context.store,
-      store.isPurged(since: mark.sequence, tags: head.purgeTags)
+      fill.isPurged(in: store, since: mark, tags: head.purgeTags)
     {
       beginAgain(on: connection)
       return false
@@ -250,7 +258,7 @@ extension Exchange {
     return true
   }
 
-  private func releaseFill(on connection: some ClientStream) {
+  func releaseFill(on connection: some ClientStream) {
     guard let fill else { return }
     self.fill = nil
     connection.worker.leave(fill, connection: connection.token)
@@ -280,6 +288,10 @@ extension Exchange {
         return
       case .whole, .failed, .several: break
       }
+    }
+    if response.sliced != nil {
+      answerSliced(0..<(response.length ?? 0), status: 200, of: response, on: connection)
+      return
     }
     let hasContent =
       request.method != .head && response.status != 204 && response.status != 304
@@ -331,6 +343,10 @@ extension Exchange {
     let worker = connection.worker
     guard let fill else { return .waiting }
     if position == end {
+      if sliced != nil && parts != nil {
+        leaveSlice(on: connection)
+        return nil
+      }
       state = .finished
       return nil
     }
@@ -341,7 +357,7 @@ extension Exchange {
     }
     var wakesLeader = false
     let reader = FillReader(worker: worker.index, connection: connection.token)
-    let piece = fill.piece(for: reader, at: position, wakesLeader: &wakesLeader)
+    let piece = fill.piece(for: reader, at: position - fillStart, wakesLeader: &wakesLeader)
     if wakesLeader { worker.wakeLeader(of: fill) }
     switch piece {
     case .bytes(let segment, let range):
@@ -360,6 +376,9 @@ extension Exchange {
       let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
       return sent(connection.sendContent(content), on: connection)
     case .wait: return .waiting
+    case .end where sliced != nil:
+      leaveSlice(on: connection)
+      return nil
     case .end:
       fill.trailers.withView { connection.endContent(trailers: $0) }
       state = .finished
@@ -402,6 +421,7 @@ extension Exchange {
         body: bodyID, number: UInt32(truncatingIfNeeded: position / size)),
       offset < chunk.count
     else {
+      if let sliced { return fetchSlice(of: sliced, on: connection) }
       // Missing or damaged: the next request is to find nothing rather than this.
       worker.context.store?.remove(keyHash: storedHash, id: storedID)
       cutOff(on: connection)

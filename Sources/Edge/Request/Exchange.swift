@@ -64,6 +64,10 @@ final class Exchange {
   var asksForWhole = false
   var position: UInt64 = 0
   var end: UInt64 = 0
+  /// What of it is fetched in slices.
+  var sliced: SlicedBody?
+  /// Where the content of `fill` begins within the representation.
+  var fillStart: UInt64 = 0
   /// The parts that are still to be sent, of several.
   var parts: MultipartRanges?
   var bodyID: UInt64 = 0
@@ -202,7 +206,9 @@ final class Exchange {
       pass(.bypass, key: [], upgrade: true, on: connection)
       return
     }
-    guard settings.cache, !isRuled || !bypassesCache(worker), let store = worker.context.store, let reader = worker.reader else {
+    guard settings.cache, !isRuled || !bypassesCache(worker), let store = worker.context.store,
+      let reader = worker.reader
+    else {
       pass(.bypass, key: [], on: connection)
       return
     }
@@ -271,20 +277,19 @@ final class Exchange {
     if isRuled && ruled.hasRun { makeRuledKey(worker) }
   }
 
-  /// The tags by which a purge or an unsafe request reaches whatever is stored for the request's URI:
-  /// the URI as it was sent and, if the route normalises queries, normalised too.
+  /// The tags by which a purge reaches whatever is stored for the request's URI: the URI as it was sent
+  /// and, if the route normalises queries, normalised too; and the host.
   func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
     let head = head(worker)
-    if isRuled { return ruledTags(worker, store) }
-    guard !worker.routes.routes[route].hasUsualKey else {
-      // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
-      if worker.context.searchRules.isEmpty || head.query == nil {
-        return [store.tagHash(ofKey: worker.keyBuffer.view)]
-      }
-      return RequestTarget.tags(of: head, normalization: QueryNormalization(), store: store)
+    let host = store.tagHash(ofHost: head.bytes[head.authority])
+    if isRuled { return ruledTags(worker, store) + [host] }
+    let isUsual = worker.routes.routes[route].hasUsualKey
+    // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
+    if isUsual && (worker.context.searchRules.isEmpty || head.query == nil) {
+      return [store.tagHash(ofKey: worker.keyBuffer.view), host]
     }
-    return RequestTarget.tags(
-      of: head, normalization: worker.routes.policies[route].key.query, store: store)
+    let query = isUsual ? QueryNormalization() : worker.routes.policies[route].key.query
+    return RequestTarget.tags(of: head, normalization: query, store: store) + [host]
   }
 
   /// What the request asks of caches, as far as the route listens.
@@ -365,8 +370,10 @@ final class Exchange {
     if bodyID != 0 {
       worker.reader?.unpin(bodyID)
       bodyID = 0
-      parts = nil
     }
+    parts = nil
+    sliced = nil
+    fillStart = 0
     if let upstream {
       self.upstream = nil
       upstream.clientLeft(connection: token, sentAll: !takesBody)

@@ -20,6 +20,8 @@ struct ForwardingOptions {
   var host = ByteView()
   /// The node's name for `Via`.
   var nodeName = ByteView()
+  /// The lines that ask for a slice.
+  var slice = ByteView()
   /// The path and query to ask for; empty: the client's.
   var target = ByteView()
 }
@@ -52,6 +54,7 @@ enum RequestComposer {
     Validators.appendConditions(
       etag: options.entityTag.isEmpty ? nil : options.entityTag,
       lastModified: options.lastModified.isEmpty ? nil : options.lastModified, to: &wire)
+    wire.append(options.slice)
     appendClient(client, authority: authority, to: &wire)
     appendVia(head, options: options, to: &wire)
     appendFraming(head, options: options, to: &wire)

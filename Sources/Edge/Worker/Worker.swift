@@ -14,6 +14,7 @@ internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
 internal import Origins
+internal import Rules
 import Synchronization
 
 /// What the top bits of an event's token say it belongs to.
@@ -181,9 +182,10 @@ package final class Worker {
       case .fillProgressed(let fill): noteMoved(fill)
       case .fillMayReadOn(let fill): leading[ObjectIdentifier(fill)]?.goOn()
       case .committed(let fill, let position):
-        fill.committed(through: position)
+        if fill.committed(through: position) { context.fills.remove(fill) }
         leading[ObjectIdentifier(fill)]?.goOn()
       case .notStored(let fill):
+        context.fills.remove(fill)
         if let request = leading[ObjectIdentifier(fill)] {
           request.stopStoring()
           request.goOn()
