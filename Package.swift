@@ -116,7 +116,8 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Configuration", "EventLoop", "Node", "Supervision",
+        "CLinux", "Configuration", "EventLoop", "Node", "Supervision", "Edge", "Authentication",
+        "Cryptography",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -213,7 +214,7 @@ let package = Package(
       name: "EdgeTests",
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
-        "EventLoop", "ObjectStore", "DemoOrigin",
+        "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

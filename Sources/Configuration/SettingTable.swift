@@ -3,7 +3,8 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + admin + store + client + origin + limit + tokens + site + admission(in: .site) + route
+    topLevel + admin + store + client + origin + limit + tokens + site + admission(in: .site)
+    + route
     + admission(in: .route) + cache + rules(in: .site)
     + rules(in: .route)
 

@@ -7,9 +7,9 @@ internal import Bytes
 package import Configuration
 internal import Edge
 package import EventLoop
+internal import GeoDatabase
 package import Metrics
 package import ObjectStore
-internal import GeoDatabase
 internal import Origins
 internal import RateLimiting
 import Synchronization

@@ -111,6 +111,15 @@ extension Exchange {
     _ head: RequestHead, _ client: RuleClient, _ identity: Identity, _ room: RuleRoom,
     _ worker: Worker
   ) -> RuleInput {
+    var input = input(head, client, room, now: worker.now.wall / 1000)
+    identity.describe(to: &input, room)
+    return input
+  }
+
+  /// The same of a request that nobody is known of.
+  static func input(
+    _ head: RequestHead, _ client: RuleClient, _ room: RuleRoom, now: Int64
+  ) -> RuleInput {
     room.host.removeAll()
     RequestTarget.appendHost(head.bytes[head.authority], to: &room.host)
     var path = head.bytes[head.path]
@@ -124,8 +133,7 @@ extension Exchange {
     input.clientLow = client.low
     input.clientPort = client.port
     input.listenerPort = client.listenerPort
-    input.now = worker.now.wall / 1000
-    identity.describe(to: &input, room)
+    input.now = now
     return input
   }
 
