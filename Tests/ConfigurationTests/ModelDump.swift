@@ -56,6 +56,7 @@ private func blank(like value: Any) -> Any? {
   case is SiteConfiguration: SiteConfiguration(hosts: [])
   case is RouteConfiguration: RouteConfiguration(path: .prefix(""), origin: "", name: "")
   case is ClientConfiguration: ClientConfiguration()
+  case is TokenConfiguration: TokenConfiguration(name: "")
   default: nil
   }
 }

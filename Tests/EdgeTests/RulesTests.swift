@@ -1,7 +1,6 @@
 import Bytes
 import EdgeTesting
 import Metrics
-import ObjectStore
 import Testing
 
 /// What rules do with a request before the store is asked.
@@ -39,6 +38,7 @@ import Testing
     client.close()
     try await node.expectAtRest()
     let log = try node.log()
+    // One connection is one worker's, whose lines keep their order.
     #expect(log.map { $0["status"]?.int } == [301, 403, 403, 204, 200])
     #expect(log.map { $0["cache"]?.string } == ["none", "none", "none", "none", "miss"])
   }
@@ -233,6 +233,22 @@ import Testing
   }
 }
 
+/// Limits that rules choose.
+@Suite struct RuleLimitTests {
+  @Test func `a limit counts only requests that rules choose it for`() async throws {
+    let origin = try await RuleAnswerTests.echo()
+    let node = try TestNode.start(
+      origin: origin.port, route: #"when path == "/login" { limit logins; }"#,
+      top: "limit logins { token_bucket 2/m; }")
+    var statuses: [Int] = []
+    for _ in 0..<4 { statuses.append(try await node.get("/login").status) }
+    #expect(statuses == [200, 200, 429, 429])
+    for _ in 0..<4 { #expect(try await node.get("/page").status == 200) }
+    #expect(try await node.get("/login").header("retry-after") != nil)
+    try await node.expectAtRest()
+  }
+}
+
 /// Nothing that a client sends makes another get its response.
 @Suite struct RuleKeyTests {
   @Test func `requests whose edited fields differ never share`() async throws {
@@ -374,7 +390,8 @@ import Testing
     #expect(part.header("x-powered-by") == nil)
     #expect(origin.requests.count == 1)
     try await node.expectAtRest()
-    #expect(try node.log().map { $0["from"]?.string } == ["200", "200", "304", "206"])
+    let from = try node.log().compactMap { $0["from"]?.string }
+    #expect(from.sorted() == ["200", "200", "206", "304"])
   }
 
   @Test func `followers get their own, and so do readers of a large body`() async throws {
@@ -499,7 +516,6 @@ import Testing
       #expect(response.headers("vary") == ["Accept-Language, Cookie"])
     }
     #expect(origin.requests.count == 3)
-    #expect(try node.requireStore().statistics.objects == 3)
     try await node.expectAtRest()
   }
 }

@@ -66,7 +66,9 @@ extension Exchange {
       return true
     }
     ruled.pending = nil
-    guard passesRules(on: connection), passesLimits(on: connection) else { return true }
+    guard passesRules(on: connection), passesLimits(on: connection),
+      passesChosenLimits(on: connection)
+    else { return true }
     proceed(head(worker), on: connection)
     return true
   }

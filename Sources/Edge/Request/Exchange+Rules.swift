@@ -22,6 +22,7 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import RateLimiting
 internal import Rules
 
 /// What rules and authentication know of a request. Empty for routes that have neither.
@@ -259,15 +260,28 @@ extension Exchange {
     return tags + own.filter { !tags.contains($0) }
   }
 
-  /// The numbers of the limits that rules have chosen, in the order of the configuration's limits; for
-  /// the turn in which the rules have run.
-  func chosenLimits(_ worker: Worker, _ body: (Int) -> Bool) -> Bool {
-    guard ruled.hasRun, ruled.decision == nil else { return true }
-    let scratch = worker.rules.scratch
-    for index in 0..<scratch.limits.count {
-      let number = scratch.limits[index]
-      let limits = worker.routes.ruleLimits[route]
-      if limits.indices.contains(number), !body(limits[number]) { return false }
+  /// Takes from the limits that rules have chosen, in the turn in which they ran. False: the request is
+  /// refused.
+  func passesChosenLimits(on connection: some ClientStream) -> Bool {
+    guard isRuled, ruled.hasRun else { return true }
+    let worker = connection.worker
+    let limits = worker.routes.ruleLimits[route]
+    let address = connection.address
+    for index in 0..<worker.rules.scratch.limits.count {
+      let number = worker.rules.scratch.limits[index]
+      guard limits.indices.contains(number), limits[number] >= 0 else { continue }
+      let limiter = worker.context.limiters[limits[number]]
+      let key = limiter.key(addressHigh: address.high, addressLow: address.low)
+      guard case .refused(let wait) = limiter.decide(key: key, now: worker.now.monotonic) else {
+        continue
+      }
+      worker.counters.add(.limited)
+      worker.lines.removeAll()
+      worker.lines.append("retry-after: ")
+      worker.lines.append(decimal: UInt64(max(1, (wait + 999_999_999) / 1_000_000_000)))
+      worker.lines.append("\r\n")
+      answer(status: 429, text: "Too many requests.", on: connection)
+      return false
     }
     return true
   }

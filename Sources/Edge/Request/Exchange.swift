@@ -152,7 +152,7 @@ final class Exchange {
       return
     }
     guard passesAdmission(on: connection), passesRules(on: connection),
-      passesLimits(on: connection)
+      passesLimits(on: connection), passesChosenLimits(on: connection)
     else { return }
     proceed(self.head(worker), on: connection)
   }

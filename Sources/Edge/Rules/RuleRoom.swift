@@ -172,6 +172,27 @@ enum FieldEdits {
       if replaces(KnownField.identify(name), name, edits) { continue }
       buffer.append(whole)
     }
-    appendLines(edits, to: &buffer)
+    for index in 0..<edits.count {
+      let edit = edits[index]
+      if case .unset = edit.kind { continue }
+      if isReplaced(edit, after: index, edits) { continue }
+      // What the response varies by need not be said twice.
+      if edit.known.rawValue == KnownField.vary.rawValue, hasVary(edit.value, in: lines, edits) {
+        continue
+      }
+      append(edit.name, edit.value, to: &buffer)
+    }
+  }
+
+  private static func hasVary(
+    _ value: ByteView, in lines: ByteView, _ edits: borrowing RuleList<RuleEdit>
+  ) -> Bool {
+    let name = ByteView("vary")
+    if replaces(.vary, name, edits) { return false }
+    var isThere = false
+    FieldLines.forEach(lines) { line in
+      if line.name == name && line.value.equalsIgnoringCase(value) { isThere = true }
+    }
+    return isThere
   }
 }
