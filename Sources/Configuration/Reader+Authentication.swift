@@ -197,6 +197,8 @@ extension Reader {
       text.append(text: word.value)
       if let network = IPNetwork.parse(text.view) {
         networks.append(network)
+      } else if Self.looksLikeNetwork(word.value) {
+        findings.error("\(quoted(word.value)) is neither an address nor a network", at: word.range)
       } else if let set = addresses(inFile: word) {
         add(set, to: list, in: block)
       }
@@ -215,12 +217,22 @@ extension Reader {
     }
   }
 
+  /// Whether a text can only have been meant as an address or a network.
+  private static func looksLikeNetwork(_ text: String) -> Bool {
+    text.utf8.contains { $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "/") }
+      && text.utf8.allSatisfy { byte in
+        ASCII.hexValue(byte) != nil || byte == UInt8(ascii: ".") || byte == UInt8(ascii: ":")
+          || byte == UInt8(ascii: "/")
+      } && text.utf8.first.map { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ".") } ?? false
+  }
+
   private mutating func addresses(inFile path: Placed<String>) -> AddressSet? {
     var found: AddressSet?
     checkFile(path, most: 64 << 20) { bytes throws(FileDefect) in
       let (set, problems) = ListFile.addresses(bytes.array)
       if let first = problems.first {
-        throw FileDefect("line \(first.line): \(quoted(first.text)) is not an address or a network")
+        // Not what stands there: it may be a file of secrets, named by mistake.
+        throw FileDefect("line \(first.line) is neither an address nor a network")
       }
       found = set
     }

@@ -16,6 +16,7 @@ struct SignCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sign",
     abstract: "Sign a URL's path, for a route with `auth signed_url`.",
+    usage: "weir sign </path?query> --keys <file> [<options>]",
     discussion: """
       Prints the path and query with the signature. The first key of the file signs; all of them are \
       accepted, so that a new key goes in front and the old one goes when its URLs have expired.

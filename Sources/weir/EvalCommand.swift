@@ -8,6 +8,7 @@ struct EvalCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
     abstract: "Explain what becomes of a request: its route, its rules, and why.",
+    usage: "weir eval [<edge.conf>] --request <line> [-H <field>] [<options>]",
     discussion: """
       Nothing is asked or stored. Credentials are not checked: --sub says whose they are.
 

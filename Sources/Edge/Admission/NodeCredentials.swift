@@ -64,11 +64,12 @@ package final class NodeCredentials: Sendable {
     self.apiKeys = apiKeys
     self.passwords = passwords
     self.urlKeys = urlKeys
-    // Five at once, then one each six seconds.
+    // Twenty at once, then one each six seconds: a pair that is right is asked for once by each
+    // worker, and by each connection that a browser opens at first.
     attempts =
       passwords.isEmpty
       ? nil
-      : TokenBucketRate(tokens: 10, per: 60_000_000_000, burst: 5)
+      : TokenBucketRate(tokens: 10, per: 60_000_000_000, burst: 20)
         .map { RateLimiter(rate: $0, maxKeys: 100_000, secret: Random.hash128()) }
   }
 

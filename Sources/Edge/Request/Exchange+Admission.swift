@@ -43,6 +43,7 @@ extension Exchange {
     guard let gate = worker.gates.gates[route] else { return true }
     isRuled = true
     ruled.client = ruleClient(connection)
+    if case .options = head(worker).method, answersPreflight(on: connection) { return false }
     switch gate {
     case .token(let gate): return admit(gate, on: connection)
     case .key(let gate): return admit(gate, on: connection)
@@ -102,7 +103,8 @@ extension Exchange {
   private func isAddressAllowed(_ connection: some ClientStream) -> Bool {
     let access = connection.worker.routes.access[route]
     if access.isOpen { return true }
-    let address = IPAddress(high: connection.address.high, low: connection.address.low)
+    let client = askedFrom(connection)
+    let address = IPAddress(high: client.high, low: client.low)
     if access.denied.contains(where: { $0.contains(address) }) { return false }
     return access.allowed.isEmpty || access.allowed.contains { $0.contains(address) }
   }
@@ -199,7 +201,7 @@ extension Exchange {
     let worker = connection.worker
     let head = head(worker)
     let isOnce = !head.fields.isRepeated(.authorization)
-    let address = connection.address
+    let address = askedFrom(connection)
     let client =
       worker.context.credentials.attempts?.key(addressHigh: address.high, addressLow: address.low)
     let value = isOnce ? head.value(.authorization) : nil
@@ -259,7 +261,8 @@ extension Exchange {
     let worker = connection.worker
     let head = head(worker)
     let target = head.bytes[head.target]
-    let address = SignedAddress(high: connection.address.high, low: connection.address.low)
+    let client = askedFrom(connection)
+    let address = SignedAddress(high: client.high, low: client.low)
     let outcome = gate.verify(target, client: address, now: worker.now.wall / 1000)
     guard case .verified(let length, _) = outcome else {
       worker.lines.removeAll()

@@ -74,6 +74,24 @@ extension Exchange {
     return false
   }
 
+  /// Answers a preflight request (a browser's, which carries no credentials) as the route's rules do
+  /// without knowing who asks; false if they do not, or if they would show something.
+  func answersPreflight(on connection: some ClientStream) -> Bool {
+    let worker = connection.worker
+    let head = head(worker)
+    guard head.value(.origin) != nil, head.hasField("access-control-request-method"),
+      let program = worker.routes.programs[route]
+    else { return false }
+    let room = worker.rules
+    let input = Self.input(head, ruled.client, room, now: worker.now.wall / 1000)
+    guard program.run(input, room.scratch) == .respond, room.scratch.body.isEmpty else {
+      return false
+    }
+    ruled.hasRun = true
+    answerByRules(location: nil, on: connection)
+    return true
+  }
+
   private func applyEdits(
     _ head: RequestHead, _ room: RuleRoom, on connection: some ClientStream
   ) -> Bool {
@@ -138,8 +156,11 @@ extension Exchange {
     return input
   }
 
+  /// Whom the request is from, for all that is said of clients here.
+  func askedFrom(_ connection: some ClientStream) -> SocketAddress { connection.address }
+
   func ruleClient(_ connection: some ClientStream) -> RuleClient {
-    let address = connection.address
+    let address = askedFrom(connection)
     return RuleClient(
       high: address.high, low: address.low, port: address.port,
       listenerPort: connection.listenerPort)
@@ -266,7 +287,7 @@ extension Exchange {
     guard isRuled, ruled.hasRun else { return true }
     let worker = connection.worker
     let limits = worker.routes.ruleLimits[route]
-    let address = connection.address
+    let address = askedFrom(connection)
     for index in 0..<worker.rules.scratch.limits.count {
       let number = worker.rules.scratch.limits[index]
       guard limits.indices.contains(number), limits[number] >= 0 else { continue }
