@@ -69,7 +69,9 @@ let package = Package(
       dependencies: ["CLinux", "Bytes", "HTTPMessage", "RegularExpressions", "GeoDatabase"],
       swiftSettings: hot),
     .target(
-      name: "Configuration", dependencies: ["CLinux", "Bytes", "Rules"], swiftSettings: strict),
+      name: "Configuration",
+      dependencies: ["CLinux", "Bytes", "Rules", "Cryptography", "Authentication"],
+      swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
@@ -100,7 +102,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
-        "StaticFiles",
+        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -112,7 +114,7 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin",
+        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -122,7 +124,8 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision",
+        "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
+        "Authentication", "Cryptography",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -226,7 +229,7 @@ let package = Package(
       name: "EdgeTests",
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
-        "EventLoop", "ObjectStore", "DemoOrigin",
+        "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

@@ -1,13 +1,13 @@
 // A worker's way to the log: a ring of bytes with one writer and one reader.
 //
 // Positions only grow; a position's low bits are its place. A record lies in one piece: a fixed
-// header, then the five texts. One that does not fit before the ring's end is put at its beginning,
+// header, then the five texts and the members that rules add. One that does not fit before the ring's end is put at its beginning,
 // and a header with nothing but its length fills the gap.
 //
 //    0 length of the whole, a multiple of 8 (u32)      4 1: a record, 0: a gap (u32)
 //    8 wall   16 duration   24 origin duration   32 sent   40 received   48, 56 address
 //   64 port   66 status   68 route   70 cache   71 version   72 detail   73 1: a text was cut
-//   74 lengths of the five texts (u16 each)            84 … 88 unused, 88 the texts
+//   74 lengths of the five texts (u16 each)            84 length of the members (u16)   88 the texts
 //
 // When to wake the reader is one word that all rings share:
 //
@@ -120,7 +120,8 @@ package final class AccessLogRing: @unchecked Sendable {
       min(record.userAgent.count, AccessRecord.textLimit)
     )
     let texts = lengths.0 &+ lengths.1 &+ lengths.2 &+ lengths.3 &+ lengths.4
-    let length = (Self.headerLength &+ texts &+ 7) & ~7
+    let members = record.members.count <= AccessRecord.textLimit ? record.members.count : 0
+    let length = (Self.headerLength &+ texts &+ members &+ 7) & ~7
     guard let position = claim(length) else {
       unsafe weir_store_relaxed(words + Self.lost, weir_load_relaxed(words + Self.lost) &+ 1)
       signal.published(halfFull: true)
@@ -132,7 +133,7 @@ package final class AccessLogRing: @unchecked Sendable {
       texts != record.method.count &+ record.host.count &+ record.target.count
       &+ record.referer.count &+ record.userAgent.count
     unsafe Self.writeHeader(record, length: length, isCut: isCut, to: start)
-    unsafe Self.writeTexts(record, lengths, to: start)
+    unsafe Self.writeTexts(record, lengths, members, to: start)
     publish(position &+ UInt64(length))
     return true
   }
@@ -191,7 +192,7 @@ package final class AccessLogRing: @unchecked Sendable {
 
   @inline(__always)
   private static func writeTexts(
-    _ record: borrowing AccessRecord, _ lengths: (Int, Int, Int, Int, Int),
+    _ record: borrowing AccessRecord, _ lengths: (Int, Int, Int, Int, Int), _ members: Int,
     to start: UnsafeMutableRawPointer
   ) {
     var text = unsafe start + headerLength
@@ -206,6 +207,7 @@ package final class AccessLogRing: @unchecked Sendable {
     write(record.target, lengths.2, at: 78)
     write(record.referer, lengths.3, at: 80)
     write(record.userAgent, lengths.4, at: 82)
+    write(record.members, members, at: 84)
   }
 
   // MARK: The reader's side
@@ -251,6 +253,14 @@ struct StoredRecord {
   var version: UInt8 { bytes[71] }
   var detail: UInt8 { bytes[72] }
   var isCut: Bool { bytes[73] == 1 }
+
+  /// The members that rules add.
+  var members: ByteView {
+    let length = Int(bytes.uint16(at: 84))
+    var start = AccessLogRing.headerLength
+    for place in [74, 76, 78, 80, 82] { start += Int(bytes.uint16(at: place)) }
+    return bytes[start..<start + length]
+  }
 
   /// Calls `body` with the method, host, target, referer and user agent.
   func withTexts(_ body: (ByteView, ByteView, ByteView, ByteView, ByteView) -> Void) {

@@ -35,6 +35,8 @@ package struct AccessRecord {
   package var referer = ByteView()
   /// The `User-Agent` field.
   package var userAgent = ByteView()
+  /// Members that rules add, as `LogMembers` packs them.
+  package var members = ByteView()
 
   /// A record that says nothing yet.
   package init() {}

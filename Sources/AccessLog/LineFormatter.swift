@@ -28,8 +28,8 @@ package enum AccessLogFormat: Sendable {
 
 /// Turns records into lines; see docs/logs.md for the fields.
 struct LineFormatter: ~Copyable {
-  /// More than the longest line takes: five texts, each byte escaped, and what is around them.
-  static var longestLine: Int { 5 * (AccessRecord.textLimit * 6 + 32) + 4096 }
+  /// More than the longest line takes: six texts, each byte escaped, and what is around them.
+  static var longestLine: Int { 6 * (AccessRecord.textLimit * 6 + 32) + 4096 }
 
   // Whole fields, comma, name and value, ready to be copied.
   private let routes: [[UInt8]]
@@ -103,6 +103,13 @@ struct LineFormatter: ~Copyable {
       appendFigures(record, to: &line)
       if !referer.isEmpty { Self.append(referer, as: ",\"referer\":\"", to: &line) }
       if !userAgent.isEmpty { Self.append(userAgent, as: ",\"user_agent\":\"", to: &line) }
+    }
+    LogMembers.forEach(record.members) { name, value in
+      line.append(",\"")
+      line.append(escaping: name)
+      line.append("\":\"")
+      line.append(escaping: value)
+      line.append(ASCII.quote)
     }
     if record.isCut { line.append(",\"cut\":true") }
     line.append("}\n")

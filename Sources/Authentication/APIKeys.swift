@@ -138,6 +138,19 @@ package final class APIKeySet: Sendable {
     return text.view[entries[entry].name]
   }
 
+  /// Goes through the attributes of an entry. The views are good as long as the set.
+  func forEachAttribute(of entry: Int, _ body: (_ name: ByteView, _ value: ByteView) -> Void) {
+    guard entry >= 0, entry < entries.count else { return }
+    var rest = text.view[entries[entry].attributes]
+    while !rest.isEmpty {
+      let end = rest.firstIndex(of: ASCII.comma) ?? rest.count
+      let part = rest.prefix(end)
+      rest = rest.dropping(first: end + 1)
+      guard let equals = part.firstIndex(of: ASCII.equals) else { continue }
+      body(part.prefix(equals), part.dropping(first: equals + 1))
+    }
+  }
+
   /// An attribute of an entry; nil if it has none of that name. Good as long as the set.
   package func attribute(_ name: ByteView, of entry: Int) -> ByteView? {
     guard entry >= 0, entry < entries.count else { return nil }
@@ -163,6 +176,11 @@ package struct APIKeyMatch {
 
   /// The key's name.
   package var name: ByteView { self.set.name(of: entry) }
+  /// Goes through the attributes of the key.
+  package func forEachAttribute(_ body: (_ name: ByteView, _ value: ByteView) -> Void) {
+    self.set.forEachAttribute(of: entry, body)
+  }
+
   /// An attribute of the key.
   package func attribute(_ name: ByteView) -> ByteView? { self.set.attribute(name, of: entry) }
 }

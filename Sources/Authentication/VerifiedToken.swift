@@ -73,6 +73,8 @@ package final class VerifiedToken {
   /// When it is too old to be accepted, whatever `exp` says; milliseconds since the epoch.
   let tooOldAt: Int64
   private let subjectNode: Int?
+  /// What whoever verifies tokens wants to keep with this one; empty at first.
+  package var annotations = ByteBuffer()
 
   init(
     _ token: ByteView, claims: consuming JSONDocument, key: UInt32, times: TokenTimes
@@ -89,7 +91,10 @@ package final class VerifiedToken {
   }
 
   /// Bytes of memory, about.
-  var memory: Int { token.capacity + claims.memory + 160 }
+  var memory: Int {
+    // Twice the claims: they are expected to be annotated with what was made of them.
+    token.capacity + 2 * claims.memory + 160
+  }
 
   /// Whether it is the token with these bytes.
   @inline(__always)
@@ -97,6 +102,16 @@ package final class VerifiedToken {
 
   /// The subject, `sub`; nil if there is none.
   package var subject: ByteView? { subjectNode.map { claims.text(of: $0) } }
+
+  /// Goes through the claims, in the token's order.
+  package func forEachClaim(_ body: (_ name: ByteView, _ value: ClaimValue) -> Void) {
+    var at = 1
+    let end = claims.end(of: 0)
+    while at < end {
+      body(claims.text(of: at), value(of: at + 1))
+      at = claims.end(of: at + 1)
+    }
+  }
 
   /// A claim by its name.
   package func claim(_ name: ByteView) -> ClaimValue {

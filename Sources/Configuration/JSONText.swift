@@ -1,7 +1,7 @@
 /// JSON (RFC 8259), written by hand: a few flat objects need no encoder.
-enum JSONText {
+package enum JSONText {
   /// A string with its quotes.
-  static func string(_ text: String) -> String {
+  package static func string(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
       switch scalar {
@@ -20,7 +20,7 @@ enum JSONText {
   }
 
   /// An object of members that are JSON already; those without a value are left out.
-  static func object(_ members: [(name: String, value: String?)]) -> String {
+  package static func object(_ members: [(name: String, value: String?)]) -> String {
     let present = members.compactMap { member in
       member.value.map { "\(string(member.name)): \($0)" }
     }
@@ -28,7 +28,7 @@ enum JSONText {
   }
 
   /// An array with an element on each line, ended by a line feed.
-  static func array(_ elements: [String]) -> String {
+  package static func array(_ elements: [String]) -> String {
     elements.isEmpty ? "[]\n" : "[\n  " + elements.joined(separator: ",\n  ") + "\n]\n"
   }
 }

@@ -25,6 +25,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var origins: [OriginConfiguration] = []
   /// Limits by name, in the order of the file.
   public var limits: [LimitConfiguration] = []
+  /// `jwt` blocks by name, in the order of the file.
+  public var tokens: [TokenConfiguration] = []
   /// Sites, in the order of the file.
   public var sites: [SiteConfiguration] = []
   /// Listeners, by their place in `listeners`, on which each connection begins with a PROXY header.
@@ -212,6 +214,10 @@ public struct RouteConfiguration: Sendable, Equatable {
   public var exposeTags = false
   /// The most content of a request here; nil: the client block's.
   public var maxBody: UInt64?
+  /// Who may ask; nil: everybody.
+  public var authentication: AuthenticationConfiguration?
+  /// From where may be asked.
+  public var access = AccessConfiguration()
   /// The rules of the site and the route, compiled; nil if there are none.
   package var rules: RuleCode?
   /// The route's name in logs and metrics, unique in the configuration: its path behind the site's

@@ -13,6 +13,8 @@ struct OpenRoute {
   var rules: [RuleStatement] = []
   /// Whether it says how it caches.
   var hasCache: Bool
+  /// Who may ask; nil: as the site says.
+  var authentication: AuthenticationChoice?
 }
 
 extension Reader {
@@ -21,6 +23,8 @@ extension Reader {
     draft.siteOrigin = nil
     draft.openRoutes = []
     draft.siteRules = []
+    draft.siteAuthentication = .off
+    draft.siteAccess = AccessConfiguration()
     declared.routes = [:]
     let hosts = readHosts(&arguments)
     let seen = read(.site, arguments.body, of: arguments.directive)
@@ -40,10 +44,18 @@ extension Reader {
         site.routes[index].origin = draft.siteOrigin?.value ?? ""
       }
       site.routes[index].name = (hosts.first ?? "") + site.routes[index].path.text
+      admit(&site.routes[index], draft.openRoutes.isEmpty ? nil : draft.openRoutes[index])
       let own = draft.openRoutes.isEmpty ? [] : draft.openRoutes[index].rules
       site.routes[index].rules = compile(draft.siteRules + own, of: site.routes[index].name)
     }
     draft.node.sites.append(site)
+  }
+
+  /// Gives a route what its site says of who may ask, where it says nothing itself.
+  private func admit(_ route: inout RouteConfiguration, _ open: OpenRoute?) {
+    route.authentication = (open?.authentication ?? draft.siteAuthentication).configuration
+    route.access.allowed = draft.siteAccess.allowed + route.access.allowed
+    route.access.denied = draft.siteAccess.denied + route.access.denied
   }
 
   private mutating func readHosts(_ arguments: inout Arguments) -> [String] {
@@ -82,6 +94,7 @@ extension Reader {
   mutating func readRoute(_ arguments: inout Arguments) {
     draft.route = Draft().route
     draft.routeRules = []
+    draft.routeAuthentication = nil
     declared.routeLimits = [:]
     let path = readRoutePath(&arguments)
     let seen = read(.route, arguments.body, of: arguments.directive)
@@ -98,7 +111,8 @@ extension Reader {
     let open = OpenRoute(
       route: draft.route, directive: arguments.directive,
       namesOrigin: seen.has("origin") || seen.has("files") || !arguments.directive.isWhole,
-      rules: draft.routeRules, hasCache: seen.has("cache"))
+      rules: draft.routeRules, hasCache: seen.has("cache"),
+      authentication: draft.routeAuthentication)
     draft.openRoutes.append(open)
   }
 
@@ -149,6 +163,7 @@ extension Reader {
   mutating func checkReferences() {
     check(used.origins, "origin", declared.origins)
     check(used.limits, "limit", declared.limits)
+    check(used.tokens, "jwt", declared.tokens)
     if let place = ruleNeeds.geo, draft.node.geoDatabases.isEmpty, isComplete {
       findings.error(
         "there is no database that this could come from", at: place,
@@ -159,6 +174,7 @@ extension Reader {
     warnUnused("origin", declared.origins, used.origins)
     let inUse = declared.limits.filter { !declared.connectionLimits.contains($0.key) }
     warnUnused("limit", inUse, used.limits)
+    warnUnused("jwt", declared.tokens, used.tokens)
     if draft.node.sites.isEmpty {
       findings.general(
         .warning, "there is no site, so every request is refused",

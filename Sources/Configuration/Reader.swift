@@ -18,6 +18,7 @@ struct Draft {
   var limit = LimitConfiguration(
     name: "", rule: .tokenBucket(LimitRate(count: 1, period: 1_000_000_000), burst: 1))
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
+  var tokens = TokenConfiguration(name: "")
   var adminToken: String?
   var siteOrigin: Placed<String>?
   var health = HealthConfiguration(path: nil)
@@ -26,6 +27,10 @@ struct Draft {
   var files = FilesConfiguration(root: "")
   /// Routes that say nothing of caching: site and route.
   var plainRoutes: [(site: Int, route: Int)] = []
+  var siteAuthentication = AuthenticationChoice.off
+  /// Of the open route; nil: the site's.
+  var routeAuthentication: AuthenticationChoice?
+  var siteAccess = AccessConfiguration()
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.
   var siteRules: [RuleStatement] = []
@@ -70,6 +75,7 @@ struct Reader {
     var listeners: [ListenAddress: SourceRange] = [:]
     var origins: [String: SourceRange] = [:]
     var limits: [String: SourceRange] = [:]
+    var tokens: [String: SourceRange] = [:]
     var hosts: [String: SourceRange] = [:]
     var routes: [RoutePath: SourceRange] = [:]
     var servers: [ServerAddress: SourceRange] = [:]
@@ -86,6 +92,7 @@ struct Reader {
   struct References {
     var origins: [Placed<String>] = []
     var limits: [Placed<String>] = []
+    var tokens: [Placed<String>] = []
   }
 
   init(directory: String, isComplete: Bool, findings: Findings) {

@@ -23,6 +23,8 @@ public struct Setting: Sendable {
     case files
     /// `limit NAME { … }`
     case limit
+    /// `jwt NAME { … }`
+    case jwt
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

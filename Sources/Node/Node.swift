@@ -7,6 +7,7 @@ internal import Bytes
 package import Configuration
 internal import Edge
 package import EventLoop
+internal import GeoDatabase
 package import Metrics
 package import ObjectStore
 internal import Origins
@@ -89,10 +90,12 @@ package final class Node: Sendable {
       } : nil
     let sites = try Self.fileSites(of: configuration)
     let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
+    let credentials = try NodeCredentials(configuration, clock: clock)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
       limits: limits, metrics: metrics, log: log,
-      fileSites: sites, fileThreads: fileThreads)
+      fileSites: sites, fileThreads: fileThreads, credentials: credentials,
+      geo: try Self.openGeo(configuration))
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -107,6 +110,7 @@ package final class Node: Sendable {
     runningWorkers = Atomic(workerCount)
     addFigures()
     try startWorkers(listeners)
+    context.startCredentials()
     resolver.start()
     keeper?.start()
     try checker?.start()
@@ -156,6 +160,15 @@ package final class Node: Sendable {
         note: { note("limits: \($0)") })
     } catch {
       throw NodeError(error.text)
+    }
+  }
+
+  private static func openGeo(_ configuration: NodeConfiguration) throws -> GeoDatabase? {
+    guard !configuration.geoDatabases.isEmpty else { return nil }
+    switch GeoDatabase.open(paths: configuration.geoDatabases) {
+    case .success(let database): return database
+    case .failure(let problem):
+      throw NodeError("cannot open the geo database \(problem.path): \(problem.message)")
     }
   }
 
@@ -223,6 +236,7 @@ package final class Node: Sendable {
     resolver.stop()
     checker?.stop()
     context.fileThreads?.stop()
+    context.stopCredentials()
     store?.close()
     log?.close()
   }

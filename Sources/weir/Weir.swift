@@ -12,7 +12,7 @@ import ArgumentParser
     version: Version.text,
     subcommands: [
       RunCommand.self, CheckCommand.self, LimitCommand.self, SettingsCommand.self,
-      VersionCommand.self,
+      VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
       NodeCommand.self,
     ])
 }

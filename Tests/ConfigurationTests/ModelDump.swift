@@ -76,6 +76,7 @@ private func blank(like value: Any) -> Any? {
   case is BreakerConfiguration: BreakerConfiguration()
   case is HealthConfiguration: HealthConfiguration(path: nil)
   case is FilesConfiguration: FilesConfiguration(root: "")
+  case is TokenConfiguration: TokenConfiguration(name: "")
   default: nil
   }
 }

@@ -120,3 +120,12 @@ extension TemporaryDirectory {
     return attributes[.size] as? UInt64 ?? UInt64(attributes[.size] as? Int ?? 0)
   }
 }
+
+/// A file of the test data that are not part of the repository; nil if it is missing.
+func sharedDataFile(_ name: String) -> String? {
+  let repository = "\(#filePath)".split(separator: "/").dropLast(3).joined(separator: "/")
+  let folder =
+    ProcessInfo.processInfo.environment["WEIR_SHARED_DATA"] ?? "/\(repository)/../shared/data"
+  let path = "\(folder)/\(name)"
+  return FileManager.default.fileExists(atPath: path) ? path : nil
+}

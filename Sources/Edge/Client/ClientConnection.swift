@@ -43,6 +43,8 @@ final class ClientConnection: ClientStream {
   let socket: Descriptor
   private(set) var address: SocketAddress
   var token: UInt64 = 0
+  /// Asked for by rules only; a system call for each connection.
+  lazy var listenerPort = Socket.localAddress(of: socket)?.port ?? 0
   var phase = Phase.head
   var isReadable = false
   var isWritable = true

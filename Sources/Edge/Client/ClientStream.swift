@@ -12,6 +12,8 @@ protocol ClientStream: AnyObject {
   var token: UInt64 { get }
   /// The address of its peer, or what a PROXY header has said in its stead.
   var address: SocketAddress { get }
+  /// The port that the client connected to; 0 if it is not known.
+  var listenerPort: UInt16 { get }
   var isClosed: Bool { get }
   /// Whether the client will send nothing more: mostly, that it has left.
   var peerEnded: Bool { get }
@@ -54,4 +56,8 @@ protocol ClientStream: AnyObject {
 
   /// Breaks the response off such that the client sees an error and never a complete one.
   func reset()
+}
+
+extension ClientStream {
+  var listenerPort: UInt16 { 0 }
 }

@@ -224,7 +224,9 @@ extension Fill {
     state.withLock { state in
       state.committed = max(state.committed, position)
       trim(&state)
-      guard slice != nil, case .complete = state.phase else { return false }
+      guard state.head?.sliced != nil, slice != nil, case .complete = state.phase else {
+        return false
+      }
       return state.committed == state.received
     }
   }

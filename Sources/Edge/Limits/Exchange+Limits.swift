@@ -21,6 +21,7 @@ internal import EventLoop
 internal import HTTPMessage
 internal import Metrics
 internal import RateLimiting
+internal import Rules
 
 extension Exchange {
   // MARK: The client
@@ -64,17 +65,21 @@ extension Exchange {
     if limits.bandwidth >= 0 || limits.responseBandwidth >= 0 {
       beginPacing(limits, connection.worker)
     }
+    if isRuled, hasChosenLimits(connection.worker) {
+      return ask(limits.request, chosen: true, endsAtOnce: false, on: connection)
+    }
     if limits.request.isEmpty { return true }
     return ask(limits.request, endsAtOnce: limits.endsAtOnce, on: connection)
   }
 
   private func ask(
-    _ range: Range<Int>, endsAtOnce: Bool, on connection: some ClientStream
+    _ range: Range<Int>, chosen: Bool = false, endsAtOnce: Bool, on connection: some ClientStream
   ) -> Bool {
     let worker = connection.worker
     let box = endsAtOnce ? worker.passingChecks : worker.takeChecks()
     box.checks.removeAll()
     put(range, worker, on: &box.checks)
+    if chosen { putChosen(worker, on: &box.checks) }
     let outcome = worker.limits.decide(
       &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000,
       worker: UInt32(truncatingIfNeeded: worker.index), request: connection.token)
@@ -100,6 +105,26 @@ extension Exchange {
       }
       worker.limits.add(use.limit, key: key, cost: use.cost, to: &checks)
       if worker.limitTable.traits[use.limit].tellsAlways { tellsLimits = true }
+    }
+  }
+
+  /// Whether rules have named limits for this request, in this turn.
+  private func hasChosenLimits(_ worker: Worker) -> Bool {
+    ruled.hasRun && worker.rules.scratch.limits.count > 0
+  }
+
+  /// Puts the limits that rules have named on a request, as far as there is room.
+  private func putChosen(_ worker: Worker, on checks: inout LimitChecks) {
+    let numbers = worker.routes.ruleLimits[route]
+    for index in 0..<worker.rules.scratch.limits.count {
+      let chosen = worker.rules.scratch.limits[index]
+      guard numbers.indices.contains(chosen) else { continue }
+      let limit = numbers[chosen]
+      guard limit >= 0, !isExempt(from: limit, worker), let key = limitKey(limit, worker) else {
+        continue
+      }
+      worker.limits.add(limit, key: key, cost: 1, to: &checks)
+      if worker.limitTable.traits[limit].tellsAlways { tellsLimits = true }
     }
   }
 

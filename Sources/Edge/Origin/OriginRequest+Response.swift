@@ -34,13 +34,16 @@ extension OriginRequest {
       failed(.malformed, on: connection)
       return
     }
+    runResponseRules()
     if head.method == .head { freshenByHead() }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response, policy: policy.caching)
     let plan = plan(directives)
-    noteSearchRule(plan)
+    noteSearchRule()
     // What was stored is not what the origin has now, though this may not be stored either.
-    if !plan.isStored && response.status < 500 { removeStored() }
+    if !plan.isStored, response.status < 500, !StatusRules.answersOneRequest(response.status) {
+      removeStored()
+    }
     publish(plan, directives: directives)
     begin(framing: response.framing)
     if isForNobody {
@@ -68,6 +71,9 @@ extension OriginRequest {
     guard let store = worker.context.store, let mark = fill.mark, !fill.fullKey.isEmpty else {
       return plan
     }
+    if isKeptOut { return plan }
+    let isRestricted = self.decision?.isRestricted ?? false
+    if isRestricted && !directives.permitsAuthorization { return plan }
     let caching = caching ?? policy.caching
     let decision = StorageRules.decide(
       request: head, response: response, directives: directives,
@@ -80,7 +86,8 @@ extension OriginRequest {
     var rule = ByteBuffer()
     let varies = !caching.ignored.contains(.vary)
     guard !varies || VaryRule.append(of: response, to: &rule) != .star,
-      isWithinSize, isFill || !asksForPart, fitsExtension, addGroups(to: &plan, store)
+      isWithinSize, isFill || !asksForPart, fitsExtension, addGroups(to: &plan, store),
+      isSaidByAnswer
     else {
       // An error may be over at the next request; it is no reason to let all of them through.
       plan.marksKey = response.status < 500
@@ -93,6 +100,7 @@ extension OriginRequest {
       plan.varyValues = values.view.array
     }
     Tags.forEach(in: response) { plan.tags.append(store.tagHash($0)) }
+    for tag in ruled.tags { plan.tags.append(tag.withView { store.tagHash($0) }) }
     plan.purgeTags = plan.tags + fill.targetTags
     // A purge came while the origin answered: this client began before it, but nobody else did.
     if fill.isPurged(in: store, since: mark, tags: plan.purgeTags) { return plan }
@@ -154,9 +162,6 @@ extension OriginRequest {
     worker.noteMoved(fill)
   }
 
-  /// The route's caching.
-  var policy: RoutePolicy { worker.routes.policies[route] }
-
   private var fieldOptions: ResponseFieldOptions {
     let options = policy.caching.fieldOptions
     return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
@@ -182,10 +187,24 @@ extension OriginRequest {
     }
   }
 
+  /// Whether the key, where an earlier answer's No-Vary-Search shaped it, is what this one says, too.
+  private var isSaidByAnswer: Bool {
+    guard worker.routes.routes[route].hasUsualKey, decision == nil, let query = head.query else {
+      return true
+    }
+    var key = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &key)
+    if fill.fullKey.withView({ $0 == key.view }) { return true }
+    RequestTarget.apply(NoVarySearch(response), query: head.bytes[query], to: &key)
+    return fill.fullKey.withView { $0 == key.view }
+  }
+
   /// Notes which parameters of the query count, for the requests to come.
-  private func noteSearchRule(_ plan: Plan) {
-    guard plan.isStored, head.query != nil, worker.routes.routes[route].hasUsualKey,
-      let store = worker.context.store
+  private func noteSearchRule() {
+    guard response.status == 200, decision == nil, !fill.fullKey.isEmpty, head.query != nil,
+      worker.routes.routes[route].hasUsualKey, let store = worker.context.store
     else { return }
     let rules = worker.context.searchRules
     let rule = NoVarySearch(response)
@@ -245,6 +264,12 @@ extension OriginRequest {
     for tag in RequestTarget.tags(of: head, normalization: policy.key.query, store: store) {
       store.invalidate(tag: tag)
     }
+    invalidateKey(store)
+    if let decision, decision.isRewritten {
+      let tags = RequestTarget.tags(
+        of: decision.head, normalization: policy.key.query, store: store)
+      for tag in tags { store.invalidate(tag: tag) }
+    }
     if case .groups(let groups) = CacheGroups.invalidated(by: response, method: head.method) {
       for group in groups { store.invalidate(tag: groupTag(group, store)) }
     }
@@ -261,6 +286,16 @@ extension OriginRequest {
       RequestTarget.appendKey(scheme: "http", authority: authority, target: target.view, to: &key)
       store.invalidate(tag: store.tagHash(ofKey: key.view))
     }
+  }
+
+  /// Invalidates what a GET for the URI would be found by, where the key is not the URI.
+  private func invalidateKey(_ store: ObjectStore) {
+    var key = ByteBuffer(capacity: 256)
+    policy.key.append(head, scheme: "http", to: &key)
+    if worker.routes.routes[route].hasUsualKey, let query = head.query {
+      RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
+    }
+    store.invalidate(tag: store.tagHash(ofKey: key.view))
   }
 
   // MARK: Validation
@@ -283,6 +318,7 @@ extension OriginRequest {
       askAgainWithoutConditions()
       return
     }
+    runResponseRules(status: response.status, lines: response.head)
     var lines = ByteBuffer(capacity: response.head.count + 256)
     HeadComposer.appendFreshened(
       stored: response.head, by: self.response, options: fieldOptions,
@@ -297,6 +333,8 @@ extension OriginRequest {
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
     var tags: [UInt64] = []
     Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
+    // Tags that the 304 has replace those that are stored: those of rules are then among them.
+    if !tags.isEmpty { for tag in ruled.tags { tags.append(tag.withView { store.tagHash($0) }) } }
     let fills = worker.context.fills
     guard mayKeep(response, freshenedTo: merged, directives) else {
       publishStored(
@@ -367,12 +405,39 @@ extension OriginRequest {
       sequence: stored.sequence, completion: { _ in })
   }
 
+  /// The tags that a 304 gives a stored response; empty if they stay as they are, nil if its cache groups
+  /// are too many to be kept.
+  private func freshenedTags(
+    of stored: StoredResponse, _ merged: ResponseHead, _ store: ObjectStore
+  ) -> [UInt64]? {
+    var tags: [UInt64] = []
+    Tags.forEach(in: response) { tags.append(store.tagHash($0)) }
+    let before = ResponseHead()
+    StoredLines.read(stored.head, status: stored.status, into: before)
+    guard let groups = groupTags(of: merged, store), let old = groupTags(of: before, store) else {
+      return nil
+    }
+    if tags.isEmpty && groups == old { return [] }
+    if tags.isEmpty {
+      tags = (0..<stored.tagCount).map { stored.tag($0) }.filter { !old.contains($0) }
+    }
+    return tags + groups
+  }
+
+  private func groupTags(of head: ResponseHead, _ store: ObjectStore) -> [UInt64]? {
+    switch CacheGroups.groups(of: head) {
+    case .none: []
+    case .excessive: nil
+    case .groups(let groups): groups.map { groupTag($0, store) }
+    }
+  }
+
   /// Whether a stored response may stay stored with the fields that a 304 gave it, and is still found
   /// by them: one that varies otherwise now would be served to the wrong requests.
   private func mayKeep(
     _ response: StoredResponse, freshenedTo merged: ResponseHead, _ directives: ResponseDirectives
   ) -> Bool {
-    guard !directives.noStore && !directives.isPrivate else { return false }
+    guard !directives.noStore && !directives.isPrivate && !isKeptOut else { return false }
     if policy.caching.ignored.contains(.vary) { return true }
     var rule = ByteBuffer()
     return VaryRule.append(of: merged, to: &rule) != .star && rule.view == response.varyRule

@@ -533,7 +533,8 @@ extension TryFailure {
     case .connectTimeout: self = .connectTimeout
     case .firstByteTimeout, .contentTimeout: self = .timeout
     case .malformed, .headTooLarge: self = .malformed
-    case .closedEarly, .requestAborted, .tooManyWaiters, .notSliceable, .changed, .noServer,
+    case .closedEarly, .requestAborted, .tooManyWaiters, .notSliceable, .unsatisfiable, .changed,
+      .noServer,
       .breakerOpen, .tooBusy, .queueTimeout:
       self = .reset
     }

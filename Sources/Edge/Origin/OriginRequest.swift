@@ -43,6 +43,11 @@ final class OriginRequest {
   /// This worker's side of the pool, and the pool's number.
   let side: PoolSide
   let pool: Int
+  /// What rules have decided of the request; nil for routes without them.
+  let decision: RuleDecision?
+  /// What they have decided of the response, and of which status they were told.
+  var ruled = ResponseVerdict()
+  var ruledStatus: UInt16 = 200
   /// The client's connection that began it, while it is there.
   var clientConnection: UInt64?
 
@@ -105,7 +110,7 @@ final class OriginRequest {
 
   init(
     worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
-    upgrade: Bool, stored: StoredReference?
+    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?
   ) {
     self.worker = worker
     self.fill = fill
@@ -115,11 +120,12 @@ final class OriginRequest {
     self.isFill = isFill
     isUpgrade = upgrade
     self.stored = stored
-    pool = worker.routes.routes[route].origin
+    self.decision = decision
+    pool = Self.pool(worker, route, decision)
     side = worker.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
-    sink = FillSink(fill: fill, worker: worker)
+    sink = FillSink(fill: fill, worker: worker, route: route)
   }
 
   // MARK: Beginning
@@ -175,7 +181,8 @@ final class OriginRequest {
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     var target = ByteBuffer()
-    if isFill { policy.appendTarget(head, to: &target) }
+    options.isKeyed = !fill.fullKey.isEmpty
+    if isFill || options.isKeyed { policy.appendTarget(head, to: &target) }
     options.target = target.view
     let tag = stored?.entityTag ?? []
     let modified = stored?.lastModified ?? []

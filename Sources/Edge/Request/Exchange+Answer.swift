@@ -71,6 +71,22 @@ extension Exchange {
   ) {
     let worker = connection.worker
     self.status = status
+    let content = status == 204 ? ByteView() : text
+    if !content.isEmpty {
+      worker.lines.append("content-type: ")
+      worker.lines.append(type)
+      worker.lines.append("\r\ncache-control: no-store\r\n")
+      appendOwnCacheStatus(worker)
+    }
+    answer(status: status, content: content, endsLine: true, on: connection)
+  }
+
+  /// An answer of the node's own with any content.
+  func answer(
+    status: UInt16, content: ByteView, endsLine: Bool, on connection: some ClientStream
+  ) {
+    let worker = connection.worker
+    self.status = status
     hasSentHead = true
     worker.lines.append("date: ")
     worker.lines.append(worker.dates.view(worker.now.wall))
@@ -79,20 +95,14 @@ extension Exchange {
     worker.lines.append("\r\n")
     let head = head(worker)
     appendLimitFields(worker)
-    let content = status == 204 ? ByteView() : text
-    if !content.isEmpty {
-      worker.lines.append("content-type: ")
-      worker.lines.append(type)
-      worker.lines.append("\r\ncache-control: no-store\r\n")
-      appendOwnCacheStatus(worker)
-    }
-    let length = UInt64(content.count) + (content.isEmpty ? 0 : 1)
-    connection.sendHead(
+    let length = UInt64(content.count) + (content.isEmpty || !endsLine ? 0 : 1)
+    let isSent = sendHead(
       status: status, lines: ByteView(), length: length, hasContent: head.method != .head,
-      minorVersion: head.minorVersion)
+      minorVersion: head.minorVersion, on: connection)
+    guard isSent else { return }
     if !content.isEmpty && head.method != .head {
       connection.sendWhole(content)
-      connection.sendWhole(ByteView("\n"))
+      if endsLine { connection.sendWhole(ByteView("\n")) }
       contentSent += length
     }
     state = .finished
@@ -159,7 +169,7 @@ extension Exchange {
     switch RangeRules.select(head, of: representation, now: now) {
     case .whole, .failed: break
     case .notModified:
-      notModified(lines: response.head, on: connection)
+      notModified(lines: response.head, isStored: true, on: connection)
       return
     case .single(let range):
       servePart(range, of: response, on: connection)
@@ -172,9 +182,10 @@ extension Exchange {
       return
     }
     let hasContent = head.method != .head
-    connection.sendHead(
+    let isSent = sendHead(
       status: response.status, lines: response.head, length: response.bodyLength,
-      hasContent: hasContent, minorVersion: head.minorVersion)
+      hasContent: hasContent, minorVersion: head.minorVersion, isStored: true, on: connection)
+    guard isSent else { return }
     guard hasContent && response.bodyLength > 0 else {
       state = .finished
       return
@@ -214,7 +225,14 @@ extension Exchange {
 
   /// Keeps the request beyond the turn that read it.
   func own(_ worker: Worker) {
-    guard ownHead == nil else { return }
+    guard ownHead == nil else {
+      if isRuled { _ = decision(worker) }
+      return
+    }
+    if isRuled {
+      ownRuled(worker)
+      return
+    }
     let head = worker.head
     head.own()
     ownHead = head
@@ -223,16 +241,18 @@ extension Exchange {
 
   /// A 304 (RFC 9110 §15.4.5): the fields that a client may use to update what it has, not those that
   /// describe content which is not there.
-  func notModified(lines: ByteView, on connection: some ClientStream) {
+  func notModified(
+    lines: ByteView, isStored: Bool = false, on connection: some ClientStream
+  ) {
     let worker = connection.worker
     status = 304
     FieldLines.forEach(lines) { line in
       if FieldLines.isKeptIn304(line.name) { worker.lines.append(line.whole) }
     }
-    connection.sendHead(
+    let isSent = sendHead(
       status: 304, lines: ByteView(), length: nil, hasContent: false,
-      minorVersion: head(worker).minorVersion)
-    state = .finished
+      minorVersion: head(worker).minorVersion, isStored: isStored, on: connection)
+    if isSent { state = .finished }
   }
 
   // MARK: The log
@@ -240,7 +260,7 @@ extension Exchange {
   func log(duration: Int64, on connection: some ClientStream) {
     let worker = connection.worker
     guard let ring = worker.logRing else { return }
-    let head = head(worker)
+    let head = isRuled ? clientHead(worker) : head(worker)
     let bytes = head.bytes
     var record = AccessRecord()
     record.wall = requestWall
@@ -259,6 +279,7 @@ extension Exchange {
     record.target = bytes[head.target]
     if let referer = head.value(.referer) { record.referer = referer }
     if let agent = head.value(.userAgent) { record.userAgent = agent }
+    if isRuled { record.members = ruledLog(worker) }
     if !ring.append(record) { worker.counters.add(.logDropped) }
   }
 }

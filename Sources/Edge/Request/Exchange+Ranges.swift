@@ -16,7 +16,9 @@ extension Exchange {
   ) {
     let worker = connection.worker
     appendContentRange(range, length: response.bodyLength, worker)
-    sendPartHead(response.head, length: range.count, on: connection)
+    guard sendPartHead(response.head, length: range.count, isStored: true, on: connection) else {
+      return
+    }
     if response.bodyID == 0 {
       let part = response.body.dropping(first: Int(clamping: range.start))
       sendInline(part.prefix(Int(clamping: range.count)), on: connection)
@@ -44,7 +46,9 @@ extension Exchange {
     worker.lines.append("content-type: ")
     parts.appendContentType(to: &worker.lines)
     worker.lines.append("\r\n")
-    sendPartHead(ByteView(), length: parts.contentLength, on: connection)
+    guard
+      sendPartHead(ByteView(), length: parts.contentLength, isStored: true, on: connection)
+    else { return }
     if response.bodyID == 0 {
       var content = ByteBuffer(capacity: Int(clamping: parts.contentLength))
       pieces: while true {
@@ -108,19 +112,23 @@ extension Exchange {
       return
     }
     let lines = isLeader ? response.ownLines ?? response.lines : response.lines
-    lines.withView { sendPartHead($0, length: range.count, on: connection) }
+    let isSent = lines.withView {
+      sendPartHead($0, length: range.count, isStored: false, on: connection)
+    }
+    guard isSent else { return }
     position = range.start
     end = range.end
     state = .filling
   }
 
+  /// False: the rules of the response have failed, and the request is answered.
   private func sendPartHead(
-    _ lines: ByteView, length: UInt64, on connection: some ClientStream
-  ) {
+    _ lines: ByteView, length: UInt64, isStored: Bool, on connection: some ClientStream
+  ) -> Bool {
     status = 206
-    connection.sendHead(
+    return sendHead(
       status: 206, lines: lines, length: length, hasContent: true,
-      minorVersion: head(connection.worker).minorVersion)
+      minorVersion: head(connection.worker).minorVersion, isStored: isStored, on: connection)
   }
 
   private func appendContentRange(_ range: ByteRange, length: UInt64, _ worker: Worker) {

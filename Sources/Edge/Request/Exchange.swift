@@ -24,6 +24,8 @@ final class Exchange {
     case warming
     /// For its turn, in the line of a limit.
     case limited
+    /// To be let in (Exchange+Admission.swift).
+    case admitting
     /// For the head of a fill.
     case waiting
     /// Content of a fill is being sent.
@@ -67,6 +69,10 @@ final class Exchange {
   var hashedAddress = Hash128(low: 0, high: 0)
   var hasAddressHash = false
 
+  /// Whether rules or authentication have something in `ruled`.
+  var isRuled = false
+  var ruled = RuledRequest()
+
   // What the log and the counters say in the end.
   var status: UInt16 = 0
   var result = CacheResult.none
@@ -100,6 +106,8 @@ final class Exchange {
   var takesBody = false
   /// Whether the client may still be sending what nobody will read.
   var wasRefused = false
+  /// Whether the origin's answer turned out not to be for slices.
+  var avoidsSlices = false
   /// Whether it has waited too long for another's answer.
   var isOverdue = false
   /// Whether chunks are being brought from the disk.
@@ -115,10 +123,14 @@ final class Exchange {
   init() {}
 
   /// Whether it waits for the head of an answer that another request asked for.
-  var isFollowing: Bool { state == .waiting && !isLeader && fill != nil }
+  var isFollowing: Bool {
+    state == .waiting && !isLeader && fill != nil || state == .admitting
+  }
 
   /// The request's head.
-  func head(_ worker: Worker) -> RequestHead { ownHead ?? worker.head }
+  func head(_ worker: Worker) -> RequestHead {
+    ownHead ?? (isRuled && ruled.isEdited ? worker.rules.head : worker.head)
+  }
 
   // MARK: Beginning
 
@@ -137,6 +149,7 @@ final class Exchange {
     wasRefused = false
     isLeader = false
     attempts = 0
+    avoidsSlices = false
     hasWarmed = false
     isOverdue = false
     isWarming = false
@@ -180,8 +193,10 @@ final class Exchange {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
     }
-    guard passesLimits(on: connection) else { return }
-    proceed(head, on: connection)
+    guard passesAdmission(on: connection), passesRules(on: connection),
+      passesLimits(on: connection)
+    else { return }
+    proceed(self.head(worker), on: connection)
   }
 
   /// Whether an OPTIONS request ends here (RFC 9110 §9.3.7, §7.6.2).
@@ -208,7 +223,9 @@ final class Exchange {
       passIfAllowed(.bypass, upgrade: true, on: connection)
       return
     }
-    guard settings.cache, let store = worker.context.store, let reader = worker.reader else {
+    guard settings.cache, !isRuled || !bypassesCache(worker), let store = worker.context.store,
+      let reader = worker.reader
+    else {
       passIfAllowed(.bypass, on: connection)
       return
     }
@@ -276,27 +293,33 @@ final class Exchange {
       RequestTarget.appendKey(
         scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &worker.keyBuffer)
-      if !worker.context.searchRules.isEmpty, let query = head.query {
+      if !worker.context.searchRules.isEmpty, !isRuled, let query = head.query {
         RequestTarget.applySearchRule(
           worker.context, query: head.bytes[query], to: &worker.keyBuffer)
       }
     } else {
       worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
     }
+    if isRuled && ruled.hasRun { makeRuledKey(worker) }
   }
 
-  /// The tags by which a purge reaches whatever is stored for the request's URI: the URI as it was sent
-  /// and, if the route normalises queries, normalised too; and the host.
-  func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
+  /// The tags by which a purge, or an unsafe request, reaches whatever is stored for the request's URI:
+  /// the URI as it was sent and, if the route normalises queries, normalised too; the key; and the
+  /// host.
+  func targetTags(_ worker: Worker, _ store: ObjectStore, key: ByteView) -> [UInt64] {
     let head = head(worker)
+    let own = store.tagHash(ofKey: key)
     let host = store.tagHash(ofHost: head.bytes[head.authority])
     let isUsual = worker.routes.routes[route].hasUsualKey
-    // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
-    if isUsual && (worker.context.searchRules.isEmpty || head.query == nil) {
-      return [store.tagHash(ofKey: worker.keyBuffer.view), host]
+    if isUsual && !isRuled && (worker.context.searchRules.isEmpty || head.query == nil) {
+      return [own, host]
     }
     let query = isUsual ? QueryNormalization() : worker.routes.policies[route].key.query
-    return RequestTarget.tags(of: head, normalization: query, store: store) + [host]
+    var tags =
+      isRuled
+      ? ruledTags(worker, store) : RequestTarget.tags(of: head, normalization: query, store: store)
+    if !tags.contains(own) { tags.append(own) }
+    return tags + [host]
   }
 
   /// What the request asks of caches, as far as the route listens.
@@ -310,6 +333,12 @@ final class Exchange {
     on connection: some ClientStream
   ) {
     let worker = connection.worker
+    if response.isSliced && worker.routes.routes[route].slice == 0 {
+      // Stored when the route still sliced: nothing could fetch what is missing of it.
+      worker.context.store?.removeSliced(keyHash: response.keyHash, body: response.bodyID)
+      missed(.uriMiss, hash: hash, directives, on: connection)
+      return
+    }
     let freshness = Freshness(response)
     let reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
     switch reuse {
@@ -375,6 +404,7 @@ final class Exchange {
     release(worker, token: connection.token)
     state = .idle
     ownHead = nil
+    if isRuled { forgetRules() }
   }
 
   /// Gives up: the client is gone.
@@ -421,12 +451,12 @@ final class Exchange {
   }
 
   /// Begins again: the fill was not for this request.
-  func beginAgain(on connection: some ClientStream) {
+  func beginAgain(countsAttempt: Bool = true, on connection: some ClientStream) {
     let worker = connection.worker
     let key = fill?.fullKey ?? []
     release(worker, token: connection.token)
     isOverdue = false
-    attempts += 1
+    if countsAttempt { attempts += 1 }
     let head = head(worker)
     if attempts > Self.maxAttempts {
       pass(reason ?? .miss, key: key, on: connection)

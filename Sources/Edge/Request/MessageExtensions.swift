@@ -59,6 +59,13 @@ extension RequestDirectives {
 }
 
 extension RequestHead {
+  /// Whether there is a line of a name, which is given in lower case.
+  func hasField(_ name: StaticString) -> Bool {
+    var isThere = false
+    fields.forEach(named: ByteView(name), in: bytes) { _ in isThere = true }
+    return isThere
+  }
+
   /// Forgets what was parsed: of a request that was none, nothing is to be believed.
   func reset() {
     bytes = ByteView()
@@ -104,7 +111,9 @@ extension StorageRefusal {
   /// Whether the refusal says something about this request only, and nothing about the key's answers.
   var isTheRequests: Bool {
     switch self {
-    case .authorization, .requestNoStore, .statusAnswersOneRequest, .methodNotCacheable: true
+    case .authorization, .requestNoStore, .statusAnswersOneRequest, .methodNotCacheable,
+      .tooFewUses:
+      true
     default: false
     }
   }

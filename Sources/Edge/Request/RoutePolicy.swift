@@ -9,9 +9,11 @@ internal import HTTPMessage
 /// A route's caching.
 struct RoutePolicy {
   /// What is listened to and what is not.
-  let caching: CachePolicy
+  var caching: CachePolicy
   /// What responses are found by.
   let key: KeyRecipe
+  /// The same where rules say what stands for path and query.
+  let namedKey: KeyRecipe
   /// Whether the query is part of the key.
   let keepsQuery: Bool
   /// Whether the content type must fit the path's extension.
@@ -45,6 +47,8 @@ struct RoutePolicy {
     caching = policy
     key = KeyRecipe(
       configuration.key.map(Self.part), query: Self.normalization(configuration.query))
+    let others = configuration.key.filter { $0 != .path && $0 != .query }
+    namedKey = KeyRecipe(others.map(Self.part) + [.variable(0)])
     keepsQuery = configuration.key.contains(.query)
     checksContentType = configuration.checksContentType
     failureBackoff = configuration.failureBackoff

@@ -4,6 +4,7 @@
 internal import Bytes
 internal import Configuration
 internal import RateLimiting
+internal import Rules
 
 /// A route as a worker uses it.
 struct Route: Sendable {
@@ -29,6 +30,11 @@ struct Route: Sendable {
   var hasUsualKey: Bool
   /// Whether directives of requests count for nothing.
   var ignoresClientDirectives: Bool
+  /// Whether rules run for its requests, and for its responses.
+  var hasRules: Bool
+  var hasResponseRules: Bool
+  /// Whether not everybody may ask.
+  var hasAdmission: Bool
 }
 
 final class RouteTable {
@@ -53,6 +59,13 @@ final class RouteTable {
   let routes: [Route]
   /// How each stores and reuses.
   let policies: [RoutePolicy]
+  /// Their rules; nil where there are none.
+  let programs: [RuleProgram?]
+  /// The pools and the limits that their rules name, by the rules' own numbers.
+  let ruleOrigins: [[Int]]
+  let ruleLimits: [[Int]]
+  /// From where may be asked.
+  let access: [AccessConfiguration]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
   private var sites: [Site] = []
@@ -71,6 +84,9 @@ final class RouteTable {
     var routes: [Route] = []
     var names: [String] = []
     var policies: [RoutePolicy] = []
+    var programs: [RuleProgram?] = []
+    var ruleOrigins: [[Int]] = []
+    var ruleLimits: [[Int]] = []
     for site in configuration.sites {
       for route in site.routes {
         routes.append(
@@ -86,13 +102,28 @@ final class RouteTable {
             slice: route.caching.slice.map { SliceJob.size($0) } ?? 0,
             hasUsualKey: route.caching.key == CacheConfiguration().key
               && route.caching.query == QueryNormalization(),
-            ignoresClientDirectives: !route.caching.honoursClients))
+            ignoresClientDirectives: !route.caching.honoursClients, hasRules: route.rules != nil,
+            hasResponseRules: route.rules?.hasResponseRules ?? false,
+            hasAdmission: route.authentication != nil || !route.access.isOpen))
+        programs.append(route.rules.map { RuleProgram($0) })
+        ruleOrigins.append(
+          route.rules?.origins.map { used in
+            configuration.origins.firstIndex { $0.name == used.name } ?? 0
+          } ?? [])
+        ruleLimits.append(
+          route.rules?.limits.map { used in
+            configuration.limits.firstIndex { $0.name == used.name } ?? -1
+          } ?? [])
         policies.append(RoutePolicy(route.caching))
         names.append(route.name)
       }
     }
     self.routes = routes
     self.policies = policies
+    self.programs = programs
+    self.ruleOrigins = ruleOrigins
+    self.ruleLimits = ruleLimits
+    access = configuration.sites.flatMap(\.routes).map(\.access)
     self.names = names + ["none"]
     addSites(configuration)
   }

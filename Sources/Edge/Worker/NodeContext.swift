@@ -2,6 +2,7 @@ package import AccessLog
 internal import Bytes
 package import Configuration
 package import EventLoop
+package import GeoDatabase
 internal import HTTPCaching
 package import Metrics
 package import ObjectStore
@@ -37,6 +38,10 @@ package final class NodeContext: Sendable {
   let keyFailures: [KeyFailures?]
   /// What the workers' random numbers begin with.
   let seed: UInt64
+  /// What credentials are checked against.
+  let credentials: NodeCredentials
+  /// Where addresses are, if rules ask for it.
+  let geo: GeoDatabase?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -49,7 +54,8 @@ package final class NodeContext: Sendable {
   package init(
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
     limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
-    fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil
+    fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil,
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -61,6 +67,8 @@ package final class NodeContext: Sendable {
     self.log = log
     self.fileSites = fileSites ?? pools.map { _ in nil }
     self.fileThreads = fileThreads
+    self.credentials = credentials
+    self.geo = geo
     keyFailures = configuration.sites.flatMap(\.routes).map { route in
       let first = route.caching.failureBackoff
       return first > 0 ? KeyFailures(first: first) : nil
@@ -108,6 +116,10 @@ package enum WorkerMessage: Sendable {
   case fileAnswered(UInt64, FileAnswer)
   /// It has read a piece of one; nil: the file has become shorter.
   case fileRead(UInt64, [UInt8]?)
+  /// Keys for tokens were fetched, or could not be.
+  case keysCame
+  /// A password was checked, for the request on a connection.
+  case passwordChecked(PasswordVerdict, token: UInt64)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }
@@ -121,6 +133,18 @@ extension NodeContext {
   /// Tells every worker to finish what is in flight and end by a time (monotonic).
   package func drain(deadline: Int64) {
     for inbox in posts.withLock({ $0 }) { inbox.post(.drain(deadline: deadline)) }
+  }
+
+  /// Begins to fetch keys and to check passwords, and tells every worker what came of it.
+  package func startCredentials() {
+    credentials.start { [weak self] in self?.postToAll(.keysCame) }
+  }
+
+  /// Ends the threads of that.
+  package func stopCredentials() { credentials.stop() }
+
+  private func postToAll(_ message: WorkerMessage) {
+    for inbox in posts.withLock({ $0 }) { inbox.post(message) }
   }
 
   /// What the numbers of a log record mean.

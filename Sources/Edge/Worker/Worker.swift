@@ -16,6 +16,7 @@ internal import Metrics
 internal import ObjectStore
 internal import Origins
 internal import RateLimiting
+internal import Rules
 import Synchronization
 
 /// What the top bits of an event's token say it belongs to.
@@ -96,6 +97,10 @@ package final class Worker {
   /// The head that is being read.
   var head = RequestHead()
   let dates = DateText()
+  /// What rules need.
+  let rules = RuleRoom()
+  /// What routes want to be shown.
+  let gates: Gates
 
   /// Bodies pinned until the clients that were told of them have pinned them too.
   var bridges: [(body: UInt64, until: Int64)] = []
@@ -134,6 +139,8 @@ package final class Worker {
     let number = index
     let seed = context.seed
     sides = context.pools.map { PoolSide($0, worker: number, of: workers, seed: seed) }
+    gates = Gates(context.configuration, context.credentials)
+    rules.scratch.geo = context.geo
     counters = CounterBlock()
     requestCounters = RequestCounters(routes: routes.names)
     context.metrics.register(counters: counters, requests: requestCounters)
@@ -182,6 +189,7 @@ package final class Worker {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
     let began = now.monotonic
+    gates.checksLeft = Gates.checksPerTurn
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
@@ -240,6 +248,8 @@ package final class Worker {
         }
       case .fileAnswered(let token, let answer): requests.element(token)?.opened(answer)
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
+      case .keysCame: keysCame()
+      case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
       case .drain(let deadline): drain(deadline)
       }
     }

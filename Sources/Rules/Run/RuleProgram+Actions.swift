@@ -66,6 +66,7 @@ extension RuleProgram {
       guard RuleText.isPath(path) else { return .badPath }
       scratch.path = path
       scratch.isRewritten = true
+      scratch.hasNewPath = true
     case .rewriteQuery:
       guard let query = scratch.encoded(value.text, .query) else { return .tooLarge }
       scratch.query = query.isEmpty ? nil : query

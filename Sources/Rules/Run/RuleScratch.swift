@@ -206,6 +206,8 @@ package final class RuleScratch {
   package internal(set) var query: ByteView?
   /// Whether `path` or `query` differ from the request's.
   package internal(set) var isRewritten = false
+  /// Whether `rewrite path` has run: `path` is then not the request's, though it may be equal.
+  package internal(set) var hasNewPath = false
   /// The number of the chosen origin in `RuleCode.origins`; -1: the route's.
   package internal(set) var origin = -1
   /// Whether the cache is neither asked nor filled.
@@ -254,6 +256,7 @@ package final class RuleScratch {
     lifetime = -1
     cacheKey = nil
     isRewritten = false
+    hasNewPath = false
     requestFields.removeAll()
     limits.removeAll()
     varyBy.removeAll()
