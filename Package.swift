@@ -29,23 +29,47 @@ let package = Package(
     .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .systemLibrary(
+      name: "CMaxMindDB", pkgConfig: "libmaxminddb", providers: [.apt(["libmaxminddb-dev"])]),
+
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(
+      name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
     // One module wraps one library or the kernel.
     .target(name: "Bytes", dependencies: ["CLinux"], swiftSettings: hot),
     .target(name: "EventLoop", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "LMDB", dependencies: ["CLMDB", "Bytes"], swiftSettings: hot),
     .target(name: "Checksum", dependencies: ["CXXHash", "Bytes"], swiftSettings: hot),
+    .target(name: "RegularExpressions", dependencies: ["CPCRE2", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "GeoDatabase", dependencies: ["CMaxMindDB", "CLinux", "Bytes"], swiftSettings: hot),
+
+    .target(name: "Cryptography", dependencies: ["COpenSSL", "Bytes"], swiftSettings: hot),
+
+    .target(
+      name: "TLS", dependencies: ["COpenSSL", "CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
 
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "HTTP2", dependencies: ["CNGHTTP2", "HTTP1", "HTTPMessage", "Bytes"],
+      swiftSettings: hot),
     .target(name: "StructuredFields", dependencies: ["Bytes"], swiftSettings: strict),
     .target(
       name: "HTTPCaching", dependencies: ["HTTPMessage", "StructuredFields", "Bytes"],
       swiftSettings: hot),
     .target(name: "RateLimiting", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "ClientAddress", dependencies: ["Bytes"], swiftSettings: hot),
-    .target(name: "Configuration", dependencies: ["CLinux"], swiftSettings: strict),
+    .target(
+      name: "Rules",
+      dependencies: ["CLinux", "Bytes", "HTTPMessage", "RegularExpressions", "GeoDatabase"],
+      swiftSettings: hot),
+    .target(
+      name: "Configuration", dependencies: ["CLinux", "Bytes", "Rules"], swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
@@ -61,6 +85,14 @@ let package = Package(
     .target(
       name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
       swiftSettings: strict),
+
+    // Who a client is: tokens, keys, passwords, signed URLs.
+    .target(
+      name: "Authentication",
+      dependencies: [
+        "CLinux", "CCrypt", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "RateLimiting",
+        "Cryptography",
+      ], swiftSettings: hot),
 
     // A request's way through all of it, and the operator's way in.
     .target(
@@ -100,10 +132,23 @@ let package = Package(
       dependencies: [
         "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "tools/origin", swiftSettings: strict),
+    .executableTarget(
+      name: "bench-rules", dependencies: ["Rules", "HTTP1", "HTTPMessage", "Bytes", "CLinux"],
+      path: "tools/bench-rules", swiftSettings: strict),
 
     .executableTarget(
       name: "bench-limits", dependencies: ["CLinux", "Bytes", "RateLimiting"],
       path: "tools/bench-limits", swiftSettings: hot),
+    .executableTarget(
+      name: "bench-authentication",
+      dependencies: ["Authentication", "Cryptography", "CLinux", "Bytes", "EventLoop"],
+      path: "tools/bench-authentication", swiftSettings: strict),
+    .executableTarget(
+      name: "StoreBench", dependencies: ["CLinux", "Bytes", "EventLoop", "ObjectStore"],
+      path: "tools/bench/StoreBench", swiftSettings: strict),
+    .executableTarget(
+      name: "EvictionBench", dependencies: ["CLinux", "Bytes", "ObjectStore"],
+      path: "tools/bench/EvictionBench", swiftSettings: strict),
 
     // The test kit, and the tests.
     .target(
@@ -126,11 +171,31 @@ let package = Package(
       name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
       swiftSettings: strict),
     .testTarget(
+      name: "TLSTests",
+      dependencies: ["TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes", "CNGHTTP2"],
+      swiftSettings: strict),
+    .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "ClientAddressTests", dependencies: ["ClientAddress", "Bytes"], swiftSettings: strict),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration", "CLinux"],
+      name: "CryptographyTests", dependencies: ["Cryptography", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "AuthenticationTests",
+      dependencies: [
+        "Authentication", "Cryptography", "COpenSSL", "CLinux", "Bytes", "EventLoop",
+        "HTTPMessage", "HTTP1", "RateLimiting",
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "RulesTests",
+      dependencies: [
+        "Rules", "RegularExpressions", "GeoDatabase", "HTTP1", "HTTPMessage", "Bytes", "CLinux",
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(
@@ -138,7 +203,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ObjectStoreTests",
-      dependencies: ["ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux"],
+      dependencies: [
+        "ObjectStore", "LMDB", "Checksum", "Bytes", "EventLoop", "CLinux", "StoreBench",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "OriginsTests",

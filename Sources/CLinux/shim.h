@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,6 +28,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -108,6 +110,8 @@ static inline int weir_cpu_count(void) {
   return count > 0 ? count : 1;
 }
 static inline int weir_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+// The effective user of the calling thread only, where libc's seteuid changes every thread's.
+static inline int weir_set_thread_user(unsigned id) { return (int)syscall(SYS_setresuid, -1, id, -1); }
 // Raises the soft limit of descriptors to the hard one; returns what it is then.
 static inline long weir_raise_descriptor_limit(void) {
   struct rlimit limit;
@@ -147,6 +151,7 @@ static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 // For processes that start and watch each other.
 static inline int weir_die_with_parent(int number) { return prctl(PR_SET_PDEATHSIG, number, 0, 0, 0); }
 extern int memfd_create(const char *name, unsigned int flags);
+extern void *memmem(const void *text, size_t count, const void *part, size_t length);
 static inline int weir_memory_file(const char *name) { return memfd_create(name, 1 /* MFD_CLOEXEC */); }
 extern char **environ;
 static inline char *const *weir_environment(void) { return environ; }

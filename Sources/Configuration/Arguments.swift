@@ -1,3 +1,5 @@
+internal import Rules
+
 /// The arguments of a directive, taken one after the other by its setting.
 struct Arguments {
   /// The directive they belong to.

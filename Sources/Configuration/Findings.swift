@@ -2,6 +2,8 @@
 // sorted and turned into diagnostics in one pass over the text, so that many findings in one long line
 // cost no more than as many lines.
 
+internal import Rules
+
 /// Something that is wrong, still as a byte range.
 struct Finding {
   var severity: Diagnostic.Severity
@@ -68,6 +70,22 @@ struct Findings {
 
   /// Has ranges shown as asterisks.
   mutating func hide(_ ranges: [SourceRange]) { secrets.append(contentsOf: ranges) }
+
+  /// Adds what was found in the rules of a source.
+  mutating func add(_ rules: RuleFindings, of source: Int) {
+    errorCount += rules.errorCount - rules.list.count
+    for finding in rules.list {
+      let related = finding.related.map { note in
+        Finding.Note(message: note.message, range: SourceRange(note.range, of: source))
+      }
+      let range = SourceRange(finding.range, of: source)
+      errorCount += 1
+      add(
+        Finding(
+          severity: .error, range: range, message: finding.message, help: finding.help,
+          suggestion: finding.suggestion, related: related))
+    }
+  }
 
   private mutating func add(_ finding: Finding) {
     if isFull { omitted += 1 } else { list.append(finding) }
@@ -201,5 +219,12 @@ extension SourceText {
       count += 1
     }
     return offset
+  }
+}
+
+extension SourceRange {
+  /// A range of rules in a source.
+  init(_ range: RuleRange, of source: Int) {
+    self.init(source: source, lower: range.lower, upper: range.upper)
   }
 }

@@ -70,6 +70,18 @@ struct Lexer {
     }
   }
 
+  /// Goes on at `offset`, where somebody else has stopped reading.
+  mutating func skip(to offset: Int) { self.offset = min(max(offset, self.offset), bytes.count) }
+
+  /// The bare word that comes next in the same line; empty if there is none.
+  var upcomingWord: String {
+    var start = offset
+    while start < bytes.count, bytes[start] == 0x20 || bytes[start] == 0x09 { start += 1 }
+    var end = start
+    while end < bytes.count, !isDelimiter(bytes[end]), bytes[end] != UInt8(ascii: "\"") { end += 1 }
+    return String(decoding: bytes[start..<end], as: UTF8.self)
+  }
+
   private func range(from start: Int) -> SourceRange {
     SourceRange(source: source, lower: start, upper: offset)
   }

@@ -1,6 +1,8 @@
 // What a configuration says once it has been read: plain values, no defaults left to look up, nothing
 // that still has to be checked. Durations are nanoseconds, sizes bytes.
 
+package import Rules
+
 /// A whole `edge.conf`.
 public struct NodeConfiguration: Sendable, Equatable {
   /// How many workers; nil for `auto`, one for each processor.
@@ -34,6 +36,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var overloadDelay: Int64? = 50_000_000
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
+  /// Databases of where addresses are, absolute paths; at most two, asked in this order.
+  public var geoDatabases: [String] = []
 
   /// An empty configuration.
   public init() {}
@@ -73,6 +77,8 @@ public struct StoreConfiguration: Sendable, Equatable {
   public var path: String
   /// The most bytes that stored responses may use.
   public var size: UInt64 = 1 << 30
+  /// How much memory its pages may take; nil: what the machine, or the control group, has.
+  public var memory: UInt64?
   /// The largest body that is stored.
   public var maxObject: UInt64 = 5 << 30
 
@@ -192,6 +198,8 @@ public struct RouteConfiguration: Sendable, Equatable {
   public var exposeTags = false
   /// The most content of a request here; nil: the client block's.
   public var maxBody: UInt64?
+  /// The rules of the site and the route, compiled; nil if there are none.
+  package var rules: RuleCode?
   /// The route's name in logs and metrics, unique in the configuration: its path behind the site's
   /// first name, as `example.com/images/`; an exact one behind `=`, as `example.com=/favicon.ico`.
   public var name: String

@@ -3,12 +3,14 @@
 //     file      = *directive
 //     directive = word *word ( ";" / "{" *directive "}" )
 //
-// The grammar knows nothing of what settings mean; a setting whose arguments are an expression can read
-// their bytes anew from the directive's range.
+// The grammar knows nothing of what settings mean. Rules have a language of their own: where one
+// begins, the module Rules reads up to its end, and reading goes on behind it.
 //
 // Recovery. A directive that is broken is kept, marked as not whole, and parsing goes on behind its `;`
 // or `}`; so one mistake is one error, and everything around it is still checked. The usual mistake is a
 // forgotten `;`: a bare word that begins a line and is the name of a setting begins a new directive.
+
+internal import Rules
 
 /// A setting as it stands in the file.
 struct Directive: Sendable {
@@ -18,6 +20,8 @@ struct Directive: Sendable {
   var arguments: [Word] = []
   /// What stands in its braces; nil if it has none.
   var block: [Directive]?
+  /// The rule that it is; nil for a setting.
+  var rule: RuleStatement?
   /// The opening brace.
   var brace: SourceRange?
   /// Whether its syntax is sound; if not, that has been reported.
@@ -60,7 +64,7 @@ struct Parser {
     source: Int, _ findings: inout Findings, isSettingName: @escaping (String) -> Bool
   ) -> SyntaxTree {
     var parser = Parser(source, &findings, isSettingName: isSettingName)
-    parser.tree.directives = parser.directives(depth: 0, &findings)
+    parser.tree.directives = parser.directives(in: nil, depth: 0, &findings)
     return parser.tree
   }
 
@@ -69,10 +73,14 @@ struct Parser {
 
 extension Parser {
   /// Directives up to the end or, in a block, its `}`, which is left to the caller.
-  private mutating func directives(depth: Int, _ findings: inout Findings) -> [Directive] {
+  private mutating func directives(
+    in parent: String?, depth: Int, _ findings: inout Findings
+  ) -> [Directive] {
     var result: [Directive] = []
     while true {
       switch token {
+      case .word(let name) where isRule(name, in: parent):
+        result.append(rule(name, &findings))
       case .word(let name):
         advance(&findings)
         result.append(directive(name, depth: depth, &findings))
@@ -81,7 +89,7 @@ extension Parser {
         advance(&findings)
       case .open(let range):
         findings.error("\"{\" without a name before it", at: range, help: "name the block")
-        _ = block(brace: range, depth: depth, &findings)
+        _ = block(of: "", brace: range, depth: depth, &findings)
         tree.isComplete = false
       case .close(let range):
         if depth > 0 { return result }
@@ -114,7 +122,7 @@ extension Parser {
         return directive
       case .open(let range):
         directive.brace = range
-        directive.block = block(brace: range, depth: depth, &findings)
+        directive.block = block(of: name.text, brace: range, depth: depth, &findings)
         return directive
       case .close, .end:
         if directive.isWhole { reportMissingEnd(directive, &findings) }
@@ -143,7 +151,7 @@ extension Parser {
 
   /// What stands in braces.
   private mutating func block(
-    brace: SourceRange, depth: Int, _ findings: inout Findings
+    of owner: String, brace: SourceRange, depth: Int, _ findings: inout Findings
   ) -> [Directive] {
     if depth >= Self.deepest {
       findings.error(
@@ -153,7 +161,7 @@ extension Parser {
       return []
     }
     advance(&findings)
-    let result = directives(depth: depth + 1, &findings)
+    let result = directives(in: owner, depth: depth + 1, &findings)
     if case .close = token {
       advance(&findings)
     } else {
@@ -176,5 +184,32 @@ extension Parser {
       advance(&findings)
       if open == 0 { return }
     }
+  }
+}
+
+// Rules.
+extension Parser {
+  /// Whether a word begins a rule: in sites and routes, and where nothing else has that name.
+  private func isRule(_ name: Word, in parent: String?) -> Bool {
+    guard !name.isQuoted, let keyword = RuleKeyword(rawValue: name.text) else { return false }
+    let isPlace = parent == "site" || parent == "route"
+    switch keyword {
+    case .cache: return isPlace && ["bypass", "ttl", "key"].contains(lexer.upcomingWord)
+    case .origin, .limit: return false
+    case .when, .respond, .redirect, .cors, .securityHeaders, .varyBy: return true
+    case .else, .rewrite, .set, .unset, .add, .tag, .log, .on: return isPlace
+    }
+  }
+
+  /// The rule that begins with the current word.
+  private mutating func rule(_ name: Word, _ findings: inout Findings) -> Directive {
+    let source = name.range.source
+    var found = RuleFindings()
+    let (rule, end) = RuleLanguage.parse(
+      findings.sources[source].bytes, at: name.range.lower, beginsOther: isSettingName, &found)
+    findings.add(found, of: source)
+    lexer.skip(to: end)
+    advance(&findings)
+    return Directive(name: name, rule: rule, isWhole: rule.isWhole)
   }
 }

@@ -2,7 +2,10 @@
 
 extension Reader {
   /// An absolute path of one that may be relative to the file's directory.
-  func resolve(_ path: String) -> String {
+  func resolve(_ path: String) -> String { Self.resolve(path, from: directory) }
+
+  /// The same of a directory.
+  static func resolve(_ path: String, from directory: String) -> String {
     if path.hasPrefix("/") { return path }
     var rest = path[...]
     while rest.hasPrefix("./") { rest = rest.dropFirst(2).drop { $0 == "/" } }
@@ -20,6 +23,17 @@ extension Reader {
     }
     declared.listeners[address.value] = address.range
     draft.node.listeners.append(address.value)
+  }
+
+  /// Adds a database of where addresses are.
+  mutating func addGeoDatabase(_ path: Placed<String>) {
+    guard draft.node.geoDatabases.count < 2 else {
+      findings.error(
+        "there are more than two geo databases", at: path.range,
+        help: "one of cities or countries, and one of networks (ASN)")
+      return
+    }
+    draft.node.geoDatabases.append(resolve(path.value))
   }
 
   /// Sets where the access log goes.

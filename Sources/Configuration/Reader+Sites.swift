@@ -1,5 +1,7 @@
 // Sites and their routes, and what needs the whole file.
 
+internal import Rules
+
 /// A route whose site is still open, so that its origin may come yet.
 struct OpenRoute {
   var route: RouteConfiguration
@@ -7,6 +9,8 @@ struct OpenRoute {
   var directive: Directive
   /// Whether it names an origin, rightly or wrongly.
   var namesOrigin: Bool
+  /// Its rules.
+  var rules: [RuleStatement] = []
 }
 
 extension Reader {
@@ -14,6 +18,7 @@ extension Reader {
   mutating func readSite(_ arguments: inout Arguments) {
     draft.siteOrigin = nil
     draft.openRoutes = []
+    draft.siteRules = []
     declared.routes = [:]
     let hosts = readHosts(&arguments)
     let seen = read(.site, arguments.body, of: arguments.directive)
@@ -26,6 +31,8 @@ extension Reader {
         site.routes[index].origin = draft.siteOrigin?.value ?? ""
       }
       site.routes[index].name = (hosts.first ?? "") + site.routes[index].path.text
+      let own = draft.openRoutes.isEmpty ? [] : draft.openRoutes[index].rules
+      site.routes[index].rules = compile(draft.siteRules + own, of: site.routes[index].name)
     }
     draft.node.sites.append(site)
   }
@@ -65,6 +72,7 @@ extension Reader {
   /// `route [=] PATH { … }`
   mutating func readRoute(_ arguments: inout Arguments) {
     draft.route = Draft().route
+    draft.routeRules = []
     declared.routeLimits = [:]
     let path = readRoutePath(&arguments)
     let seen = read(.route, arguments.body, of: arguments.directive)
@@ -80,7 +88,7 @@ extension Reader {
     draft.route.path = path.value
     let open = OpenRoute(
       route: draft.route, directive: arguments.directive,
-      namesOrigin: seen.has("origin") || !arguments.directive.isWhole)
+      namesOrigin: seen.has("origin") || !arguments.directive.isWhole, rules: draft.routeRules)
     draft.openRoutes.append(open)
   }
 
@@ -132,6 +140,11 @@ extension Reader {
     check(used.origins, "origin", declared.origins)
     check(used.limits, "limit", declared.limits)
     checkLimits()
+    if let place = ruleNeeds.geo, draft.node.geoDatabases.isEmpty, isComplete {
+      findings.error(
+        "there is no database that this could come from", at: place,
+        help: "add geo_database FILE; at the top level")
+    }
     guard findings.errorCount == 0 else { return }
     warnUnused("origin", declared.origins, used.origins)
     let inUse = declared.limits.filter { !declared.connectionLimits.contains($0.key) }

@@ -8,6 +8,8 @@
 // were probably meant to be declared are not reported as unknown; and where a brace has no partner,
 // nothing is said to be missing or misplaced.
 
+internal import Rules
+
 /// What is being put together: the node, and the block of each kind that is open.
 struct Draft {
   var node = NodeConfiguration()
@@ -19,6 +21,9 @@ struct Draft {
   var adminToken: String?
   var siteOrigin: Placed<String>?
   var openRoutes: [OpenRoute] = []
+  /// The rules of the open site, and of the open route.
+  var siteRules: [RuleStatement] = []
+  var routeRules: [RuleStatement] = []
 }
 
 /// What a block has had so far.
@@ -45,6 +50,12 @@ struct Reader {
   var declared = Declarations()
   /// Names that something refers to.
   var used = References()
+  /// What is wrong with rules; said once, however many routes have them.
+  var ruleFindings = RuleFindings()
+  /// What rules ask for.
+  var ruleNeeds = RuleNeeds()
+  /// The files that rules name.
+  let ruleFiles: RuleFiles
   /// Settings that stand in a wrong block, so that they need not be missed in theirs.
   private var misplaced: Set<String> = []
 
@@ -75,11 +86,17 @@ struct Reader {
     self.directory = directory
     self.isComplete = isComplete
     self.findings = findings
+    ruleFiles = RuleFiles { name in
+      FileContents.read(
+        Self.resolve(name, from: directory), most: SourceText.largest * 4, onlyRegular: true
+      ).map(\.bytes).mapError { RuleFileProblem(message: $0.described) }
+    }
   }
 
   /// Reads a whole file.
   mutating func readFile(_ tree: SyntaxTree) {
     _ = read(.top, tree.directives, of: nil)
+    findings.add(ruleFindings, of: 0)
     checkReferences()
   }
 
@@ -96,6 +113,10 @@ struct Reader {
   private mutating func read(
     _ directive: Directive, in block: Setting.Block, _ seen: inout Seen
   ) {
+    if let rule = directive.rule {
+      readRule(rule, directive, in: block)
+      return
+    }
     let name = directive.name
     if name.isQuoted {
       findings.error(
@@ -155,7 +176,7 @@ struct Reader {
         findings.error(
           "\"\(setting.name)\" needs a block", at: directive.range.end, help: "expected \"{\"")
       }
-    case .optional:
+    case .optional, .rules:
       return true
     }
     return false

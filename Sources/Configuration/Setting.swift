@@ -49,6 +49,8 @@ public struct Setting: Sendable {
     case block(Block)
     /// A block, or `;` for an empty one.
     case optional(Block)
+    /// What the rules language says (docs/rules.md): a block of rules.
+    case rules
   }
 
   /// As it is written.

@@ -1,5 +1,7 @@
 // The settings of `cache { … }`.
 
+internal import Rules
+
 extension Setting {
   private static let second: Int64 = 1_000_000_000
   private static let year: Int64 = 365 * 24 * 3_600 * second

@@ -4,7 +4,7 @@ extension Setting {
   /// Every setting.
   public static let all: [Setting] =
     topLevel + limitTop + admin + store + client + origin + limit + site + route + limitRoute
-    + cache
+    + cache + rules(in: .site) + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
   /// What a timeout may be.
@@ -46,6 +46,14 @@ extension Setting {
       "node_name", in: .top, .nodeName, to: \.node.nodeName,
       aliases: ["hostname"],
       "The name of this node in `Via`, `Cache-Status` and `Proxy-Status`."),
+    Setting(
+      "geo_database", in: .top, .path("FILE", of: "a file"), repeatable: true,
+      aliases: ["geoip", "geoip2", "geoip_country", "geo"],
+      """
+      A database in MaxMind's format that `geo.country` and its like come from: of cities or \
+      countries, and one more of networks (ASN).
+      """
+    ) { path, reader in reader.addGeoDatabase(path) },
     Setting(
       "admin", in: .top, shape: "ADDRESS", body: .optional(.admin),
       "The operator's listener: metrics, purge. Without a token it must be on loopback and only shows."
@@ -99,6 +107,12 @@ extension Setting {
       "max_object", in: .store, .size(1...64 << 40), to: \.store.maxObject,
       aliases: ["max_object_size"],
       "The largest content that is stored; never more than half of `size`."),
+    Setting(
+      "memory", in: .store, .size(1...64 << 40), none: "the machine's", to: \.store.memory,
+      """
+      How much memory the kernel may keep stored responses in. In a store larger than that, what is \
+      not in memory is read by a helper thread.
+      """),
   ]
 
   private static let client: [Setting] = [

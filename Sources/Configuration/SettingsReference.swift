@@ -101,7 +101,7 @@ extension Setting {
   /// The block that its braces hold; nil if it has none.
   public var opens: Block? {
     switch body {
-    case .none: nil
+    case .none, .rules: nil
     case .block(let block), .optional(let block): block
     }
   }
@@ -117,7 +117,7 @@ extension Setting {
   /// How it is written.
   public var usage: String {
     let start = shape.isEmpty ? name : "\(name) \(shape)"
-    return opens == nil ? start + ";" : start + " { … }"
+    return body == .none ? start + ";" : start + " { … }"
   }
 
   /// That a block cannot be without it, or without one of its kind.

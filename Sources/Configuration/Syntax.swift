@@ -2,6 +2,8 @@
 // read from a word, and how a value is written. Typed, so that a setting and the place in the model
 // that it goes to have the same type or do not compile.
 
+internal import Rules
+
 /// The syntax of one argument.
 struct Syntax<Value: Sendable>: Sendable {
   /// As the reference shows it: `DURATION`, `on|off`.

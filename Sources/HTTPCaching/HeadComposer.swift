@@ -40,12 +40,15 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   package init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// If-None-Match, If-Modified-Since, If-Match and If-Unmodified-Since: for a fill, and for a
-  /// validation with the node's own conditions.
+  /// validation with the node's own conditions. Fields that ask for another method likewise.
   package static var conditions: RequestFieldOmissions { RequestFieldOmissions(rawValue: 1) }
   /// Range and If-Range: for a fill, which wants the whole.
   package static var ranges: RequestFieldOmissions { RequestFieldOmissions(rawValue: 2) }
-  /// X-Forwarded-For, -Host, -Proto and Forwarded: the node writes its own.
+  /// X-Forwarded-For, -Host, -Proto and Forwarded: the node writes its own. And what else speaks for
+  /// proxies: `PoisoningDefence`.
   package static var forwarding: RequestFieldOmissions { RequestFieldOmissions(rawValue: 4) }
+  /// Cache-Control and Pragma: of a request that the node makes for itself.
+  package static var directives: RequestFieldOmissions { RequestFieldOmissions(rawValue: 16) }
   /// Max-Forwards: the node writes its own, one less.
   package static var maxForwards: RequestFieldOmissions { RequestFieldOmissions(rawValue: 8) }
 }
@@ -86,6 +89,7 @@ package enum HeadComposer {
     for index in 0..<request.fields.count {
       let line = request.fields[index]
       if isOmitted(line.known, omitting) { continue }
+      if line.known == .other, isOmitted(line.name(in: request.bytes), omitting) { continue }
       if FieldRules.isHopByHop(
         line.known, name: line.name(in: request.bytes), connectionOptions: connection)
       {
@@ -121,6 +125,11 @@ package enum HeadComposer {
       || !FieldRules.isListed(name, by: response, directives: directives)
   }
 
+  private static func isOmitted(_ name: ByteView, _ omitting: RequestFieldOmissions) -> Bool {
+    if omitting.contains(.forwarding), PoisoningDefence.speaksForProxies(name) { return true }
+    return omitting.contains(.conditions) && PoisoningDefence.changesMethod(name)
+  }
+
   private static func isOmitted(_ known: KnownField, _ omitting: RequestFieldOmissions) -> Bool {
     switch known {
     case .host, .expect, .contentLength: true
@@ -130,6 +139,7 @@ package enum HeadComposer {
     case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded:
       omitting.contains(.forwarding)
     case .maxForwards: omitting.contains(.maxForwards)
+    case .cacheControl, .pragma: omitting.contains(.directives)
     default: false
     }
   }

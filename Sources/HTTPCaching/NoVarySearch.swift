@@ -94,6 +94,21 @@ package struct NoVarySearch: Sendable, Equatable {
     return true
   }
 
+  /// Appends what tells this rule from every other, so that keys of two rules are never the same.
+  package func appendIdentity(to buffer: inout ByteBuffer) {
+    let (kind, names): (UInt8, [[UInt8]]) =
+      switch counting {
+      case .allBut(let names): (variesOnOrder ? 0 : 1, names)
+      case .noneBut(let names): (variesOnOrder ? 2 : 3, names)
+      }
+    buffer.append(kind)
+    buffer.append(littleEndian: UInt32(truncatingIfNeeded: names.count))
+    for name in names {
+      buffer.append(littleEndian: UInt32(truncatingIfNeeded: name.count))
+      name.withView { buffer.append($0) }
+    }
+  }
+
   private func counts(_ name: ByteView) -> Bool {
     switch counting {
     case .allBut(let names): !Self.contains(names, name)

@@ -71,6 +71,8 @@ package enum Counter: Int, CaseIterable, Sendable {
   case revalidatedReplaced
   /// Validations that brought 304.
   case revalidated304
+  /// Requests that waited for what they wanted from the disk.
+  case coldReads
   /// Requests forwarded alone: known not to be storable.
   case hitForMiss
   /// Access log records lost because the ring was full.
@@ -117,6 +119,7 @@ extension Counter {
     case .revalidatedReplaced: (.revalidations, "replaced")
     case .revalidated304: (.revalidations, "not_modified")
     case .hitForMiss: (.hitForMiss, nil)
+    case .coldReads: (.coldReads, nil)
     case .logDropped: (.logDropped, "full")
     case .loopTurns: (.loopTurns, nil)
     case .loopEvents: (.loopEvents, nil)

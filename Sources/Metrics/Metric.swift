@@ -18,6 +18,7 @@ package enum Metric: Int, CaseIterable, Sendable {
   case originRetries, originErrors, originReceivedBytes, originSentBytes
   // The cache.
   case fills, fillsActive, fillsCollapsed, fillsOverdue, fillsFailed, revalidations, hitForMiss
+  case coldReads
   // The store.
   case storeObjects, storeBytes, storeLimitBytes, storeEvictions, storeExpired, storeStored
   case storeRefused, storeCommits, storeCommitSeconds, storeErrors
@@ -83,7 +84,7 @@ extension Metric {
       .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
       originLine
     case .fills, .fillsActive, .fillsCollapsed, .fillsOverdue, .fillsFailed, .revalidations,
-      .hitForMiss:
+      .hitForMiss, .coldReads:
       cacheLine
     case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
@@ -230,6 +231,10 @@ extension Metric {
       Line(
         "weir_revalidations_total", .counter, "requests", ["outcome"],
         "Stored responses validated with their origin: not_modified or replaced.")
+    case .coldReads:
+      Line(
+        "weir_cold_reads_total", .counter, "reads", [],
+        "Reads of stored responses that a helper thread made because memory did not have them.")
     default:
       Line(
         "weir_hit_for_miss_total", .counter, "requests", [],

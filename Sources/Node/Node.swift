@@ -122,7 +122,7 @@ package final class Node: Sendable {
       let store = try ObjectStore.open(
         StoreOptions(
           path: settings.path, sizeLimit: settings.size, readers: workers,
-          note: { note("store: \($0)") }))
+          memory: settings.memory ?? 0, note: { note("store: \($0)") }))
       if let text = store.openingNote { note("store: \(text)") }
       return store
     } catch {

@@ -11,7 +11,7 @@ struct Databases: Sendable {
   let smallIndex, mainIndex: Database
   /// Slices of large bodies, by body id and number.
   let chunks: Database
-  /// Newest purge by tag hash: its number and its kind.
+  /// By tag hash, 0 for everything: the newest hard purge's number, the newest soft one's, and its time.
   let purges: Database
   /// Numbers by `StateKey`.
   let state: Database
@@ -54,6 +54,8 @@ enum StateKey: UInt64 {
   case bodyIDs = 7
   /// Purges through this number are in the purges database, or forgotten.
   case foldedPurges = 8
+  /// Purges by pattern through this number are forgotten.
+  case sweptPatterns = 9
 }
 
 /// The key of a chunk: the body's id and the chunk's number.
@@ -84,6 +86,9 @@ enum ChunkSize {
     return number + 1 < count(length) ? size : length - number * size
   }
 
+  /// Pages of a value of `bytes` bytes, checksum included.
+  static func pages(ofValue bytes: Int) -> Int { (16 + bytes + 4095) / 4096 }
+
   /// Pages of one chunk of `bytes` bytes: page header, bytes, checksum.
   static func pages(ofChunk bytes: Int) -> Int { (16 + bytes + trailer + 4095) / 4096 }
 
@@ -109,7 +114,12 @@ final class StoreCore: Sendable {
   let verifiedChunks: VerifiedChunks
   let counters = StoreCounters()
   let queue: OperationQueue
+  let history: PurgeHistory
   let pins: [PinSet]
+  /// Bytes of memory that pages of the map may take.
+  let memory: UInt64
+  /// Whether the store has come to be larger than that: what is not in use may have to be read from disk.
+  let exceedsMemory = Atomic<Bool>(false)
   private let freeSlots: Mutex<[Int]>
 
   /// The writer's slot among the epochs'.
@@ -117,7 +127,8 @@ final class StoreCore: Sendable {
 
   init(
     directory: consuming StoreDirectory, environment: consuming Environment, databases: Databases,
-    keySecret: Hash128, tagSecret: Hash128, readers: Int, sizeLimit: UInt64, queue: OperationQueue
+    keySecret: Hash128, tagSecret: Hash128, readers: Int, sizeLimit: UInt64, queue: OperationQueue,
+    history: PurgeHistory, memory: UInt64
   ) {
     self.directory = directory
     self.environment = environment
@@ -130,6 +141,9 @@ final class StoreCore: Sendable {
     moves = Moves(epochs: epochs)
     verifiedChunks = VerifiedChunks(sizeLimit: sizeLimit)
     self.queue = queue
+    self.history = history
+    self.memory = memory
+    history.keep(patternsOf: ledger)
     pins = (0..<readers).map { _ in PinSet() }
     freeSlots = Mutex(Array(1..<readers + 1))
   }

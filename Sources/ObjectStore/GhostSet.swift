@@ -1,15 +1,16 @@
-import Bytes
+package import Bytes
 
 /// The hashes of objects that were evicted before they were used again (S3-FIFO's ghost queue): if one
 /// is stored again soon, it goes straight into the main queue.
 ///
 /// Fingerprints of 32 bits in buckets of 8, first in, first out within each. A wrong match only admits
 /// an object too early. Kept as large as the store has objects: 4 bytes each. The writer's alone.
-struct GhostSet {
+package struct GhostSet {
   private static let ways = 8
   private var fingerprints: [UInt32]
 
-  init() { fingerprints = [UInt32](repeating: 0, count: 128 * Self.ways) }
+  /// A set with room for about a thousand.
+  package init() { fingerprints = [UInt32](repeating: 0, count: 128 * Self.ways) }
 
   private var buckets: Int { fingerprints.count / Self.ways }
 
@@ -23,7 +24,7 @@ struct GhostSet {
   }
 
   /// Remembers a hash; the oldest of its bucket is forgotten.
-  mutating func insert(_ hash: Hash128) { insert(Self.fingerprint(hash)) }
+  package mutating func insert(_ hash: Hash128) { insert(Self.fingerprint(hash)) }
 
   private mutating func insert(_ fingerprint: UInt32) {
     let start = bucket(fingerprint)
@@ -34,7 +35,7 @@ struct GhostSet {
   }
 
   /// Whether the hash is remembered; if so, it is forgotten.
-  mutating func remove(_ hash: Hash128) -> Bool {
+  package mutating func remove(_ hash: Hash128) -> Bool {
     let fingerprint = Self.fingerprint(hash)
     let start = bucket(fingerprint)
     for way in 0..<Self.ways where fingerprints[start + way] == fingerprint {
@@ -48,7 +49,7 @@ struct GhostSet {
   }
 
   /// Grows when the store has many more objects than it can remember.
-  mutating func fit(objects: Int) {
+  package mutating func fit(objects: Int) {
     guard objects > fingerprints.count * 5 / 4 else { return }
     let old = fingerprints
     fingerprints = [UInt32](repeating: 0, count: (objects / Self.ways + 1) * Self.ways)

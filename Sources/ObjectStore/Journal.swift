@@ -1,5 +1,6 @@
 // The thread that makes purges durable. It takes all that wait, writes them with one call, syncs once,
-// and answers each. A purge is never behind a commit of large fills.
+// and answers each. A purge is never behind a commit of large fills. Then their records go into the log
+// of purges, which is synced only if a purge by pattern is among them: that stands nowhere else.
 
 import EventLoop
 import Synchronization
@@ -7,6 +8,7 @@ import Synchronization
 final class Journal: Sendable {
   private struct Batch {
     var entries: [PurgeEntry]
+    var record: PurgeRecord?
     var completion: (@Sendable (StoreError?) -> Void)?
   }
   private struct State {
@@ -21,13 +23,15 @@ final class Journal: Sendable {
   private let state = Mutex(State())
   private let folded: Atomic<UInt64>
   private let writingEnded = Atomic<Bool>(false)
+  private let history: PurgeHistory
   private let waker: Waker
   private let spaceWaker: Waker
   private let thread = Mutex<LoopThread?>(nil)
 
   /// `folded`: the number through which purges are in the database.
-  init(path: String, folded: UInt64) throws(Errno) {
+  init(path: String, folded: UInt64, history: PurgeHistory) throws(Errno) {
     self.path = path
+    self.history = history
     self.folded = Atomic(folded)
     waker = try Waker()
     spaceWaker = try Waker()
@@ -41,11 +45,14 @@ final class Journal: Sendable {
   }
 
   /// Hands over purges that are in force; the completion is called on this thread once they are durable.
-  func append(_ entries: [PurgeEntry], completion: (@Sendable (StoreError?) -> Void)?) {
+  func append(
+    _ entries: [PurgeEntry], record: PurgeRecord? = nil,
+    completion: (@Sendable (StoreError?) -> Void)?
+  ) {
     let taken = state.withLock { state in
       if state.isStopping { return false }
       if completion == nil && state.waitingEntries > Self.limit { return true }
-      state.waiting.append(Batch(entries: entries, completion: completion))
+      state.waiting.append(Batch(entries: entries, record: record, completion: completion))
       state.waitingEntries += entries.count
       return true
     }
@@ -91,7 +98,9 @@ final class Journal: Sendable {
         waker.wait(milliseconds: -1)
         continue
       }
-      let error = write(batches.flatMap(\.entries), file, requestFolding)
+      let error =
+        write(batches.flatMap(\.entries), file, requestFolding)
+        ?? history.append(batches.compactMap(\.record))
       for batch in batches { batch.completion?(error) }
     }
   }
@@ -99,6 +108,7 @@ final class Journal: Sendable {
   private func write(
     _ entries: [PurgeEntry], _ file: JournalFile, _ requestFolding: @Sendable () -> Void
   ) -> StoreError? {
+    if entries.isEmpty { return nil }
     var rest = entries.sorted { $0.sequence < $1.sequence }[...]
     while let first = rest.first {
       let end = folded.load(ordering: .acquiring) + JournalFile.places

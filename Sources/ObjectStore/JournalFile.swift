@@ -1,6 +1,9 @@
 // The purge journal's file: 16,384 places of 32 bytes.
 //
-//     0 u64 XXH3-64 of the rest   8 u64 sequence   16 u64 tag hash   24 u64 kind (0: one tag)
+//     0 u64 XXH3-64 of the rest   8 u64 sequence   16 u64 tag hash (0 if everything is purged)
+//    24 u8 kind: 1 soft, 2 everything   25 0   26 u48 time of a soft purge, ms since the epoch
+//
+// (Purges by pattern have numbers too, but stand in the log of purges.)
 //
 // A purge's place is its sequence number modulo the number of places, so nothing has to be remembered
 // of where the journal begins: a start reads all places and takes what is whole and newer than what the
@@ -53,11 +56,15 @@ final class JournalFile: Sendable {
     for start in stride(from: 0, through: bytes.count - entrySize, by: entrySize) {
       let place = bytes[start..<start + entrySize]
       let sequence = place.uint64(at: 8)
-      guard sequence != 0, place.uint64(at: 16) != 0, place.uint64(at: 24) == 0,
+      let tag = place.uint64(at: 16)
+      let kind = place.uint64(at: 24)
+      guard sequence != 0, kind & 0xFFFC == 0, (tag == PurgeEntry.everything) == (kind & 2 != 0),
         Int(sequence % places) * entrySize == start,
         Checksum.of(place.dropping(first: 8)) == place.uint64(at: 0)
       else { continue }
-      found.append(PurgeEntry(sequence: sequence, tag: place.uint64(at: 16)))
+      found.append(
+        PurgeEntry(
+          sequence: sequence, tag: tag, isSoft: kind & 1 != 0, time: Int64(kind &>> 16)))
     }
     return found.sorted { $0.sequence < $1.sequence }
   }
@@ -85,7 +92,8 @@ final class JournalFile: Sendable {
     buffer.append(littleEndian: 0 as UInt64)
     buffer.append(littleEndian: entry.sequence)
     buffer.append(littleEndian: entry.tag)
-    buffer.append(littleEndian: 0 as UInt64)
+    let kind: UInt64 = (entry.isSoft ? 1 : 0) | (entry.tag == PurgeEntry.everything ? 2 : 0)
+    buffer.append(littleEndian: kind | UInt64(clamping: entry.time) << 16)
     let sum = Checksum.of(buffer.view.dropping(first: start + 8))
     buffer.overwrite(at: start, littleEndian: sum)
   }

@@ -6,19 +6,29 @@ import LMDB
 struct Loading {
   let core: StoreCore
   private var loaded = Accounts(nextID: 1, reservedIDs: 1, reservedBodies: 1)
-  /// Body ids that records name.
+  /// Body ids that records name, but for sliced ones.
   private var bodies: Set<UInt64> = []
+  /// Sliced bodies that records name.
+  private(set) var sliced: [UInt64: SlicedBody] = [:]
   private var lastBody: UInt64 = 0
   private var lastSequence: UInt64 = 0
   private(set) var hasPurges = false
+  /// How much objects were used, as of some time in the last run.
+  private let recency: RecencyFile?
 
-  init(core: StoreCore) { self.core = core }
+  init(core: StoreCore) {
+    self.core = core
+    recency = RecencyFile(reading: core.directory.file("recency"), of: core)
+  }
 
   /// Reads everything.
-  mutating func load(journal: [PurgeEntry], folded: UInt64) throws(OpeningFault) {
+  mutating func load(
+    journal: [PurgeEntry], folded: UInt64, patterns: [PatternPurge], last: UInt64
+  ) throws(OpeningFault) {
     do throws(LMDBError) {
       let transaction = try core.environment.beginRead()
-      try loadPurges(journal, folded, transaction)
+      try loadPurges(journal, folded, patterns, transaction)
+      lastSequence = max(lastSequence, last)
       let databases = core.databases
       let objects =
         try transaction.size(databases.smallIndex).entries
@@ -26,7 +36,7 @@ struct Loading {
       core.table.reserve(objects)
       try loadIndex(.small, transaction)
       try loadIndex(.main, transaction)
-      try findOrphans(transaction)
+      try lookAtChunks(transaction)
     } catch {
       throw OpeningFault(error)
     }
@@ -44,20 +54,19 @@ struct Loading {
   }
 
   private mutating func loadPurges(
-    _ journal: [PurgeEntry], _ folded: UInt64, _ transaction: borrowing ReadTransaction
+    _ journal: [PurgeEntry], _ folded: UInt64, _ patterns: [PatternPurge],
+    _ transaction: borrowing ReadTransaction
   ) throws(LMDBError) {
     var entries: [PurgeEntry] = []
     try transaction.scan(core.databases.purges) { tag, value in
-      if value.count >= 8 {
-        entries.append(PurgeEntry(sequence: value.uint64(at: 0), tag: tag))
-      }
+      entries += PurgeLayout.entries(of: tag, in: value)
       return true
     }
     let unfolded = journal.filter { $0.sequence > folded }
     lastSequence = folded
     for entry in entries + unfolded { lastSequence = max(lastSequence, entry.sequence) }
-    hasPurges = !entries.isEmpty || !unfolded.isEmpty
-    core.ledger.restore(folded: entries, unfolded: unfolded)
+    hasPurges = !entries.isEmpty || !unfolded.isEmpty || !patterns.isEmpty
+    core.ledger.restore(folded: entries, unfolded: unfolded, patterns: patterns)
   }
 
   private mutating func loadIndex(_ queue: Queue, _ transaction: borrowing ReadTransaction)
@@ -91,14 +100,20 @@ struct Loading {
   }
 
   private mutating func add(_ index: IndexView, _ id: UInt64, _ queue: Queue) {
-    let entry = TableEntry(id: id, queue: queue, isRules: index.isRules)
+    let entry = TableEntry(
+      id: id, queue: queue, frequency: recency?.uses(of: id) ?? 0, isRules: index.isRules,
+      isSoft: index.isSoft)
     core.table.set(index.keyHash, entry, checkedThrough: index.sequence)
     loaded.objects += 1
     loaded.nextID = max(loaded.nextID, id + 1)
     lastSequence = max(lastSequence, index.sequence)
     guard index.bodyID != 0 else { return }
-    bodies.insert(index.bodyID)
     lastBody = max(lastBody, index.bodyID)
+    if index.isSliced {
+      sliced[index.bodyID] = SlicedBody(length: index.bodyLength, queue: queue)
+      return
+    }
+    bodies.insert(index.bodyID)
     loaded.addChunkPages(ChunkSize.pages(ofBody: index.bodyLength), to: queue)
   }
 
@@ -111,27 +126,35 @@ struct Loading {
     changes.append(TagChange(tags: start..<tags.count, sequence: sequence, isAddition: true))
   }
 
-  /// One seek for each body: those that a record names are passed over.
-  private mutating func findOrphans(_ transaction: borrowing ReadTransaction) throws(LMDBError) {
+  /// Finds the chunks that no record names, and counts those of sliced bodies. One seek for each body:
+  /// the chunks of others are passed over.
+  private mutating func lookAtChunks(_ transaction: borrowing ReadTransaction) throws(LMDBError) {
     var next: UInt64 = 0
     while true {
       var found: UInt64?
-      var orphan = RetiredBody(id: 0, chunks: 0, pages: 0, epoch: 0)
+      var chunks: UInt64 = 0
+      var pages = 0
       let known = bodies
       try transaction.scan(core.databases.chunks, from: next) { key, value in
         let body = ChunkKey.body(key)
         if let found, body != found { return false }
         found = body
         if known.contains(body) { return false }
-        orphan.id = body
-        orphan.chunks = (key & (ChunkKey.numberLimit - 1)) + 1
-        orphan.pages += (16 + value.count + 4095) / 4096
+        chunks += 1
+        pages += ChunkSize.pages(ofValue: value.count)
         return true
       }
       guard let body = found else { return }
       lastBody = max(lastBody, body)
-      if orphan.chunks > 0 { loaded.retired.append(orphan) }
       next = ChunkKey.make(body + 1, 0)
+      if chunks == 0 { continue }
+      if let queue = sliced[body]?.queue {
+        sliced[body]?.chunks = chunks
+        sliced[body]?.pages = pages
+        loaded.addChunkPages(pages, to: queue)
+      } else {
+        loaded.retired.append(RetiredBody(id: body, pages: pages, epoch: 0))
+      }
     }
   }
 }

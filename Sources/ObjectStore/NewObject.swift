@@ -56,6 +56,9 @@ package enum NewBody: Sendable {
   case inline([UInt8])
   /// Chunks handed over before, numbered from 0 without a gap, `length` bytes in all.
   case chunks(id: UInt64, length: UInt64)
+  /// A body of a known complete length, no part of which is there yet: its chunks come later, in any
+  /// order (`ObjectStore.storeSlice`), and need never come all.
+  case slices(id: UInt64, length: UInt64)
 }
 
 /// A response to be stored.

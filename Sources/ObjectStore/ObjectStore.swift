@@ -12,6 +12,8 @@ package final class ObjectStore: Sendable {
   private let core: StoreCore
   private let writer: Writer
   private let journal: Journal
+  private let warmer: Warmer
+  private let recency: RecencyKeeper
   private let nextBody: Atomic<UInt64>
   private let isClosed = Atomic<Bool>(false)
   /// What was unusual about the opening, for the log; nil if nothing was.
@@ -23,9 +25,13 @@ package final class ObjectStore: Sendable {
     journal = opened.journal
     nextBody = Atomic(opened.writer.accounts.reservedBodies)
     openingNote = note
+    warmer = Warmer(opened.warmerReader)
+    recency = RecencyKeeper(core: opened.core, slot: opened.core.takeReaderSlot())
     let writer = opened.writer
     journal.start(opened.journalFile) { [weak writer] in writer?.requestFolding() }
     writer.start()
+    warmer.start()
+    recency.start()
   }
 
   deinit { close() }
@@ -99,10 +105,20 @@ package final class ObjectStore: Sendable {
   /// Ends a fill.
   package func endFill(_ mark: FillMark) { core.ledger.endFill(mark) }
 
-  /// Whether something newer than `sequence` purges an object with these tags. Takes a short lock if
-  /// there is anything newer at all.
-  package func isPurged(since sequence: UInt64, tags: [UInt64]) -> Bool {
-    core.ledger.isPurged(since: sequence, tags: tags)
+  /// Whether something newer than `sequence` purges an object with these tags, softly or not: then a
+  /// request may not join the fill that brings it. Takes a short lock if there is anything newer at all.
+  ///
+  /// Without the object's key, a newer purge by pattern counts as one that matches.
+  package func isPurged(since sequence: UInt64, tags: [UInt64], key: ByteView? = nil) -> Bool {
+    core.ledger.state(since: sequence, tags: tags, key: key) != .none
+  }
+
+  /// As `isPurged`, and how: what is purged softly may still be validated and, where stale responses
+  /// may, served.
+  package func purgeState(since sequence: UInt64, tags: [UInt64], key: ByteView? = nil)
+    -> PurgeState
+  {
+    core.ledger.state(since: sequence, tags: tags, key: key)
   }
 
   /// A new body's id.
@@ -128,6 +144,30 @@ package final class ObjectStore: Sendable {
     }
     return core.queue.push(
       .chunk(body: body, number: number, bytes, count: count, completion))
+  }
+
+  /// Hands over a chunk of a sliced body (`NewBody.slices`), in any order, once `store` has said that its
+  /// object is stored: chunk `number` holds the bytes from `number * chunkSize` on, `chunkSize` of them
+  /// or, at the end, what is left. A slice is so many chunks as the caller likes.
+  ///
+  /// The completion is called on the writer's thread: true once committed (or there already), false if
+  /// refused, which the body's object going for any reason is one. Returns false as `storeChunk` does.
+  package func storeSlice(
+    body: UInt64, number: UInt32, _ bytes: SharedBytes,
+    completion: @escaping @Sendable (Bool) -> Void
+  ) -> Bool {
+    let count = bytes.count
+    guard !takesNoMore, count > 0, count <= Self.chunkSize, body < ChunkKey.bodyLimit,
+      UInt64(number) < ChunkKey.numberLimit
+    else { return false }
+    return core.queue.push(
+      .slice(body: body, number: number, bytes, count: count, completion))
+  }
+
+  /// Removes the stored response of a hash if it still has that sliced body: the origin has another
+  /// representation now, whose parts must not be put together with these (RFC 9110 §15.3.7.3).
+  package func removeSliced(keyHash: Hash128, body: UInt64) {
+    _ = core.queue.push(.removeSliced(keyHash, body: body), isSmall: true)
   }
 
   /// Hands over an object. The completion is called on the writer's thread, after the commit and after
@@ -172,20 +212,101 @@ package final class ObjectStore: Sendable {
   package func purge(
     tags: [UInt64], completion: @escaping @Sendable (Result<PurgeResult, StoreError>) -> Void
   ) {
-    let (entries, counts, isNews) = core.ledger.purge(tags)
+    let (entries, counts) = core.ledger.purge(tags)
     let result = PurgeResult(sequence: entries.last?.sequence ?? purgeSequence, counts: counts)
     journal.append(entries) { error in
       if let error { completion(.failure(error)) } else { completion(.success(result)) }
     }
-    if isNews { core.queue.wake() }
+    core.queue.wake()
   }
+
+  /// Carries out an order to purge. In force for every lookup when it returns; once it is durable, the
+  /// completion is called on the journal's thread. A failure, or the answer to a repeated order, may
+  /// come from within the call.
+  package func purge(
+    _ order: PurgeOrder,
+    completion: @escaping @Sendable (Result<PurgeReceipt, PurgeFailure>) -> Void
+  ) {
+    guard order.isInRange else { return completion(.failure(.outOfRange)) }
+    var entries: [PurgeEntry] = []
+    var counts: [UInt64] = []
+    let noted = core.history.note(order.idempotencyKey) {
+      let number: UInt64?
+      (number, entries, counts) = carryOut(order)
+      return number.map { order.record(number: $0, counts: counts) }
+    }
+    guard let (record, isNew) = noted else { return completion(.failure(.tooManyPatterns)) }
+    guard isNew || record.repeats(order) else { return completion(.failure(.keyReused)) }
+    let receipt = PurgeReceipt(record: record, counts: counts, isRepeat: !isNew)
+    let history = core.history
+    // A repeated one is answered behind the first, which may not be durable yet.
+    journal.append(entries, record: isNew ? record : nil) { error in
+      if let error {
+        if isNew { history.withdraw(record) }
+        completion(.failure(.notDurable(error)))
+      } else if !isNew && history.record(record.id) == nil {
+        let gone = StoreError(path: "", reason: "the first order was not carried out")
+        completion(.failure(.notDurable(gone)))
+      } else {
+        completion(.success(receipt))
+      }
+    }
+    if isNew { core.queue.wake() }
+  }
+
+  /// Puts a purge into force; nil if there is no room for another pattern.
+  private func carryOut(_ order: PurgeOrder) -> (UInt64?, [PurgeEntry], [UInt64]) {
+    switch order.target {
+    case .tags(let tags):
+      let (entries, counts) = core.ledger.purge(tags, isSoft: order.isSoft, time: order.time)
+      return (entries.last?.sequence ?? purgeSequence, entries, counts)
+    case .everything:
+      let objects = core.counters.objects.load(ordering: .relaxed)
+      let entry = core.ledger.purgeEverything(isSoft: order.isSoft, time: order.time)
+      return (entry.sequence, [entry], [objects])
+    case .pattern(let pattern):
+      return (core.ledger.purge(pattern, isSoft: order.isSoft, time: order.time), [], [])
+    }
+  }
+
+  /// How many committed objects carry each tag and are not purged by it: what a purge would answer.
+  /// Implicit tags are not counted, nor tags beyond the first 4 million different ones.
+  package func counts(ofTags tags: [UInt64]) -> [UInt64] { core.ledger.counts(of: tags) }
+
+  /// The newest purges that were ordered, newest first, with numbers below `number`; the last 1,024 are
+  /// kept, over restarts too.
+  package func purgeRecords(before number: UInt64 = .max, limit: Int = 100) -> [PurgeRecord] {
+    core.history.records(before: number, limit: limit)
+  }
+
+  /// The record of one purge.
+  package func purgeRecord(_ number: UInt64) -> PurgeRecord? { core.history.record(number) }
 
   /// Purges by one tag without waiting for the disk (RFC 9111 §4.4): in force when it returns, written
   /// to the journal soon after.
   package func invalidate(tag: UInt64) {
-    let (entries, _, isNews) = core.ledger.purge([tag])
+    let (entries, _) = core.ledger.purge([tag])
     journal.append(entries, completion: nil)
-    if isNews { core.queue.wake() }
+    core.queue.wake()
+  }
+
+  // MARK: Cold pages
+
+  /// Whether the store has more pages than memory can keep. Else nothing here needs to be asked.
+  package var exceedsMemory: Bool { core.exceedsMemory.load(ordering: .relaxed) }
+
+  /// Has a helper thread bring chunks of a body into memory (`StoreReader.isResident`), and verify them,
+  /// before a worker reads them. The completion is called on that thread, whatever came of it. False,
+  /// and the completion is not called, if too much waits: then read as it is.
+  package func warm(
+    body: UInt64, chunks: Range<UInt32>, completion: @escaping @Sendable () -> Void
+  ) -> Bool {
+    warmer.push(.chunks(body: body, chunks, completion))
+  }
+
+  /// Has a helper thread bring the record of a hash into memory (`StoreReader.isCold`), as `warm(body:)`.
+  package func warm(_ hash: Hash128, completion: @escaping @Sendable () -> Void) -> Bool {
+    warmer.push(.record(hash, completion))
   }
 
   // MARK: The store as a whole
@@ -234,8 +355,10 @@ package final class ObjectStore: Sendable {
   /// Commits what waits and stops the store's threads. The files are closed when the last reader goes.
   package func close() {
     guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    warmer.stop()
     journal.stop()
     writer.stop()
+    recency.stop()
   }
 
   /// Compares everything with everything (index, records, table, chunks, counts). Slow; for tests.
@@ -271,6 +394,9 @@ extension NewObject {
     switch body {
     case .inline(let bytes): return bytes.count <= ObjectStore.inlineLimit
     case .chunks(let id, let length): return id != 0 && id < ChunkKey.bodyLimit && length > 0
+    case .slices(let id, let length):
+      return id != 0 && id < ChunkKey.bodyLimit && length > 0
+        && ChunkSize.count(length) <= ChunkKey.numberLimit
     }
   }
 }

@@ -4,7 +4,8 @@
 // entry is three words:
 //
 //     hash   the low word
-//     entry  id (48 bits) | queue | frequency (2) | verified | rules | damaged; 0: no entry
+//     entry  id (48 bits) | queue | frequency (2) | verified | rules | damaged | softly purged;
+//            0: no entry
 //     check  low 20 bits of the id | purge sequence through which it was checked (44 bits)
 //
 // Only the writer inserts, replaces and removes, after its commit. Readers probe without a lock, and
@@ -38,15 +39,20 @@ struct TableEntry: Equatable {
   static let verifiedBit: UInt64 = 1 << 51
   static let rulesBit: UInt64 = 1 << 52
   static let damagedBit: UInt64 = 1 << 53
+  static let softBit: UInt64 = 1 << 54
 
   var word: UInt64
 
   init(word: UInt64) { self.word = word }
 
-  init(id: UInt64, queue: Queue, frequency: UInt64 = 0, isRules: Bool, isVerified: Bool = false) {
+  init(
+    id: UInt64, queue: Queue, frequency: UInt64 = 0, isRules: Bool, isVerified: Bool = false,
+    isSoft: Bool = false
+  ) {
     word =
       id & Self.idMask | queue.rawValue << 48 | min(frequency, 3) << 49
       | (isRules ? Self.rulesBit : 0) | (isVerified ? Self.verifiedBit : 0)
+      | (isSoft ? Self.softBit : 0)
   }
 
   var id: UInt64 { word & Self.idMask }
@@ -54,6 +60,8 @@ struct TableEntry: Equatable {
   var frequency: UInt64 { word &>> 49 & 3 }
   var isVerified: Bool { word & Self.verifiedBit != 0 }
   var isRules: Bool { word & Self.rulesBit != 0 }
+  /// Whether a soft purge has made it stale.
+  var isSoft: Bool { word & Self.softBit != 0 }
   var isDamaged: Bool { word & Self.damagedBit != 0 }
 }
 
@@ -81,6 +89,11 @@ struct TableSlot {
       entry.frequency < 3 ? entry.word &+ TableEntry.frequencyUnit : entry.word
     let word = counted | bits
     if word != entry.word { block.exchange(index + 1, entry.word, word) }
+  }
+
+  /// Marks the object as softly purged; false if the entry has changed meanwhile.
+  func markSoft() -> Bool {
+    block.exchange(index + 1, entry.word, entry.word | TableEntry.softBit)
   }
 
   /// Marks the object as damaged; true for the one caller that did.
@@ -210,6 +223,13 @@ final class ObjectTable: @unchecked Sendable {
     insert(into: block(shard), hash.low, entry.word, check)
   }
 
+  /// Marks the object as softly purged, if the hash still names that id.
+  func markSoft(_ hash: Hash128, id: UInt64) {
+    while let slot = probe(block(Self.shard(hash)), hash.low), slot.entry.id == id {
+      if slot.entry.isSoft || slot.markSoft() { return }
+    }
+  }
+
   /// Removes the entry of a hash if it still names that id.
   func remove(_ hash: Hash128, id: UInt64) {
     let shard = Self.shard(hash)
@@ -230,6 +250,18 @@ final class ObjectTable: @unchecked Sendable {
     let each = objects / Self.shardCount * 5 / 4 + Self.smallest
     for shard in 0..<Self.shardCount where block(shard).count / 3 < each {
       rebuild(shard, capacity: each)
+    }
+  }
+
+  /// Calls `body` with each entry, as it is at some moment of the call; one that is moved meanwhile may
+  /// be missed or come twice. Any thread, within a turn.
+  func forEach(_ body: (TableEntry) -> Void) {
+    for shard in 0..<Self.shardCount {
+      let block = block(shard)
+      for index in stride(from: 1, to: block.count, by: 3) {
+        let word = block.load(index)
+        if word != 0 { body(TableEntry(word: word)) }
+      }
     }
   }
 

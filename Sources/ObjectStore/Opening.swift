@@ -38,6 +38,8 @@ struct OpenedStore {
   let writer: Writer
   let journal: Journal
   let journalFile: JournalFile
+  /// For the thread that warms pages.
+  let warmerReader: StoreReader
 }
 
 /// The sizes that follow from the limit.
@@ -65,10 +67,11 @@ private struct StoredState {
   var objectIDs: UInt64
   var bodyIDs: UInt64
   var folded: UInt64
+  var sweptPatterns: UInt64
 }
 
 extension OpenedStore {
-  static let formatVersion: UInt64 = 1
+  static let formatVersion: UInt64 = 2
 
   /// Opens what is in the directory, or makes it.
   static func open(
@@ -76,7 +79,8 @@ extension OpenedStore {
     fault: (@Sendable (UInt64) -> LMDBError?)?
   ) throws(OpeningFault) -> OpenedStore {
     let sizes = StoreSizes(limit: options.sizeLimit)
-    let readers = max(options.readers, 1)
+    // Two for the store's own threads.
+    let readers = max(options.readers, 1) + 2
     let environment = try translated { () throws(LMDBError) in
       // Two transactions for each reader, the writer's, and some for whoever looks in from outside.
       try Environment.open(
@@ -86,32 +90,53 @@ extension OpenedStore {
     try checkSize(of: environment, directory)
     let state = try readState(environment)
     let journalFile = try openJournal(directory)
+    let history = try openHistory(directory)
     let queue = try makeQueue(sizes)
     let core = StoreCore(
       directory: directory, environment: environment, databases: state.databases,
       keySecret: state.keySecret, tagSecret: state.tagSecret, readers: readers,
-      sizeLimit: options.sizeLimit, queue: queue)
+      sizeLimit: options.sizeLimit, queue: queue, history: history,
+      memory: options.memory > 0 ? options.memory : Memory.available)
     directory.sync()
 
     var loading = Loading(core: core)
-    try loading.load(journal: journalFile.found, folded: state.folded)
+    try loading.load(
+      journal: journalFile.found, folded: state.folded,
+      patterns: history.found.filter { $0.sequence > state.sweptPatterns }, last: history.last)
     let journal: Journal
     do throws(Errno) {
-      journal = try Journal(path: directory.file("journal"), folded: state.folded)
+      journal = try Journal(
+        path: directory.file("journal"), folded: state.folded, history: history)
     } catch {
       throw .hopeless("\(error)")
     }
     let writer = Writer(
       core: core, journal: journal, limitPages: sizes.limitPages, groupPages: sizes.groupPages,
       accounts: loading.accounts(objectIDs: state.objectIDs, bodyIDs: state.bodyIDs),
-      lastSweepSequence: loading.hasPurges ? 0 : core.ledger.sequence, note: options.note,
+      sliced: loading.sliced, lastSweepSequence: loading.hasPurges ? 0 : core.ledger.sequence,
+      note: options.note,
       fault: fault)
-    return OpenedStore(core: core, writer: writer, journal: journal, journalFile: journalFile)
+    let warmerReader = try translated { () throws(LMDBError) in
+      try StoreReader(core: core, slot: core.takeReaderSlot() ?? 1)
+    }
+    return OpenedStore(
+      core: core, writer: writer, journal: journal, journalFile: journalFile,
+      warmerReader: warmerReader)
   }
 
   private static func openJournal(_ directory: StoreDirectory) throws(OpeningFault) -> JournalFile {
     do throws(Errno) {
       return try JournalFile(directory.file("journal"))
+    } catch {
+      throw OpeningFault(LMDBError(error.code))
+    }
+  }
+
+  private static func openHistory(_ directory: StoreDirectory) throws(OpeningFault)
+    -> PurgeHistory
+  {
+    do throws(Errno) {
+      return try PurgeHistory(directory.file("purges"))
     } catch {
       throw OpeningFault(LMDBError(error.code))
     }
@@ -173,7 +198,8 @@ extension OpenedStore {
           high: try read(.tagSecretHigh, databases, transaction) ?? 0),
         objectIDs: try read(.objectIDs, databases, transaction) ?? 1,
         bodyIDs: try read(.bodyIDs, databases, transaction) ?? 1,
-        folded: try read(.foldedPurges, databases, transaction) ?? 0)
+        folded: try read(.foldedPurges, databases, transaction) ?? 0,
+        sweptPatterns: try read(.sweptPatterns, databases, transaction) ?? 0)
       try transaction.commit()
       return state
     } catch {

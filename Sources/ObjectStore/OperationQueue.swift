@@ -5,11 +5,15 @@ import Synchronization
 /// What the writer is asked to do.
 enum Operation: Sendable {
   case chunk(body: UInt64, number: UInt32, SharedBytes, count: Int, @Sendable (Bool) -> Void)
+  /// A chunk of a sliced body.
+  case slice(body: UInt64, number: UInt32, SharedBytes, count: Int, @Sendable (Bool) -> Void)
   case store(NewObject, @Sendable (StoreOutcome) -> Void)
   case freshen(Freshening, @Sendable (StoreOutcome) -> Void)
   case dropBody(UInt64)
   /// By the id that names the stored response; 0 for whatever the damaged entry names.
   case remove(Hash128, birth: UInt64)
+  /// If it still has that body.
+  case removeSliced(Hash128, body: UInt64)
   case removeDamaged(Hash128, id: UInt64)
   /// Runs on the writer's thread after everything before it is committed.
   case barrier(@Sendable (Writer) -> Void)
@@ -17,12 +21,12 @@ enum Operation: Sendable {
   /// About how many bytes of pages it will dirty, and of memory it holds.
   var cost: Int {
     switch self {
-    case .chunk(_, _, let bytes, _, _): bytes.capacity
+    case .chunk(_, _, let bytes, _, _), .slice(_, _, let bytes, _, _): bytes.capacity
     case .store(let object, _):
       512 + object.key.count + object.head.count + object.varyValues.count
         + 8 * object.tags.count + (object.inlineBytes ?? 0)
     case .freshen(let freshening, _): 4_096 + freshening.head.count
-    case .dropBody, .remove, .removeDamaged, .barrier: 256
+    case .dropBody, .remove, .removeSliced, .removeDamaged, .barrier: 256
     }
   }
 

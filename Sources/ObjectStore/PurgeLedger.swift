@@ -12,14 +12,22 @@
 // The lock is the only one in the store that workers take on a request's way, for a fill's begin and
 // end. It is held for a few operations on tables in memory.
 
+import Bytes
 import Synchronization
 
-/// One purge of one tag.
+/// One purge of one tag, or of everything.
 struct PurgeEntry: Sendable, Equatable {
+  /// Stands in the place of a tag, of which none is 0.
+  static let everything: UInt64 = 0
+
   /// Its number in the node's one sequence.
   var sequence: UInt64
-  /// The tag's hash; never 0.
+  /// The tag's hash, or `everything`.
   var tag: UInt64
+  /// Whether what it reaches is stale instead of gone.
+  var isSoft = false
+  /// When it was asked for, in ms since the epoch; 0 for a hard one.
+  var time: Int64 = 0
 }
 
 /// A change of the count of some tags: an object has come or gone.
@@ -35,9 +43,14 @@ struct TagChange {
 final class PurgeLedger: Sendable {
   /// So many pending purges are kept for the sake of long fills; then those fills are given up.
   private static let patience = 1 << 20
+  /// So many tags are counted (16 to 32 bytes each, 128 MiB at most); further ones are purged all the
+  /// same, but the answer then says too few.
+  static let countedTagLimit = 1 << 22
 
   private struct State {
     var counts: [UInt64: UInt32] = [:]
+    /// The pattern purges in force, ascending.
+    var patterns: [PatternPurge] = []
     /// Fills under way, by the number at their start.
     var fills: [UInt64: Int] = [:]
     /// Purges that are not yet in the purges database.
@@ -59,30 +72,67 @@ final class PurgeLedger: Sendable {
 
   // MARK: Purging
 
-  /// Purges tags; they are in force on return. The entries are to be made durable. `isNews`: the writer
-  /// may not know that there is something to fold and to sweep.
-  func purge(_ tags: [UInt64]) -> (entries: [PurgeEntry], counts: [UInt64], isNews: Bool) {
+  /// Purges tags; they are in force on return. The entries are to be made durable. The counts are of
+  /// objects that carry each tag and that no hard purge of it has reached.
+  func purge(_ tags: [UInt64], isSoft: Bool = false, time: Int64 = 0) -> (
+    entries: [PurgeEntry], counts: [UInt64]
+  ) {
     state.withLock { state in
-      let isNews = state.unfolded.isEmpty
       var entries: [PurgeEntry] = []
       var counts: [UInt64] = []
       for tag in tags {
-        entries.append(PurgeEntry(sequence: index.purge(tag), tag: tag))
-        counts.append(UInt64(state.counts.removeValue(forKey: tag) ?? 0))
+        entries.append(index.purge(tag, isSoft: isSoft, time: time))
+        let count = isSoft ? state.counts[tag] : state.counts.removeValue(forKey: tag)
+        counts.append(UInt64(count ?? 0))
       }
       state.unfolded.append(contentsOf: entries)
       state.purges &+= UInt64(tags.count)
-      return (entries, counts, isNews)
+      return (entries, counts)
     }
   }
 
-  /// Whether something newer than `since` purges an object with these tags, or may have.
-  func isPurged(since: UInt64, tags: [UInt64]) -> Bool {
-    if since >= sequence { return false }
-    return state.withLock { state in
-      if since < state.floor { return true }
-      return tags.contains { index.newest($0) > since }
+  /// Purges everything that is stored or being fetched.
+  func purgeEverything(isSoft: Bool, time: Int64) -> PurgeEntry {
+    state.withLock { state in
+      let entry = index.purge(PurgeEntry.everything, isSoft: isSoft, time: time)
+      if !isSoft { state.counts = [:] }
+      state.unfolded.append(entry)
+      state.purges &+= 1
+      return entry
     }
+  }
+
+  /// Purges what matches a pattern, and returns its number; nil if too many are in force already.
+  func purge(_ pattern: KeyPattern, isSoft: Bool, time: Int64) -> UInt64? {
+    state.withLock { state in
+      guard state.patterns.count < PatternList.limit else { return nil }
+      let sequence = index.sequence + 1
+      state.patterns.append(
+        PatternPurge(sequence: sequence, isSoft: isSoft, time: time, pattern: pattern))
+      state.purges &+= 1
+      return index.purgeByPattern()
+    }
+  }
+
+  /// What something newer than `since` says, or may say, of an object with these tags and that key.
+  /// Without a key every pattern is taken to match.
+  func state(since: UInt64, tags: [UInt64], key: ByteView?) -> PurgeState {
+    if since >= sequence { return .none }
+    return state.withLock { state in
+      if since < state.floor { return .hard }
+      var found = index.stateOfEverything(since: since)
+      for tag in tags { found = found.joined(index.state(of: tag, since: since)) }
+      for purge in state.patterns where purge.sequence > since {
+        guard key.map({ purge.pattern.matches($0) }) ?? true else { continue }
+        found = found.joined(PurgeState(isSoft: purge.isSoft, time: purge.time))
+      }
+      return found
+    }
+  }
+
+  /// The pattern purges in force and the version of their list.
+  var patternPurges: (version: UInt64, purges: [PatternPurge]) {
+    state.withLock { (index.patternVersion, $0.patterns) }
   }
 
   // MARK: Fills
@@ -112,10 +162,12 @@ final class PurgeLedger: Sendable {
       let end = min(next + 64, changes.count)
       state.withLock { state in
         for change in changes[next..<end] {
-          for tag in tags[change.tags] where index.newest(tag) <= change.sequence {
+          for tag in tags[change.tags] where index.newestHard(tag) <= change.sequence {
             let count = state.counts[tag] ?? 0
             if change.isAddition {
-              state.counts[tag] = count &+ 1
+              if count > 0 || state.counts.count < Self.countedTagLimit {
+                state.counts[tag] = count &+ 1
+              }
             } else {
               state.counts[tag] = count > 1 ? count - 1 : nil
             }
@@ -126,6 +178,11 @@ final class PurgeLedger: Sendable {
     }
   }
 
+  /// How many objects carry each tag, as a purge would say.
+  func counts(of tags: [UInt64]) -> [UInt64] {
+    state.withLock { state in tags.map { UInt64(state.counts[$0] ?? 0) } }
+  }
+
   /// The counts, for the check.
   var tagCounts: [UInt64: UInt32] { state.withLock { $0.counts } }
 
@@ -133,11 +190,13 @@ final class PurgeLedger: Sendable {
 
   /// Begins from what an earlier run left: purges of the database, and those of the journal that are
   /// not in it yet.
-  func restore(folded: [PurgeEntry], unfolded: [PurgeEntry]) {
+  func restore(folded: [PurgeEntry], unfolded: [PurgeEntry], patterns: [PatternPurge]) {
     state.withLock { state in
-      for entry in folded { index.restore(entry.tag, sequence: entry.sequence) }
-      for entry in unfolded { index.restore(entry.tag, sequence: entry.sequence) }
+      for entry in folded { index.restore(entry) }
+      for entry in unfolded { index.restore(entry) }
       state.unfolded = unfolded
+      state.patterns = patterns.sorted { $0.sequence < $1.sequence }
+      index.patternsDidChange()
     }
   }
 
@@ -163,18 +222,22 @@ final class PurgeLedger: Sendable {
 
   /// Forgets the purges up to `sequence` that no fill needs any more: every stored object was tested
   /// against them, and every turn that could hold one that failed has ended.
-  func forget(through sequence: UInt64) -> (tags: [UInt64], through: UInt64) {
+  func forget(through sequence: UInt64) -> (tags: [UInt64], hasPatterns: Bool, through: UInt64) {
     state.withLock { state in
       var last = sequence
       if let oldest = state.fills.keys.min(), oldest < sequence {
         if index.count < Self.patience { last = oldest } else { state.floor = sequence }
       }
-      return (index.forget(through: last), last)
+      let patterns = state.patterns.count
+      state.patterns.removeAll { $0.sequence <= last }
+      let hasPatterns = state.patterns.count < patterns
+      if hasPatterns { index.patternsDidChange() }
+      return (index.forget(through: last), hasPatterns, last)
     }
   }
 
-  /// Purged tags since the start, and tags with a purge in force.
+  /// Purges since the start, and tags, patterns and the like with a purge in force.
   var figures: (purges: UInt64, pending: UInt64) {
-    state.withLock { ($0.purges, UInt64(index.count)) }
+    state.withLock { ($0.purges, UInt64(index.pending + $0.patterns.count)) }
   }
 }

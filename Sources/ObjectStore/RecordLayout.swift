@@ -5,7 +5,7 @@
 //    12  u32  the cache's flags
 //    16  u64  key hash, low        24 u64  high           (of the variant, if it is one)
 //    32  u32  key length           36 u32  rule length    40 u32  values length  44 u32 head length
-//    48  u16  tags                 50 u16  implicit tags  52 u32  0
+//    48  u16  tags                 50 u16  implicit tags  52 u32  1: sliced
 //    56  u64  body id (0: inline)  64 u64  body length
 //    72  u64  purge sequence at the fill's start
 //    80  i64  response time        88 i64  corrected initial age    96 i64  freshness lifetime
@@ -21,10 +21,11 @@ import Bytes
 
 /// Offsets into a record.
 enum RecordLayout {
-  static let version: UInt8 = 1
+  static let version: UInt8 = 2
   static let response: UInt8 = 0
   static let rules: UInt8 = 1
   static let headerSize = 144
+  static let slicedFlag: UInt32 = 1
   /// At most so many Vary rules of a key.
   static let ruleLimit = 8
 }
@@ -65,6 +66,8 @@ struct RecordView {
   var headLength: Int { Int(bytes.uint32(at: 44)) }
   var tagCount: Int { Int(bytes.uint16(at: 48)) }
   var implicitTagCount: Int { Int(bytes.uint16(at: 50)) }
+  /// Whether chunks of the body may be missing.
+  var isSliced: Bool { bytes.uint32(at: 52) & RecordLayout.slicedFlag != 0 }
   var bodyID: UInt64 { bytes.uint64(at: 56) }
   var bodyLength: UInt64 { bytes.uint64(at: 64) }
   var sequence: UInt64 { bytes.uint64(at: 72) }

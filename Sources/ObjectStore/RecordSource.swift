@@ -20,7 +20,12 @@ struct RecordSource {
   /// 0: inline.
   var bodyID: UInt64 = 0
   var bodyLength: UInt64
+  /// Whether chunks of the body may be missing.
+  var isSliced = false
   var sequence: UInt64
+  /// Since when it is stale by a soft purge that is newer than `sequence`; `.max` if it is not. Goes into
+  /// the index entry only.
+  var softTime = Int64.max
 
   /// The record of a response that is stored under `hash`.
   init(_ object: NewObject, under hash: Hash128, birth: UInt64) {
@@ -39,6 +44,10 @@ struct RecordSource {
     case .chunks(let id, let length):
       bodyID = id
       bodyLength = length
+    case .slices(let id, let length):
+      bodyID = id
+      bodyLength = length
+      isSliced = true
     }
   }
 
@@ -57,6 +66,7 @@ struct RecordSource {
     inlineBody = record.body.array
     bodyID = record.bodyID
     bodyLength = record.bodyLength
+    isSliced = record.isSliced
     sequence = record.sequence
   }
 
@@ -110,7 +120,7 @@ struct RecordSource {
     }
     writer.append(UInt16(clamping: tags.count))
     writer.append(UInt16(clamping: implicitTags.count))
-    writer.append(0 as UInt32)
+    writer.append(isSliced ? RecordLayout.slicedFlag : 0)
     for word in [bodyID, bodyLength, sequence] { writer.append(word) }
     writer.append(metadata.responseTime)
     writer.append(metadata.correctedInitialAge)

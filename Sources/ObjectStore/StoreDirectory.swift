@@ -6,7 +6,9 @@ import EventLoop
 ///
 ///     lock       flock'ed by the process that has the store
 ///     data.mdb   LMDB's file            lock.mdb   LMDB's reader table
-///     journal    purges
+///     journal    purges of tags and of everything
+///     purges     the log of purges, with those by pattern
+///     recency    which objects were in use, as of a while ago
 ///     opening    one byte for each start that has not got through yet
 ///     damaged    there if the last run found the file damaged; says how
 final class StoreDirectory: Sendable {
@@ -15,7 +17,7 @@ final class StoreDirectory: Sendable {
   /// What was set aside to make the directory; nil if nothing was.
   let note: String?
 
-  private static let files = ["data.mdb", "lock.mdb", "journal", "opening", "damaged"]
+  private static let files = ["data.mdb", "lock.mdb", "journal", "purges", "opening", "damaged"]
   /// So many starts that died while opening the store make it suspect.
   private static let attemptLimit = 3
 

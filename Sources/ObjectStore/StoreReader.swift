@@ -15,12 +15,13 @@ internal import Synchronization
 /// gave is good until then. Between turns keep ids and offsets, and a pin on a body being sent.
 package final class StoreReader: @unchecked Sendable {
   // Sendable so that it can be handed to the thread that will use it, once, before its first use.
-  private let core: StoreCore
+  let core: StoreCore
   private let slot: Int
-  private var current: ReadTransaction
+  private(set) var current: ReadTransaction
   /// Begun later in the turn than `current`, for what that lacks.
   private var late: ReadTransaction
   private var isInTurn = false
+  var patterns = PatternList()
 
   init(core: StoreCore, slot: Int) throws(LMDBError) {
     self.core = core
@@ -43,7 +44,7 @@ package final class StoreReader: @unchecked Sendable {
 
   /// False if LMDB gives no transaction: then everything is a miss.
   @inline(__always)
-  private func beginTurn() -> Bool { isInTurn || enter() }
+  func beginTurn() -> Bool { isInTurn || enter() }
 
   @inline(never)
   private func enter() -> Bool {
@@ -72,10 +73,11 @@ package final class StoreReader: @unchecked Sendable {
 
   /// What is stored under a primary key. A found response counts as used.
   package func lookup(_ hash: Hash128, key: ByteView) -> Lookup {
-    guard beginTurn(), let record = fetch(hash), record.key == key, record.ruleLength == 0 else {
-      return .miss
-    }
-    return record.isRules ? .varies(VaryRules(list: record.head)) : .found(StoredResponse(record))
+    guard beginTurn(), let response = fetch(hash), response.record.key == key,
+      response.record.ruleLength == 0
+    else { return .miss }
+    return response.record.isRules
+      ? .varies(VaryRules(list: response.record.head)) : .found(response)
   }
 
   /// The variant of a primary key selected by a rule and the request's values for it.
@@ -83,10 +85,30 @@ package final class StoreReader: @unchecked Sendable {
     primary: Hash128, key: ByteView, rule: ByteView, values: ByteView
   ) -> StoredResponse? {
     let hash = core.variantHash(primary, rule, values)
-    guard beginTurn(), let record = fetch(hash), !record.isRules, record.key == key,
-      record.rule == rule, record.values == values
+    guard beginTurn(), let response = fetch(hash), response.isVariant(of: key, rule, values) else {
+      return nil
+    }
+    return response
+  }
+
+  /// As `lookup`, but does not count as a use: for whoever only wants to know.
+  package func peek(_ hash: Hash128, key: ByteView) -> Lookup {
+    guard beginTurn(), let response = fetch(hash, isUse: false), response.record.key == key,
+      response.record.ruleLength == 0
+    else { return .miss }
+    return response.record.isRules
+      ? .varies(VaryRules(list: response.record.head)) : .found(response)
+  }
+
+  /// As `lookupVariant`, but does not count as a use.
+  package func peekVariant(
+    primary: Hash128, key: ByteView, rule: ByteView, values: ByteView
+  ) -> StoredResponse? {
+    let hash = core.variantHash(primary, rule, values)
+    guard beginTurn(), let response = fetch(hash, isUse: false),
+      response.isVariant(of: key, rule, values)
     else { return nil }
-    return StoredResponse(record)
+    return response
   }
 
   /// A stored response again, in a later turn: nil once it is replaced, removed or evicted. Purges are
@@ -95,12 +117,13 @@ package final class StoreReader: @unchecked Sendable {
     guard beginTurn(), let slot = core.table.find(hash), let bytes = bytes(slot.entry, hash),
       let record = RecordView(bytes), record.birth == id, record.keyHash == hash, !record.isRules
     else { return nil }
-    return StoredResponse(record)
+    return StoredResponse(
+      record, softlyPurgedAt: slot.entry.isSoft ? softTime(record, slot.entry) : .max)
   }
 
   /// The record that a hash names, whole and not purged.
   @inline(__always)
-  private func fetch(_ hash: Hash128) -> RecordView? {
+  private func fetch(_ hash: Hash128, isUse: Bool = true) -> StoredResponse? {
     guard let slot = core.table.find(hash), !slot.entry.isDamaged else { return nil }
     guard let bytes = bytes(slot.entry, hash) else { return nil }
     guard let record = RecordView(bytes) else { return damaged(slot, hash) }
@@ -113,12 +136,72 @@ package final class StoreReader: @unchecked Sendable {
     guard record.keyHash == hash else { return nil }
     let sequence = core.ledger.sequence
     let checked = slot.checkedThrough ?? record.sequence
-    if checked < sequence {
-      if core.ledger.index.matches(record.tags, since: checked, through: sequence) { return nil }
-      slot.remember(checkedThrough: sequence)
+    var softTime = Int64.max
+    if slot.entry.isSoft || checked < sequence {
+      guard let time = standing(record, slot, since: checked, through: sequence) else {
+        return nil
+      }
+      softTime = time
     }
-    slot.touch(setting: bits)
-    return record
+    if isUse { slot.touch(setting: bits) }
+    return StoredResponse(record, softlyPurgedAt: softTime)
+  }
+
+  /// Tests an object against the purges since it was last tested, and remembers the outcome: nil if it
+  /// is gone, `.max` if no purge touches it, else since when it is stale.
+  @inline(never)
+  private func standing(
+    _ record: RecordView, _ slot: TableSlot, since checked: UInt64, through sequence: UInt64
+  ) -> Int64? {
+    // Rules are not content: their variants are tested.
+    if record.isRules {
+      slot.remember(checkedThrough: sequence)
+      return .max
+    }
+    var state = PurgeState.none
+    if checked < sequence {
+      patterns.update(from: core.ledger)
+      state = core.ledger.index.state(of: record.tags, since: checked, through: sequence)
+      if patterns.isAnyNewer(than: checked) {
+        state = state.joined(patterns.state(of: record.key, since: checked))
+      }
+    }
+    switch state {
+    case .hard: return nil
+    case .soft:
+      // Only what the mark stands for may be remembered as tested.
+      if slot.entry.isSoft || slot.markSoft() { slot.remember(checkedThrough: sequence) }
+      return min(softTime(record, slot.entry), state.softTime)
+    case .none:
+      slot.remember(checkedThrough: sequence)
+      return slot.entry.isSoft ? softTime(record, slot.entry) : .max
+    }
+  }
+
+  /// Since when a softly purged object is stale: as its index entry says, or purges that are in force.
+  @inline(never)
+  private func softTime(_ record: RecordView, _ entry: TableEntry) -> Int64 {
+    var time = index(entry)?.softTime ?? .max
+    if time != .max { return time }
+    let sequence = core.ledger.sequence
+    patterns.update(from: core.ledger)
+    time =
+      core.ledger.index.state(
+        of: record.tags, since: record.sequence, through: sequence
+      ).joined(patterns.state(of: record.key, since: record.sequence)).softTime
+    // Forgotten this very moment: stale since it was received is on the safe side.
+    return time == .max ? record.integer(at: 80) : time
+  }
+
+  private func index(_ entry: TableEntry) -> IndexView? {
+    do throws(LMDBError) {
+      let index = core.databases.index(entry.queue)
+      if let bytes = try current.get(index, entry.id) { return IndexView(bytes) }
+      if !late.isActive { try late.renew() }
+      return try late.get(index, entry.id).flatMap { IndexView($0) }
+    } catch {
+      return nil
+    }
   }
 
   /// The bytes of the object that an entry names.
@@ -126,6 +209,11 @@ package final class StoreReader: @unchecked Sendable {
   private func bytes(_ entry: TableEntry, _ hash: Hash128) -> ByteView? {
     if let bytes = get(entry) { return bytes }
     return bytesElsewhere(entry, hash)
+  }
+
+  /// The bytes of the object that a hash names, not looked at.
+  func stored(_ hash: Hash128) -> ByteView? {
+    core.table.find(hash).flatMap { bytes($0.entry, hash) }
   }
 
   @inline(__always)
@@ -171,7 +259,7 @@ package final class StoreReader: @unchecked Sendable {
 
   /// Counts a damaged record and has it removed, once.
   @inline(never)
-  private func damaged(_ slot: TableSlot, _ hash: Hash128) -> RecordView? {
+  private func damaged(_ slot: TableSlot, _ hash: Hash128) -> StoredResponse? {
     if slot.markDamaged() {
       core.counters.damaged.add(1, ordering: .relaxed)
       _ = core.queue.push(.removeDamaged(hash, id: slot.entry.id), isSmall: true)
@@ -200,7 +288,7 @@ package final class StoreReader: @unchecked Sendable {
     return bytes
   }
 
-  private func chunkValue(_ key: UInt64) -> ByteView? {
+  func chunkValue(_ key: UInt64) -> ByteView? {
     do throws(LMDBError) {
       if let value = try current.get(core.databases.chunks, key) { return value }
       if !late.isActive { try late.renew() }

@@ -7,18 +7,22 @@ package struct StoreOptions: Sendable {
   package var sizeLimit: UInt64
   /// How many readers will be made: one for each worker thread.
   package var readers: Int
+  /// Bytes of memory that the kernel may use to keep the store's pages: 0 for what the machine, or the
+  /// control group, has.
+  package var memory: UInt64 = 0
 
   /// Called, on the writer's thread, with what an operator should know.
   package var note: @Sendable (String) -> Void
 
   /// Options for a store.
   package init(
-    path: String, sizeLimit: UInt64, readers: Int,
+    path: String, sizeLimit: UInt64, readers: Int, memory: UInt64 = 0,
     note: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.path = path
     self.sizeLimit = sizeLimit
     self.readers = readers
+    self.memory = memory
     self.note = note
   }
 }
@@ -67,6 +71,17 @@ package struct PurgeResult: Sendable, Equatable {
 
   /// The sum of the counts: an object that carries two of the tags counts twice.
   package var objects: UInt64 { counts.reduce(0, &+) }
+}
+
+/// What an order to purge has come to.
+package struct PurgeReceipt: Sendable, Equatable {
+  /// Its record.
+  package var record: PurgeRecord
+  /// For each tag, in order, how many committed objects carried it; for everything, how many there were;
+  /// empty for a pattern and for a repeated order.
+  package var counts: [UInt64]
+  /// Whether an earlier order with the same idempotency key was carried out, and nothing now.
+  package var isRepeat: Bool
 }
 
 /// A fill in progress, as purging sees it: no purge newer than its start is forgotten before it ends.

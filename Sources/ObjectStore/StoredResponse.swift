@@ -13,9 +13,21 @@ package enum Lookup {
 /// A stored response, read where it stands in the map. Good until the reader's `endTurn`.
 package struct StoredResponse {
   let record: RecordView
+  /// Since when it is stale by a soft purge, in ms since the epoch, however fresh it would be; `.max` if
+  /// it is not. It may be served where a stale response may be (counted from here, if it was fresh), and
+  /// be validated.
+  package let softlyPurgedAt: Int64
 
   @inline(__always)
-  init(_ record: RecordView) { self.record = record }
+  init(_ record: RecordView, softlyPurgedAt: Int64) {
+    self.record = record
+    self.softlyPurgedAt = softlyPurgedAt
+  }
+
+  /// Whether a soft purge has made it stale.
+  package var isSoftlyPurged: Bool { softlyPurgedAt != .max }
+  /// Whether chunks of its body may be missing: ask `StoreReader.presence`.
+  package var isSliced: Bool { record.isSliced }
 
   /// Names this stored response for `record`, `freshen` and `remove`, together with `keyHash`. Stays the
   /// same while eviction moves the record about.
@@ -62,6 +74,12 @@ package struct StoredResponse {
   }
   /// All of it at once.
   package var metadata: Metadata { record.metadata }
+
+  /// Whether it is the variant of that key for those request values.
+  @inline(__always)
+  func isVariant(of key: ByteView, _ rule: ByteView, _ values: ByteView) -> Bool {
+    !record.isRules && record.key == key && record.rule == rule && record.values == values
+  }
 
   /// How many tags the origin gave.
   package var tagCount: Int { record.tagCount }

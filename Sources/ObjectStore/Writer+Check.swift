@@ -26,6 +26,8 @@ private struct StoreCheck {
   var chunkPages: [Queue: Int] = [:]
   /// Lengths of bodies that records name.
   var bodies: [UInt64: UInt64] = [:]
+  /// Bodies of them that may lack chunks, and the queues of their records.
+  var sliced: [UInt64: Queue] = [:]
   var tagCounts: [UInt64: UInt32] = [:]
 
   /// Index against records and table.
@@ -69,23 +71,29 @@ private struct StoreCheck {
     expect(index.sequence == record.sequence, "sequence differs")
     expect(index.recordSize == record.bytes.count, "size differs")
     expect(index.isRules == record.isRules, "kind differs")
-    expect(index.expiry == record.metadata.expiry, "expiry differs")
+    expect(index.isSoft || index.expiry == record.metadata.expiry, "expiry differs")
+    expect(index.isSliced == record.isSliced, "slicing differs")
     expect(index.tagCount == record.tagCount, "tags differ")
     expect(index.hasFarTags || index.tags.bytes == record.tags.bytes, "tags differ")
     expect(id < writer.accounts.nextID && record.birth <= id, "id out of range")
     let slot = writer.core.table.find(index.keyHash)
     expect(slot?.entry.id == id && slot?.entry.queue == queue, "not in the table")
     expect(slot?.entry.isRules == record.isRules, "kind in the table differs")
+    expect(!index.isSoft || slot?.entry.isSoft == true, "soft purge not in the table")
     for tag in 0..<record.tagCount {
       let tag = record.tags[tag]
-      if writer.core.ledger.index.newest(tag) <= record.sequence {
+      if writer.core.ledger.index.newestHard(tag) <= record.sequence {
         tagCounts[tag, default: 0] += 1
       }
     }
     if record.bodyID != 0 {
       expect(bodies[record.bodyID] == nil, "shares its body")
       bodies[record.bodyID] = record.bodyLength
-      chunkPages[queue, default: 0] += ChunkSize.pages(ofBody: record.bodyLength)
+      if record.isSliced {
+        sliced[record.bodyID] = queue
+      } else {
+        chunkPages[queue, default: 0] += ChunkSize.pages(ofBody: record.bodyLength)
+      }
     }
   }
 
@@ -94,11 +102,16 @@ private struct StoreCheck {
     throws(LMDBError)
   {
     var found: [UInt64: UInt64] = [:]
+    var slicedPages: [UInt64: Int] = [:]
     var wrong: [String] = []
     try transaction.scan(writer.core.databases.chunks) { key, value in
       let body = ChunkKey.body(key)
       let number = key & (ChunkKey.numberLimit - 1)
       found[body, default: 0] += 1
+      if let queue = sliced[body] {
+        slicedPages[body, default: 0] += ChunkSize.pages(ofValue: value.count)
+        chunkPages[queue, default: 0] += ChunkSize.pages(ofValue: value.count)
+      }
       let bytes = value.prefix(value.count - ChunkSize.trailer)
       if Checksum.of(bytes) != value.uint64(at: bytes.count) {
         wrong.append("chunk \(body)/\(number): checksum")
@@ -111,7 +124,19 @@ private struct StoreCheck {
       return true
     }
     faults += wrong
-    for (body, length) in bodies where found[body] != ChunkSize.count(length) {
+    for body in sliced.keys {
+      let known = writer.sliced[body]
+      if known?.chunks != found[body] ?? 0 || known?.pages != slicedPages[body] ?? 0
+        || known?.length != bodies[body] || known?.queue != sliced[body]
+      {
+        faults.append("sliced body \(body): \(String(describing: known)) is not what is there")
+      }
+    }
+    if writer.sliced.count != sliced.count {
+      faults.append("\(writer.sliced.count) sliced bodies known, \(sliced.count) there")
+    }
+    for (body, length) in bodies
+    where sliced[body] == nil && found[body] != ChunkSize.count(length) {
       faults.append("body \(body): \(found[body] ?? 0) chunks of \(ChunkSize.count(length))")
     }
     let retired = Set(writer.accounts.retired.map(\.id))

@@ -11,6 +11,8 @@ extension Writer {
     switch operation {
     case .chunk(let body, let number, let bytes, let count, _):
       return try storeChunk(body, number, bytes.view(0..<count), transaction)
+    case .slice(let body, let number, let bytes, let count, _):
+      return try storeSlice(body, number, bytes.view(0..<count), transaction)
     case .store(let object, _):
       return try store(object, transaction)
     case .freshen(let freshening, _):
@@ -18,7 +20,9 @@ extension Writer {
     case .dropBody(let body):
       dropPending(body)
     case .remove(let hash, let birth):
-      try remove(hash, birth: birth, transaction)
+      try remove(hash, transaction) { $0.birth == birth }
+    case .removeSliced(let hash, let body):
+      try remove(hash, transaction) { $0.isSliced && $0.bodyID == body }
     case .removeDamaged(let hash, let id):
       if let entry = find(hash), entry.id == id {
         try delete(id: id, queue: entry.queue, transaction)
@@ -51,8 +55,19 @@ extension Writer {
       accounts.reservedBodies = body + 65_536
       try put(.bodyIDs, accounts.reservedBodies, transaction)
     }
+    try putChunk(ChunkKey.make(body, UInt64(number)), bytes, transaction)
+    pending.chunks += 1
+    pending.bytes += UInt64(bytes.count)
+    pending.pages += pages
+    accounts.pending[body] = pending
+    accounts.pendingPages += pages
+    return .stored(id: 0)
+  }
+
+  private func putChunk(
+    _ key: UInt64, _ bytes: ByteView, _ transaction: borrowing WriteTransaction
+  ) throws(LMDBError) {
     let sum = Checksum.of(bytes)
-    let key = ChunkKey.make(body, UInt64(number))
     let size = bytes.count + ChunkSize.trailer
     try unsafe transaction.put(core.databases.chunks, key, size: size) { memory in
       guard let base = memory.baseAddress else { return }
@@ -60,11 +75,29 @@ extension Writer {
       unsafe memcpy(base, bytes.baseAddress, bytes.count)
       unsafe (base + bytes.count).storeBytes(of: sum.littleEndian, as: UInt64.self)
     }
-    pending.chunks += 1
-    pending.bytes += UInt64(bytes.count)
-    pending.pages += pages
-    accounts.pending[body] = pending
-    accounts.pendingPages += pages
+  }
+
+  /// Stores a chunk of a sliced body; refused if no record has that body any more, or if the body takes
+  /// more than half of the space. A chunk that is there already stays as it is.
+  private func storeSlice(
+    _ body: UInt64, _ number: UInt32, _ bytes: ByteView,
+    _ transaction: borrowing WriteTransaction
+  ) throws(LMDBError) -> StoreOutcome {
+    guard let known = sliced[body], UInt64(number) < ChunkSize.count(known.length),
+      UInt64(bytes.count) == ChunkSize.bytes(known.length, number: UInt64(number))
+    else { return .refused }
+    let key = ChunkKey.make(body, UInt64(number))
+    if try transaction.get(core.databases.chunks, key) != nil { return .stored(id: 0) }
+    let pages = ChunkSize.pages(ofChunk: bytes.count)
+    // Making room may evict the very object.
+    guard known.pages + pages <= limitPages / 2, try makeRoom(pages + 2, transaction),
+      var current = sliced[body]
+    else { return .refused }
+    try putChunk(key, bytes, transaction)
+    current.chunks += 1
+    current.pages += pages
+    accounts.addChunkPages(pages, to: current.queue)
+    setSliced(body, current)
     return .stored(id: 0)
   }
 
@@ -75,7 +108,7 @@ extension Writer {
     guard pending.chunks > 0 else { return }
     // No record ever named it: no turn can have seen it.
     accounts.retired.append(
-      RetiredBody(id: body, chunks: pending.chunks, pages: pending.pages, epoch: 0))
+      RetiredBody(id: body, pages: pending.pages, epoch: 0))
     group.leavingPages += pending.pages
   }
 
@@ -107,9 +140,11 @@ extension Writer {
   {
     // Taken before the test: what comes in between is tested by who looks the object up.
     let checked = core.ledger.sequence
-    if core.ledger.isPurged(since: object.sequence, tags: object.tags + object.implicitTags) {
-      return .purged
+    let purges = object.key.withView { key in
+      core.ledger.state(
+        since: object.sequence, tags: object.tags + object.implicitTags, key: key)
     }
+    if purges == .hard { return .purged }
     if case .chunks(let body, let length) = object.body, !isComplete(body, length: length) {
       return .refused
     }
@@ -119,7 +154,8 @@ extension Writer {
     let rule = object.varyRule ?? []
     let known = try rules(object.keyHash, object.key, transaction)
     if rule.isEmpty && known == nil {
-      let source = RecordSource(object, under: object.keyHash, birth: accounts.nextID)
+      var source = RecordSource(object, under: object.keyHash, birth: accounts.nextID)
+      source.softTime = purges.softTime
       return .stored(id: try replace(with: source, checkedThrough: checked, transaction))
     }
     try putRules(rule, before: known ?? [], of: object, transaction)
@@ -129,6 +165,7 @@ extension Writer {
     var source = RecordSource(object, under: hash, birth: accounts.nextID)
     source.rule = rule
     source.values = object.varyValues
+    source.softTime = purges.softTime
     return .stored(id: try replace(with: source, checkedThrough: checked, transaction))
   }
 
@@ -182,17 +219,27 @@ extension Writer {
     try transaction.put(core.databases.index(queue), id, scratch.view, append: true)
 
     let entry = TableEntry(
-      id: id, queue: queue, frequency: frequency ?? 0, isRules: source.isRules)
+      id: id, queue: queue, frequency: frequency ?? 0, isRules: source.isRules,
+      isSoft: source.softTime != .max)
     note(entry, at: source.keyHash, replacing: old?.id, checkedThrough: checked)
     let start = group.tagPool.count
     group.tagPool.append(contentsOf: source.tags)
     noteTags(from: start, sequence: source.sequence, isAddition: true)
-    if source.bodyID != 0 {
-      accounts.addChunkPages(ChunkSize.pages(ofBody: source.bodyLength), to: queue)
-    }
+    if source.bodyID != 0 { take(source, into: queue) }
     accounts.objects += 1
     group.insertions += 1
     return id
+  }
+
+  /// Counts a record's body for the queue that the record stands in.
+  private func take(_ source: RecordSource, into queue: Queue) {
+    if source.isSliced {
+      var body =
+        sliced[source.bodyID] ?? SlicedBody(length: source.bodyLength, queue: queue)
+      body.queue = queue
+      setSliced(source.bodyID, body)
+    }
+    accounts.addChunkPages(pages(ofBody: source.bodyID, length: source.bodyLength), to: queue)
   }
 
   // MARK: Freshening and removing
@@ -213,22 +260,24 @@ extension Writer {
     source.sequence = freshening.sequence
     if let tags = freshening.tags { source.tags = RecordSource.ordered(tags) }
     if let tags = freshening.implicitTags { source.implicitTags = RecordSource.ordered(tags) }
-    if core.ledger.isPurged(
-      since: freshening.sequence, tags: source.tags + source.implicitTags)
-    {
-      return .purged
+    let purges = source.key.withView { key in
+      core.ledger.state(
+        since: freshening.sequence, tags: source.tags + source.implicitTags, key: key)
     }
+    if purges == .hard { return .purged }
+    source.softTime = purges.softTime
     let id = try replace(
       with: source, checkedThrough: checked, frequency: entry.frequency, transaction)
     return .stored(id: id)
   }
 
-  private func remove(_ hash: Hash128, birth: UInt64, _ transaction: borrowing WriteTransaction)
-    throws(LMDBError)
-  {
+  /// Removes what a hash names if it is what is meant; also if that cannot be told.
+  private func remove(
+    _ hash: Hash128, _ transaction: borrowing WriteTransaction, if isMeant: (RecordView) -> Bool
+  ) throws(LMDBError) {
     guard let entry = find(hash) else { return }
     let bytes = try transaction.get(core.databases.records(entry.queue), entry.id)
-    if let record = bytes.flatMap({ RecordView($0) }), record.birth != birth { return }
+    if let record = bytes.flatMap({ RecordView($0) }), !isMeant(record) { return }
     try delete(id: entry.id, queue: entry.queue, transaction)
   }
 
@@ -264,11 +313,11 @@ extension Writer {
   }
 
   private func leave(_ body: UInt64, _ length: UInt64, _ queue: Queue, isKept: Bool) {
-    let pages = ChunkSize.pages(ofBody: length)
+    let pages = pages(ofBody: body, length: length)
     accounts.addChunkPages(-pages, to: queue)
     guard !isKept else { return }
-    group.retired.append(
-      RetiredBody(id: body, chunks: ChunkSize.count(length), pages: pages, epoch: 0))
+    if sliced[body] != nil { setSliced(body, nil) }
+    group.retired.append(RetiredBody(id: body, pages: pages, epoch: 0))
     if !core.isPinned(body) { group.leavingPages += pages }
   }
 

@@ -25,6 +25,8 @@ struct Sweep {
 struct SweepVictim {
   var id: UInt64
   var queue: Queue
+  /// Since when it is stale; `.max` if it is gone.
+  var softTime: Int64
 }
 
 extension Writer {
@@ -42,9 +44,9 @@ extension Writer {
     let (entries, through) = core.ledger.takeUnfolded()
     group.unfolded = entries
     for entry in entries {
+      let old = try transaction.get(core.databases.purges, entry.tag)
       scratch.removeAll()
-      scratch.append(littleEndian: entry.sequence)
-      scratch.append(littleEndian: 0 as UInt64)
+      PurgeLayout.encode(entry, after: old, onto: &scratch)
       try transaction.put(core.databases.purges, entry.tag, scratch.view)
     }
     if !entries.isEmpty {
@@ -53,13 +55,17 @@ extension Writer {
     }
     for entry in accounts.forgotten.prefix(Self.groupCount) {
       // Not if the tag has been purged again since.
-      if let value = try transaction.get(core.databases.purges, entry.tag), value.count >= 8,
-        value.uint64(at: 0) <= entry.sequence
+      if let value = try transaction.get(core.databases.purges, entry.tag),
+        PurgeLayout.newest(value) <= entry.sequence
       {
         try transaction.delete(core.databases.purges, entry.tag)
       }
     }
     accounts.forgotten.removeFirst(min(Self.groupCount, accounts.forgotten.count))
+    if accounts.sweptPatterns > 0 {
+      try put(.sweptPatterns, accounts.sweptPatterns, transaction)
+      accounts.sweptPatterns = 0
+    }
   }
 
   // MARK: Sweeping
@@ -96,6 +102,8 @@ extension Writer {
     let through = core.ledger.sequence
     var count = 0
     var isEnd = true
+    patterns.update(from: core.ledger)
+    // Those whose tags or key have to be looked up in the record.
     var far: [UInt64] = []
     let queue = current.queue
     try transaction.scan(core.databases.index(queue), from: current.next) { id, bytes in
@@ -106,21 +114,28 @@ extension Writer {
       }
       count += 1
       current.next = id + 1
-      guard let index = IndexView(bytes) else { return true }
-      if index.hasFarTags {
+      guard let index = IndexView(bytes), !index.isRules, index.sequence < through else {
+        return true
+      }
+      if index.hasFarTags || patterns.isAnyNewer(than: index.sequence) {
         far.append(id)
-      } else if core.ledger.index.matches(index.tags, since: index.sequence, through: through) {
-        victims.append(SweepVictim(id: id, queue: queue))
+      } else {
+        let state = core.ledger.index.state(
+          of: index.tags, since: index.sequence, through: through)
+        note(state, of: id, queue, wasSoft: index.isSoft)
       }
       return true
     }
     for id in far {
       guard let bytes = try transaction.get(core.databases.records(queue), id),
-        let record = RecordView(bytes)
+        let record = RecordView(bytes),
+        let index = try transaction.get(core.databases.index(queue), id).flatMap({ IndexView($0) })
       else { continue }
-      if core.ledger.index.matches(record.tags, since: record.sequence, through: through) {
-        victims.append(SweepVictim(id: id, queue: queue))
-      }
+      let state = core.ledger.index.state(
+        of: record.tags, since: record.sequence, through: through)
+      note(
+        state.joined(patterns.state(of: record.key, since: record.sequence)), of: id, queue,
+        wasSoft: index.isSoft)
     }
     if !isEnd {
       sweep = current
@@ -134,6 +149,15 @@ extension Writer {
     }
   }
 
+  private func note(_ state: PurgeState, of id: UInt64, _ queue: Queue, wasSoft: Bool) {
+    switch state {
+    case .none: break
+    case .soft(let time):
+      if !wasSoft { victims.append(SweepVictim(id: id, queue: queue, softTime: time)) }
+    case .hard: victims.append(SweepVictim(id: id, queue: queue, softTime: .max))
+    }
+  }
+
   private func endPass(_ sequence: UInt64) {
     if !victims.isEmpty { commit([]) }
     // Not deleted after all (no page left): the purges stay in force until a later pass.
@@ -144,24 +168,45 @@ extension Writer {
     core.counters.sweeps.add(1, ordering: .relaxed)
   }
 
-  /// Deletes what the sweeper has found.
+  /// Deletes what the sweeper has found, and marks what is softly purged.
   func deleteVictims(_ transaction: borrowing WriteTransaction) throws(LMDBError) {
     for victim in victims {
       // Gone already if it was evicted, moved or replaced meanwhile.
-      guard try transaction.get(core.databases.index(victim.queue), victim.id) != nil else {
-        continue
+      let index = try transaction.get(core.databases.index(victim.queue), victim.id)
+      guard let index = index.flatMap({ IndexView($0) }) else { continue }
+      if victim.softTime == .max {
+        try delete(id: victim.id, queue: victim.queue, transaction)
+        group.swept += 1
+      } else {
+        try mark(victim, index, transaction)
       }
-      try delete(id: victim.id, queue: victim.queue, transaction)
-      group.swept += 1
     }
     victims = []
+  }
+
+  /// Writes into an index entry that a soft purge has reached the object: then that can be forgotten.
+  private func mark(
+    _ victim: SweepVictim, _ index: IndexView, _ transaction: borrowing WriteTransaction
+  ) throws(LMDBError) {
+    let hash = index.keyHash
+    scratch.removeAll()
+    IndexLayout.encode(index, softTime: victim.softTime, onto: &scratch)
+    try transaction.put(core.databases.index(victim.queue), victim.id, scratch.view)
+    guard let entry = find(hash), entry.id == victim.id else { return }
+    group.effects.append(
+      TableEffect(hash: hash, entry: entry, id: entry.id, sequence: 0, isSoftMark: true))
+    if group.overlay[ObjectTable.identity(hash)] != nil {
+      group.overlay[ObjectTable.identity(hash)] = TableEntry(
+        word: entry.word | TableEntry.softBit)
+    }
   }
 
   /// Forgets the purges of passes whose last turns have ended.
   func forgetSwept() {
     while let first = endedSweeps.first, core.epochs.hasPassed(first.epoch) {
       endedSweeps.removeFirst()
-      let (tags, through) = core.ledger.forget(through: first.sequence)
+      let (tags, hasPatterns, through) = core.ledger.forget(through: first.sequence)
+      if hasPatterns { accounts.sweptPatterns = max(accounts.sweptPatterns, through) }
       accounts.forgotten += tags.map { PurgeEntry(sequence: through, tag: $0) }
       core.epochs.collect()
     }

@@ -6,11 +6,13 @@ import LMDB
 private struct QueueHead {
   var id: UInt64
   var hash: Hash128
-  var isPurged: Bool
-  /// The purge through which `isPurged` holds.
+  var purges: PurgeState
+  /// The purge through which `purges` holds.
   var checkedThrough: UInt64
   var bodyLength: UInt64
-  var hasBody: Bool
+  /// 0: inline.
+  var bodyID: UInt64
+  var isPurged: Bool { purges == .hard }
 }
 
 extension Writer {
@@ -51,7 +53,7 @@ extension Writer {
       guard let head = try head(of: queue, transaction) else { return false }
       let entry = find(head.hash)
       let isCurrent = entry?.id == head.id
-      let isUsed = (entry?.frequency ?? 0) >= (queue == .small ? 2 : 1)
+      let isUsed = EvictionPolicy.stays(uses: entry?.frequency ?? 0, inSmall: queue == .small)
       if let entry, isCurrent, isUsed, !head.isPurged, moved < Self.moveLimit {
         try move(head, entry, from: queue, transaction)
         continue
@@ -71,7 +73,7 @@ extension Writer {
     if index.entries == 0 { return .main }
     if try transaction.size(core.databases.mainIndex).entries == 0 { return .small }
     let pages = records.pages + index.pages + accounts.smallChunkPages
-    return pages > limitPages / 10 ? .small : .main
+    return EvictionPolicy.takesFromSmall(pages, of: limitPages) ? .small : .main
   }
 
   private func head(of queue: Queue, _ transaction: borrowing WriteTransaction)
@@ -85,19 +87,32 @@ extension Writer {
     }
     if isDamaged { throw .corrupted }
     guard let (id, index) = found else { return nil }
-    var tags: TagList? = index.tags
-    if index.hasFarTags {
+    let current = core.ledger.sequence
+    let purges = try purges(of: index, id, queue, through: current, transaction)
+    return QueueHead(
+      id: id, hash: index.keyHash, purges: purges, checkedThrough: current,
+      bodyLength: index.bodyLength, bodyID: index.bodyID)
+  }
+
+  /// What purges newer than an object say of it.
+  private func purges(
+    of index: IndexView, _ id: UInt64, _ queue: Queue, through current: UInt64,
+    _ transaction: borrowing WriteTransaction
+  ) throws(LMDBError) -> PurgeState {
+    if index.isRules || index.sequence >= current { return .none }
+    patterns.update(from: core.ledger)
+    var tags = index.tags
+    var key: ByteView?
+    if index.hasFarTags || patterns.isAnyNewer(than: index.sequence) {
       // Else the record is left alone: its pages may not be in memory.
       let record = try transaction.get(core.databases.records(queue), id)
-      tags = record.flatMap { RecordView($0) }?.tags
+      guard let record = record.flatMap({ RecordView($0) }) else { return .none }
+      tags = record.tags
+      key = record.key
     }
-    let current = core.ledger.sequence
-    let isPurged = tags.map {
-      core.ledger.index.matches($0, since: index.sequence, through: current)
-    }
-    return QueueHead(
-      id: id, hash: index.keyHash, isPurged: isPurged ?? false, checkedThrough: current,
-      bodyLength: index.bodyLength, hasBody: index.bodyID != 0)
+    let state = core.ledger.index.state(of: tags, since: index.sequence, through: current)
+    guard let key else { return state }
+    return state.joined(patterns.state(of: key, since: index.sequence))
   }
 
   /// Appends an object to the main queue again, byte for byte, under a new id.
@@ -113,22 +128,28 @@ extension Writer {
     recordScratch.removeAll()
     recordScratch.append(record)
     scratch.removeAll()
-    scratch.append(index)
+    guard let index = IndexView(index) else { throw .corrupted }
+    IndexLayout.encode(index, softTime: head.purges.softTime, onto: &scratch)
+    let isSoft = index.isSoft || head.purges != .none
     try transaction.delete(databases.records(queue), head.id)
     try transaction.delete(databases.index(queue), head.id)
     let id = accounts.nextID
     accounts.nextID += 1
     try transaction.put(databases.mainRecords, id, recordScratch.view, append: true)
     try transaction.put(databases.mainIndex, id, scratch.view, append: true)
-    let frequency = queue == .small ? 0 : entry.frequency - 1
+    let uses = EvictionPolicy.uses(afterMove: entry.frequency, fromSmall: queue == .small)
     let moved = TableEntry(
-      id: id, queue: .main, frequency: frequency, isRules: entry.isRules,
-      isVerified: entry.isVerified)
+      id: id, queue: .main, frequency: uses, isRules: entry.isRules,
+      isVerified: entry.isVerified, isSoft: isSoft)
     note(moved, at: head.hash, replacing: head.id, checkedThrough: head.checkedThrough)
-    if head.hasBody {
-      let pages = ChunkSize.pages(ofBody: head.bodyLength)
+    if head.bodyID != 0 {
+      let pages = pages(ofBody: head.bodyID, length: head.bodyLength)
       accounts.addChunkPages(-pages, to: queue)
       accounts.addChunkPages(pages, to: .main)
+      if var body = sliced[head.bodyID] {
+        body.queue = .main
+        setSliced(head.bodyID, body)
+      }
     }
     group.reinsertions += 1
   }
@@ -156,23 +177,36 @@ extension Writer {
     var budget = Self.deletionLimit
     var kept: [RetiredBody] = []
     for body in accounts.retired {
-      var body = body
       guard budget > 0, isDeletable(body) else {
         kept.append(body)
         continue
       }
-      let before = body.pages
-      while body.chunks > 0 && budget > 0 {
-        body.chunks -= 1
-        budget -= 1
-        let key = ChunkKey.make(body.id, body.chunks)
-        try transaction.delete(core.databases.chunks, key)
-        // All but the last are full; what is left over goes with the last one.
-        body.pages = min(body.pages, Int(clamping: body.chunks) * 64)
+      let (chunks, isAll) = try chunks(of: body.id, limit: budget, transaction)
+      var left = body
+      for chunk in chunks {
+        try transaction.delete(core.databases.chunks, chunk.key)
+        left.pages -= chunk.pages
       }
-      group.leavingPages -= before - body.pages
-      if body.chunks > 0 { kept.append(body) }
+      if isAll { left.pages = 0 }
+      group.leavingPages -= body.pages - left.pages
+      budget -= chunks.count
+      if !isAll { kept.append(left) }
     }
     accounts.retired = kept
+  }
+
+  /// The chunks that a body has, at most `limit`, and whether that is all of them.
+  private func chunks(
+    of body: UInt64, limit: Int, _ transaction: borrowing WriteTransaction
+  ) throws(LMDBError) -> (chunks: [(key: UInt64, pages: Int)], isAll: Bool) {
+    var chunks: [(key: UInt64, pages: Int)] = []
+    var isAll = true
+    try transaction.scan(core.databases.chunks, from: ChunkKey.make(body, 0)) { key, value in
+      guard ChunkKey.body(key) == body else { return false }
+      isAll = chunks.count < limit
+      if isAll { chunks.append((key, ChunkSize.pages(ofValue: value.count))) }
+      return isAll
+    }
+    return (chunks, isAll)
   }
 }

@@ -31,11 +31,19 @@ struct PendingBody: Sendable {
   var pages = 0
 }
 
+/// A body that a record names and of which chunks may be missing.
+struct SlicedBody: Sendable {
+  var length: UInt64
+  /// The queue that the record stands in, which the pages count for.
+  var queue: Queue
+  var chunks: UInt64 = 0
+  var pages = 0
+}
+
 /// A body that no record names any more, whose chunks are to be deleted.
 struct RetiredBody: Sendable {
   var id: UInt64
-  /// Chunks that are left: numbers below this.
-  var chunks: UInt64
+  /// Pages of the chunks that are left.
   var pages: Int
   /// Turns before this epoch may have seen it.
   var epoch: UInt64
@@ -56,6 +64,8 @@ struct Accounts: Sendable {
   var retired: [RetiredBody] = []
   /// Tags of purges that are forgotten, to be deleted from the database if not newer than the number.
   var forgotten: [PurgeEntry] = []
+  /// Purges by pattern through this number are forgotten, which is yet to be written; 0: nothing is.
+  var sweptPatterns: UInt64 = 0
 
   mutating func addChunkPages(_ pages: Int, to queue: Queue) {
     if queue == .small { smallChunkPages += pages } else { mainChunkPages += pages }
@@ -69,6 +79,8 @@ struct TableEffect {
   var id: UInt64
   /// Through which purge it was checked.
   var sequence: UInt64
+  /// Nothing but that a soft purge has reached it.
+  var isSoftMark = false
 }
 
 /// What a group will publish.
@@ -81,6 +93,8 @@ struct Group {
   var tagPool: [UInt64] = []
   /// Bodies that records named until now.
   var retired: [RetiredBody] = []
+  /// What `sliced` had before, newest last, for a group that fails.
+  var slicedBefore: [(body: UInt64, old: SlicedBody?)] = []
   var unfolded: [PurgeEntry] = []
   var foldedThrough: UInt64?
   /// Pages of retired bodies, old and new, that will go as soon as turns have ended.
@@ -108,6 +122,9 @@ final class Writer: @unchecked Sendable {
   /// To how many pages in use eviction goes: the limit, or fewer while free pages lie scattered.
   var targetPages: Int
   var accounts: Accounts
+  /// About 60 bytes for each sliced body. Not among the accounts, which are copied for each group.
+  private(set) var sliced: [UInt64: SlicedBody]
+  var patterns = PatternList()
   var group = Group()
   var ghosts = GhostSet()
   var scratch = ByteBuffer()
@@ -132,7 +149,8 @@ final class Writer: @unchecked Sendable {
 
   init(
     core: StoreCore, journal: Journal, limitPages: Int, groupPages: Int, accounts: Accounts,
-    lastSweepSequence: UInt64, note: @escaping @Sendable (String) -> Void,
+    sliced: [UInt64: SlicedBody], lastSweepSequence: UInt64,
+    note: @escaping @Sendable (String) -> Void,
     fault: (@Sendable (UInt64) -> LMDBError?)?
   ) {
     self.note = note
@@ -142,6 +160,7 @@ final class Writer: @unchecked Sendable {
     targetPages = limitPages
     self.groupPages = groupPages
     self.accounts = accounts
+    self.sliced = sliced
     self.lastSweepSequence = lastSweepSequence
     self.fault = fault
     ghosts.fit(objects: accounts.objects)
@@ -179,7 +198,9 @@ final class Writer: @unchecked Sendable {
       background()
       core.queue.wait(milliseconds: pause)
     }
-    if core.ledger.unfoldedCount > 0 || !accounts.retired.isEmpty || !accounts.forgotten.isEmpty {
+    if core.ledger.unfoldedCount > 0 || !accounts.retired.isEmpty || !accounts.forgotten.isEmpty
+      || accounts.sweptPatterns > 0
+    {
       commit([])
     }
     for waiter in sweepWaiters { waiter.latch.open() }
@@ -222,6 +243,7 @@ final class Writer: @unchecked Sendable {
       foldRequested.exchange(false, ordering: .acquiringAndReleasing)
       || core.ledger.unfoldedCount > Int(JournalFile.places / 4)
     if mustFold || !victims.isEmpty || accounts.forgotten.count > Self.groupCount
+      || accounts.sweptPatterns > 0
       || accounts.retired.contains(where: isDeletable)
     {
       commit([])
@@ -303,8 +325,21 @@ final class Writer: @unchecked Sendable {
       core.ledger.returnUnfolded(group.unfolded)
       accounts = saved
       victims = savedVictims
+      for (body, old) in group.slicedBefore.reversed() { sliced[body] = old }
+      group.slicedBefore = []
       throw error
     }
+  }
+
+  /// Changes what is known of a sliced body; nil forgets it.
+  func setSliced(_ body: UInt64, _ value: SlicedBody?) {
+    group.slicedBefore.append((body, sliced[body]))
+    sliced[body] = value
+  }
+
+  /// Pages of the chunks that a record's body has.
+  func pages(ofBody body: UInt64, length: UInt64) -> Int {
+    sliced[body]?.pages ?? ChunkSize.pages(ofBody: length)
   }
 
   /// Keeps the numbers in the state database ahead of those in use.
@@ -326,7 +361,9 @@ final class Writer: @unchecked Sendable {
   private func publish() {
     core.ledger.apply(group.tagChanges, tags: group.tagPool)
     for effect in group.effects {
-      if effect.entry.word == 0 {
+      if effect.isSoftMark {
+        core.table.markSoft(effect.hash, id: effect.id)
+      } else if effect.entry.word == 0 {
         core.table.remove(effect.hash, id: effect.id)
       } else {
         core.table.set(effect.hash, effect.entry, checkedThrough: effect.sequence)
@@ -351,10 +388,20 @@ final class Writer: @unchecked Sendable {
     let counters = core.counters
     counters.commits.add(1, ordering: .relaxed)
     counters.objects.store(UInt64(accounts.objects), ordering: .relaxed)
+    noteSize()
     counters.insertions.add(group.insertions, ordering: .relaxed)
     counters.evictions.add(group.evictions, ordering: .relaxed)
     counters.reinsertions.add(group.reinsertions, ordering: .relaxed)
     counters.swept.add(group.swept, ordering: .relaxed)
+  }
+
+  /// Notes whether the pages in use fit into memory, with a quarter to spare.
+  func noteSize() {
+    let bytes = core.counters.pagesInUse.load(ordering: .relaxed) * UInt64(StoreSizes.pageSize)
+    let exceeds = bytes > core.memory / 4 * 3
+    if exceeds != core.exceedsMemory.load(ordering: .relaxed) {
+      core.exceedsMemory.store(exceeds, ordering: .relaxed)
+    }
   }
 
   /// Calls completions: with the outcomes, or with a refusal where there is none.
@@ -363,10 +410,11 @@ final class Writer: @unchecked Sendable {
       let outcome = index < outcomes.count ? outcomes[index] : .refused
       if outcome == .refused { noteRefusal(operation, wasApplied: index < outcomes.count) }
       switch operation {
-      case .chunk(_, _, _, _, let completion): completion(outcome != .refused)
+      case .chunk(_, _, _, _, let completion), .slice(_, _, _, _, let completion):
+        completion(outcome != .refused)
       case .store(_, let completion), .freshen(_, let completion): completion(outcome)
       case .barrier(let body): body(self)
-      case .dropBody, .remove, .removeDamaged: break
+      case .dropBody, .remove, .removeSliced, .removeDamaged: break
       }
     }
   }
@@ -377,12 +425,13 @@ final class Writer: @unchecked Sendable {
     case .chunk(let body, _, _, _, _):
       core.counters.refusals.add(1, ordering: .relaxed)
       if !wasApplied { dropPending(body) }
+    case .slice: core.counters.refusals.add(1, ordering: .relaxed)
     case .store(let object, _):
       core.counters.refusals.add(1, ordering: .relaxed)
       if !wasApplied, case .chunks(let body, _) = object.body { dropPending(body) }
     case .freshen: core.counters.refusals.add(1, ordering: .relaxed)
     case .dropBody(let body): if !wasApplied { dropPending(body) }
-    case .remove, .removeDamaged, .barrier: break
+    case .remove, .removeSliced, .removeDamaged, .barrier: break
     }
   }
 

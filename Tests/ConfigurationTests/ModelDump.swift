@@ -1,4 +1,5 @@
 import Configuration
+import Rules
 
 /// A configuration as text: every value that is not its default, in the order of the model.
 func dump(_ configuration: NodeConfiguration) -> String {
@@ -26,6 +27,8 @@ private func dump(
     lines.append("\(indentation)\(label): [\(address.host)]:\(address.port)")
   case let server as ServerAddress:
     lines.append("\(indentation)\(label): [\(server.host)]:\(server.port)")
+  case let code as RuleCode:
+    lines.append("\(indentation)\(label): \(code.summary)")
   case let strings as [String]:
     lines.append("\(indentation)\(label): \(strings)")
   default:

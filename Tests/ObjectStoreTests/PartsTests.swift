@@ -203,7 +203,7 @@ import Testing
     let index = PurgeIndex(epochs: Epochs(slots: 1))
     let sip = SipHash(key: Hash128(low: 3, high: 4))
     let tags = (0..<purges).map { max(sip.hash(UInt64($0), 0).low, 1) }
-    for tag in tags { _ = index.purge(tag) }
+    for tag in tags { _ = index.purge(tag, isSoft: false, time: 0) }
     let last = UInt64(purges)
     #expect(index.sequence == last)
     let others = (1...400).map { UInt64($0) }
@@ -212,21 +212,24 @@ import Testing
     ] {
       for extra in [[], others] {
         list([tag] + extra) { tags in
-          #expect(index.matches(tags, since: UInt64(number) - 1, through: last))
-          #expect(!index.matches(tags, since: UInt64(number), through: last))
+          #expect(index.state(of: tags, since: UInt64(number) - 1, through: last) == .hard)
+          #expect(index.state(of: tags, since: UInt64(number), through: last) == .none)
         }
       }
     }
-    list(others) { #expect(!index.matches($0, since: 0, through: last)) }
+    list(others) { #expect(index.state(of: $0, since: 0, through: last) == .none) }
   }
 
   @Test func `forgotten purges are gone and newer ones stay`() {
     let index = PurgeIndex(epochs: Epochs(slots: 1))
-    for tag: UInt64 in 1...500 { _ = index.purge(tag &* 0x1234_5678_9ABC_DEF1) }
+    for tag: UInt64 in 1...500 {
+      _ = index.purge(tag &* 0x1234_5678_9ABC_DEF1, isSoft: tag % 2 == 0, time: 9)
+    }
     #expect(index.forget(through: 400).count == 400)
     #expect(index.count == 100)
-    #expect(index.newest(400 &* 0x1234_5678_9ABC_DEF1) == 0)
-    #expect(index.newest(401 &* 0x1234_5678_9ABC_DEF1) == 401)
+    #expect(index.state(of: 400 &* 0x1234_5678_9ABC_DEF1, since: 0) == .none)
+    #expect(index.newestHard(401 &* 0x1234_5678_9ABC_DEF1) == 401)
+    #expect(index.state(of: 402 &* 0x1234_5678_9ABC_DEF1, since: 0) == .soft(since: 9))
   }
 
   @Test func `a fill keeps the purges that came after its begin`() {
@@ -235,8 +238,8 @@ import Testing
     let mark = ledger.beginFill()
     _ = ledger.purge([20, 30])
     #expect(ledger.forget(through: 3).tags == [10])
-    #expect(ledger.isPurged(since: mark.sequence, tags: [5, 20]))
-    #expect(!ledger.isPurged(since: mark.sequence, tags: [10]))
+    #expect(ledger.state(since: mark.sequence, tags: [5, 20], key: nil) == .hard)
+    #expect(ledger.state(since: mark.sequence, tags: [10], key: nil) == .none)
     ledger.endFill(mark)
     #expect(Set(ledger.forget(through: 3).tags) == [20, 30])
   }
@@ -244,7 +247,11 @@ import Testing
 
 @Suite struct JournalTests {
   private func entries(_ range: Range<UInt64>) -> [PurgeEntry] {
-    range.map { PurgeEntry(sequence: $0, tag: $0 &* 77) }
+    range.map {
+      $0 % 3 == 0
+        ? PurgeEntry(sequence: $0, tag: $0 % 2 &* 77, isSoft: true, time: Int64($0) + 1_000_000)
+        : PurgeEntry(sequence: $0, tag: $0 &* 77)
+    }
   }
 
   @Test func `what was appended is found again, in order`() throws {
@@ -290,7 +297,9 @@ import Testing
 
   @Test func `purges beyond the journal's places wait for folding`() throws {
     let directory = TemporaryDirectory()
-    let journal = try Journal(path: directory.file("journal"), folded: 0)
+    let journal = try Journal(
+      path: directory.file("journal"), folded: 0,
+      history: PurgeHistory(directory.file("purges")))
     let asked = Latch()
     journal.start(try JournalFile(directory.file("journal"))) { asked.open() }
     let done = Latch()
@@ -306,7 +315,9 @@ import Testing
 
   @Test func `when nothing is folded any more, a full journal fails its purges`() throws {
     let directory = TemporaryDirectory()
-    let journal = try Journal(path: directory.file("journal"), folded: 0)
+    let journal = try Journal(
+      path: directory.file("journal"), folded: 0,
+      history: PurgeHistory(directory.file("purges")))
     journal.start(try JournalFile(directory.file("journal"))) {}
     journal.writingDidEnd()
     let done = Latch()

@@ -13,6 +13,10 @@ import Testing
 private struct Model {
   struct Entry {
     var text: String
+    /// Chunks that are there, of a sliced object.
+    var present: Set<Int>?
+    /// When a soft purge has first reached it.
+    var softTime: Int64?
     var tags: Set<String>
     var id: UInt64
     /// Tags that have purged it; it stays stored, unseen, until the sweeper comes.
@@ -55,9 +59,11 @@ private struct Model {
       fixture.reader.endTurn()
       switch pick(100) {
       case 0..<60: store()
-      case 60..<70: storeLarge()
+      case 60..<66: storeLarge()
+      case 66..<70: storeSliced()
       case 70..<78: freshen()
-      case 78..<86: purge()
+      case 78..<83: purge()
+      case 83..<86: purgeSoftly()
       case 86..<90: remove()
       case 90..<97: verifySome()
       case 97:
@@ -87,14 +93,14 @@ private struct Model {
 
     mutating func note(
       _ outcome: StoreOutcome, _ target: (key: String, rule: String?, values: String),
-      _ text: String, _ tags: Set<String>
+      _ text: String, _ tags: Set<String>, present: Set<Int>? = nil
     ) {
       guard case .stored(let id) = outcome else {
         Issue.record("not stored: \(outcome)")
         return
       }
       let name = Model.name(target.key, target.rule, target.values)
-      model.entries[name] = Model.Entry(text: text, tags: tags, id: id)
+      model.entries[name] = Model.Entry(text: text, present: present, tags: tags, id: id)
     }
 
     mutating func store() {
@@ -122,6 +128,48 @@ private struct Model {
       }
       object.body = body
       note(flushed(object), target, text, tags)
+    }
+
+    mutating func storeSliced() {
+      let target = target()
+      let text = text(300_000 + pick(900_000))
+      let tags = tags()
+      let bytes = Array(text.utf8)
+      let body = fixture.store.makeBodyID()
+      var object = fixture.object(
+        target.key, tags: Array(tags), rule: target.rule, values: target.values)
+      object.body = .slices(id: body, length: UInt64(bytes.count))
+      let outcome = flushed(object)
+      let count = Int(ChunkSize.count(UInt64(bytes.count)))
+      let numbers = Array((0..<count).shuffled(using: &random).prefix(pick(count + 1)))
+      let taken = fixture.slices(body, bytes, numbers)
+      let present = Set(zip(numbers, taken).filter { $0.1 }.map { $0.0 })
+      note(outcome, target, text, tags, present: present)
+      // In a small store the slices may have evicted their own object.
+      if fixture.limit > 8 << 20 { #expect(present.count == numbers.count) }
+    }
+
+    /// By pattern, or everything.
+    mutating func purgeBroadly() {
+      let prefix = pick(4) == 0 ? "" : "k\(1 + pick(5))"
+      if prefix.isEmpty {
+        fixture.order(.everything)
+      } else if let pattern = "\(prefix)*".withView({ KeyPattern($0) }) {
+        fixture.order(.pattern(pattern))
+      }
+      for name in model.entries.keys where name.hasPrefix(prefix) {
+        model.entries[name]?.purgedBy.insert("broad")
+      }
+    }
+
+    mutating func purgeSoftly() {
+      let tag = "t\(pick(40))"
+      serial += 1
+      let time = Int64(serial)
+      fixture.order(.tags([fixture.tag(tag)]), soft: true, time: time)
+      for (name, entry) in model.entries where entry.tags.contains(tag) {
+        model.entries[name]?.softTime = entry.softTime ?? time
+      }
     }
 
     /// Stores without waiting out the group's interval.
@@ -153,7 +201,7 @@ private struct Model {
       let outcome = result.withLock { $0 }
       // Making room for it may have evicted it.
       if outcome == .replaced && fixture.limit == 8 << 20 { return }
-      note(outcome, target, entry.text, tags)
+      note(outcome, target, entry.text, tags, present: entry.present)
     }
 
     mutating func purge() {
@@ -169,6 +217,7 @@ private struct Model {
       for (name, entry) in model.entries where entry.tags.contains(tag) {
         model.entries[name]?.purgedBy.insert(tag)
       }
+      if pick(8) == 0 { purgeBroadly() }
       guard pick(3) == 0 else { return }
       let key = "k\(pick(60))"
       fixture.store.invalidate(tag: fixture.tag("url " + key))
@@ -223,7 +272,23 @@ private struct Model {
       }
       #expect(found.id == expected.id)
       #expect(found.tagCount == expected.tags.count)
-      #expect(content(found) == Array(expected.text.utf8))
+      #expect(found.isSoftlyPurged == (expected.softTime != nil))
+      if let time = expected.softTime { #expect(found.softlyPurgedAt >= time) }
+      if let present = expected.present {
+        verify(found, present, Array(expected.text.utf8))
+      } else {
+        #expect(content(found) == Array(expected.text.utf8))
+      }
+    }
+
+    func verify(_ response: StoredResponse, _ present: Set<Int>, _ bytes: [UInt8]) {
+      let size = ObjectStore.chunkSize
+      #expect(response.isSliced && response.bodyLength == UInt64(bytes.count))
+      for number in 0..<Int(ChunkSize.count(UInt64(bytes.count))) {
+        let chunk = fixture.reader.chunk(body: response.bodyID, number: UInt32(number))
+        let expected = Array(bytes[number * size..<min((number + 1) * size, bytes.count)])
+        #expect(chunk?.array == (present.contains(number) ? expected : nil))
+      }
     }
 
     func content(_ response: StoredResponse) -> [UInt8] {
@@ -241,7 +306,60 @@ private struct Model {
   }
 }
 
+/// A program of the package, run to its end.
+private struct Program {
+  var status: Int32
+  var said: String
+
+  /// Nil if it is not where the tests are built to.
+  init?(_ name: String, _ arguments: [String], in directory: TemporaryDirectory) {
+    var own = [CChar](repeating: 0, count: 4_096)
+    let length = unsafe readlink("/proc/self/exe", &own, own.count)
+    let path = String(
+      decoding: own.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let built = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let places = [
+      path.prefix(upTo: path.lastIndex(of: "/") ?? path.startIndex) + "/" + name,
+      "/\(built)/.build/debug/\(name)",
+    ]
+    guard let program = places.first(where: { unsafe access(String($0), X_OK) == 0 }) else {
+      return nil
+    }
+    let output = directory.file("output")
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    let flags = O_WRONLY | O_CREAT | O_TRUNC | O_APPEND
+    unsafe posix_spawn_file_actions_addopen(&actions, 1, output, flags, 0o600)
+    unsafe posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    var vector: [UnsafeMutablePointer<CChar>?] = unsafe ([String(program)] + arguments)
+      .map { unsafe strdup($0) }
+    defer { unsafe vector.forEach { unsafe free($0) } }
+    unsafe vector.append(nil)
+    var process: pid_t = 0
+    let code = unsafe posix_spawn(
+      &process, String(program), &actions, nil, vector, weir_environment())
+    guard code == 0 else { return nil }
+    var ended: Int32 = 0
+    _ = unsafe waitpid(process, &ended, 0)
+    status = weir_wifexited(ended) != 0 ? weir_wexitstatus(ended) : 128 + weir_wtermsig(ended)
+    said = String(decoding: TemporaryDirectory.read(output), as: UTF8.self)
+  }
+}
+
 @Suite struct CrashTests {
+  /// 20 times here; a hundred times with WEIR_TESTS_LONG=1, or by `tools/bench/store torment`.
+  @Test func `a process that is killed at work loses no purge and leaves no wrong byte`() throws {
+    let directory = TemporaryDirectory()
+    let rounds = unsafe getenv("WEIR_TESTS_LONG") == nil ? 20 : 100
+    let run = try #require(
+      Program(
+        "StoreBench",
+        ["torment", "--directory", directory.file("s"), "--rounds", "\(rounds)"], in: directory))
+    #expect(run.status == 0, "\(run.said)")
+    #expect(run.said.contains("nothing wrong"))
+  }
+
   /// The files as a crash would leave them: copied while the writer is at work, between its commits'
   /// steps as they come (the copy of the data file is read before the journal's, as a purge that is
   /// acknowledged before the copy begins is in one of them).

@@ -1,4 +1,5 @@
-// The codec's readers under libFuzzer. One binary holds all targets; FUZZ_TARGET chooses.
+// What reads bytes from outside under libFuzzer: the codec here, credentials in FuzzCredentials.swift, the
+// rules language in FuzzRules.swift. One binary holds all targets; FUZZ_TARGET chooses.
 //
 // Reading must not trap and must not leave its bytes (AddressSanitizer sees to that). What is accepted
 // must keep the promises that the rest of the node relies on: they are checked here by preconditions,
@@ -7,19 +8,26 @@
 import Bytes
 import HTTP1
 import HTTPMessage
+import Rules
 
 #if canImport(Glibc)
   import Glibc
 #endif
 
 enum Target {
-  case request, response, chunked
+  case request, response, chunked, token, keySet, base64, url, rules, http2
 
   /// The target that the environment names.
   static let chosen: Target = {
     switch unsafe getenv("FUZZ_TARGET").map({ unsafe String(cString: $0) }) {
     case "response": .response
     case "chunked": .chunked
+    case "token": .token
+    case "keyset": .keySet
+    case "base64": .base64
+    case "url": .url
+    case "rules": .rules
+    case "http2": .http2
     default: .request
     }
   }()
@@ -35,6 +43,12 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   case .request: fuzzRequest(bytes)
   case .response: fuzzResponse(bytes)
   case .chunked: fuzzChunked(bytes)
+  case .token: fuzzToken(bytes)
+  case .keySet: fuzzKeySet(bytes)
+  case .base64: fuzzBase64(bytes)
+  case .url: fuzzURL(bytes)
+  case .rules: fuzzRules(bytes)
+  case .http2: fuzzHTTP2(bytes)
   }
   return 0
 }
@@ -161,4 +175,47 @@ func decode(_ bytes: ByteView, step: Int) -> Decoded {
   }
   result.trailers = decoder.trailers.array
   return result
+}
+
+/// Rules up to a line "--", then a request: what compiles runs, and what it decides is fit to be sent.
+func fuzzRules(_ bytes: ByteView) {
+  let all = bytes.array
+  var cut = all.count
+  for index in all.indices.dropLast(3) where Array(all[index..<index + 4]) == [10, 45, 45, 10] {
+    cut = index
+    break
+  }
+  let text = Array(all[..<cut])
+  var findings = RuleFindings()
+  let rules = RuleLanguage.parse(text, &findings)
+  let context = RuleContext(files: RuleFiles { _ in .success(Array("10.0.0.1\n".utf8)) })
+  let code = RuleLanguage.compile(rules, text: text, context, &findings)
+  for finding in findings.list {
+    precondition(
+      finding.range.lower >= 0 && finding.range.upper <= text.count, "a place outside of the text")
+  }
+  guard let code else {
+    precondition(findings.errorCount > 0, "refused without a reason")
+    return
+  }
+  let head = RequestHead()
+  let rest = bytes.dropping(first: min(cut + 4, bytes.count))
+  guard RequestParser.parse(rest, limits: limits, into: head) == .complete else { return }
+  var input = RuleInput(head: head, host: ByteView("a"), path: rest[head.path])
+  input.status = 200
+  input.responseFields = ByteView("a: b\r\ncontent-type: text/plain\r\n")
+  let program = RuleProgram(code)
+  let scratch = RuleScratch(capacity: 8_192)
+  let outcome = program.run(input, scratch)
+  if outcome == .redirect {
+    let location = scratch.location
+    for index in 0..<location.count { precondition(0x21...0x7E ~= location[index], "no address") }
+  }
+  for index in 0..<scratch.requestFields.count { checkClean(scratch.requestFields[index].value) }
+  if scratch.isRewritten {
+    precondition(scratch.path.prefix(1) == ByteView("/"), "no path")
+    checkClean(scratch.path)
+  }
+  if outcome == .proceed { _ = program.runResponse(input, scratch) }
+  for index in 0..<scratch.responseFields.count { checkClean(scratch.responseFields[index].value) }
 }

@@ -240,10 +240,7 @@ final class ClientConnection: ClientStream {
         advance()
       }
     case .exchange where exchange.isFollowing:
-      consumed = 0
-      readCount = 0
-      exchange.waitedEnough(on: self)
-      flush()
+      exchange.waitedEnough()
       advance()
     case .exchange:
       if !body.isComplete && !exchange.hasSentHead {

@@ -73,13 +73,15 @@ package final class Fill: @unchecked Sendable {
   package let mark: FillMark?
   /// The worker that reads it.
   let leader: Int
+  /// What it is to fetch, if not the whole.
+  let slice: SliceJob?
   /// When it began (monotonic).
   let began: Int64
   private let state: Mutex<State>
 
   init(
     key: Hash128?, fullKey: [UInt8], targetTags: [UInt64], mark: FillMark?, leader: Int,
-    began: Int64
+    began: Int64, slice: SliceJob? = nil
   ) {
     self.key = key
     self.fullKey = fullKey
@@ -87,7 +89,15 @@ package final class Fill: @unchecked Sendable {
     self.mark = mark
     self.leader = leader
     self.began = began
+    self.slice = slice
     state = Mutex(State())
+  }
+}
+
+extension Fill {
+  /// Whether a purge that came after it began is about what it brings.
+  func isPurged(in store: ObjectStore, since mark: FillMark, tags: [UInt64]) -> Bool {
+    fullKey.withView { store.isPurged(since: mark.sequence, tags: tags, key: $0) }
   }
 }
 
@@ -138,8 +148,9 @@ extension Fill {
       if position < state.base {
         guard state.bodyID != 0 else { return .failed(.closedEarly) }
         let size = UInt64(ObjectStore.chunkSize)
+        let first = (state.head?.contentStart ?? 0) / size
         return .chunk(
-          body: state.bodyID, number: UInt32(truncatingIfNeeded: position / size),
+          body: state.bodyID, number: UInt32(truncatingIfNeeded: first + position / size),
           offset: Int(position % size))
       }
       var start = state.base
@@ -203,11 +214,14 @@ extension Fill {
   /// Publishes bytes that were appended to the last segment.
   func grew(by count: Int) { state.withLock { $0.received += UInt64(count) } }
 
-  /// Notes that the store has committed the content up to `position`.
-  func committed(through position: UInt64) {
+  /// Notes that the store has committed the content up to `position`. True if it is a slice, and that
+  /// was the last of it: whoever wants it now finds it in the store.
+  func committed(through position: UInt64) -> Bool {
     state.withLock { state in
       state.committed = max(state.committed, position)
       trim(&state)
+      guard slice != nil, case .complete = state.phase else { return false }
+      return state.committed == state.received
     }
   }
 

@@ -23,6 +23,10 @@ package enum OriginFailure: UInt8, Sendable {
   case requestAborted
   /// Too many requests already wait for the same answer.
   case tooManyWaiters
+  /// The origin's answer cannot be put together in slices: the request goes to the origin as it is.
+  case notSliceable
+  /// The origin has another representation than that of which parts are stored.
+  case changed
 
   /// The status a client gets if nothing has been sent to it yet.
   var status: UInt16 {
@@ -46,6 +50,8 @@ package enum OriginFailure: UInt8, Sendable {
     case .headTooLarge: "The origin's answer has too large a head."
     case .requestAborted: "The request was aborted."
     case .tooManyWaiters: "Too many requests wait for the same answer."
+    case .notSliceable: "The origin's answer is not a part."
+    case .changed: "The origin's content has changed."
     }
   }
 
@@ -62,6 +68,7 @@ package enum OriginFailure: UInt8, Sendable {
     case .headTooLarge: "http_response_header_section_size"
     case .requestAborted: "connection_terminated"
     case .tooManyWaiters: "proxy_internal_response"
+    case .notSliceable, .changed: "http_protocol_error"
     }
   }
 }
@@ -97,12 +104,17 @@ final class FillHead: Sendable {
   let isServedOnError: Bool
   /// What the origin answered, for Cache-Status.
   let forwardedStatus: UInt16
+  /// If the content is stored in slices: where. The fill then has one of them, or none.
+  let sliced: SlicedBody?
+  /// Where the fill's content begins within the representation's.
+  let contentStart: UInt64
 
   init(
     status: UInt16, lines: [UInt8], ownLines: [UInt8]? = nil, length: UInt64?, metadata: Metadata,
     entityTag: Range<Int>?,
     varyRule: [UInt8]?, varyValues: [UInt8], purgeTags: [UInt64], isShared: Bool, isStored: Bool,
-    isValidated: Bool, isServedOnError: Bool, forwardedStatus: UInt16
+    isValidated: Bool, isServedOnError: Bool, forwardedStatus: UInt16,
+    sliced: SlicedBody? = nil, contentStart: UInt64 = 0
   ) {
     self.status = status
     self.lines = lines
@@ -118,5 +130,7 @@ final class FillHead: Sendable {
     self.isValidated = isValidated
     self.isServedOnError = isServedOnError
     self.forwardedStatus = forwardedStatus
+    self.sliced = sliced
+    self.contentStart = contentStart
   }
 }

@@ -6,6 +6,7 @@
 internal import Bytes
 internal import Configuration
 internal import EventLoop
+internal import HTTPCaching
 internal import ObjectStore
 
 struct FillSink {
@@ -16,6 +17,8 @@ struct FillSink {
   private var received: UInt64 = 0
   private var bodyID: UInt64 = 0
   private var chunksHandedOver: UInt32 = 0
+  /// The number of its first chunk within the body: of a slice.
+  private var firstChunk: UInt32 = 0
   private var tags: [UInt64] = []
   private var implicitTags: [UInt64] = []
   /// Whether the content is on its way to the store.
@@ -37,7 +40,10 @@ struct FillSink {
     self.tags = tags
     self.implicitTags = implicitTags
     isStoring = head.isStored
-    if isStoring, let store = worker.context.store {
+    if let sliced = head.sliced {
+      bodyID = sliced.id
+      firstChunk = UInt32(truncatingIfNeeded: head.contentStart / UInt64(ObjectStore.chunkSize))
+    } else if isStoring, let store = worker.context.store {
       if head.length.map({ $0 > UInt64(ObjectStore.inlineLimit) }) ?? true {
         bodyID = store.makeBodyID()
       }
@@ -99,8 +105,11 @@ struct FillSink {
 
   private var isFirstAndGrowing: Bool { head?.length == nil && chunksHandedOver == 0 }
 
+  /// How much of a slice there is.
+  private var sliceLength: UInt64? { fill.slice?.range.count }
+
   private func capacity(wanted: UInt64) -> Int {
-    if let length = head?.length {
+    if let length = sliceLength ?? head?.length {
       let rest = length > received ? length - received : max(wanted, 1)
       let most = isStoring ? UInt64(ObjectStore.chunkSize) : UInt64(Self.passingSegment)
       return Int(min(max(rest, 1), most))
@@ -122,9 +131,14 @@ struct FillSink {
     let fill = fill
     let context = worker.context
     let leader = worker.index
-    let taken = store.storeChunk(body: bodyID, number: chunksHandedOver, segment) { isStored in
+    let isDone: @Sendable (Bool) -> Void = { isStored in
       context.post(isStored ? .committed(fill, through: end) : .notStored(fill), to: leader)
     }
+    let number = firstChunk + chunksHandedOver
+    let taken =
+      head?.sliced == nil
+      ? store.storeChunk(body: bodyID, number: number, segment, completion: isDone)
+      : store.storeSlice(body: bodyID, number: number, segment, completion: isDone)
     if taken { chunksHandedOver += 1 } else { stopStoring() }
   }
 
@@ -134,7 +148,7 @@ struct FillSink {
     isStoring = false
     fill.stopStoring()
     worker.context.fills.remove(fill)
-    if chunksHandedOver > 0 {
+    if chunksHandedOver > 0 && head?.sliced == nil {
       // A client that is slower than the store reads these chunks next, and then pins them itself.
       worker.pinForAWhile(bodyID)
       worker.context.store?.dropBody(bodyID)
@@ -142,8 +156,20 @@ struct FillSink {
     endMark()
   }
 
+  /// The slice is whole: its record is there already.
+  private mutating func finishSlice(_ mark: FillMark) {
+    if let segment, segment.count > 0 { storeChunk(segment) }
+    // It stays where others find it until the store has committed it (`Fill.committed`).
+    isStoring = false
+    worker.context.store?.endFill(mark)
+  }
+
   /// The content is whole: the record follows its chunks.
   mutating func finish() {
+    if isStoring, head?.sliced != nil, let mark = fill.mark {
+      finishSlice(mark)
+      return
+    }
     guard isStoring, let store = worker.context.store, let head, let mark = fill.mark else {
       worker.context.fills.remove(fill)
       return

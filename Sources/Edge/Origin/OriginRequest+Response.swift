@@ -37,6 +37,7 @@ extension OriginRequest {
       }
       if ReuseRules.isError(response.status), serveStale(instead: response.status) { return }
     }
+    if let slice = fill.slice, finalSlice(slice, content: content) { return }
     if isFill && response.status == 304, let connection {
       // Nothing was asked with a condition: whoever waits would be told of a response it does not have.
       failed(.malformed, on: connection)
@@ -46,6 +47,7 @@ extension OriginRequest {
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response, policy: policy.caching)
     let plan = plan(directives)
+    noteSearchRule(plan)
     // What was stored is not what the origin has now, though this may not be stored either.
     if !plan.isStored && response.status < 500 { removeStored() }
     publish(plan, directives: directives)
@@ -69,22 +71,23 @@ extension OriginRequest {
     var purgeTags: [UInt64] = []
   }
 
-  private func plan(_ directives: ResponseDirectives) -> Plan {
+  /// What to do with an answer; `caching` is the route's unless it is another.
+  func plan(_ directives: ResponseDirectives, policy caching: CachePolicy? = nil) -> Plan {
     var plan = Plan()
     guard let store = worker.context.store, let mark = fill.mark, !fill.fullKey.isEmpty else {
       return plan
     }
-    let policy = policy
+    let caching = caching ?? policy.caching
     let decision = StorageRules.decide(
       request: head, response: response, directives: directives,
-      requestDirectives: RequestDirectives(head, policy: policy.caching.reuse),
-      policy: policy.caching, uses: uses)
+      requestDirectives: RequestDirectives(head, policy: caching.reuse),
+      policy: caching, uses: uses)
     if case .refuse(let refusal) = decision {
       plan.marksKey = response.status < 500 && !refusal.isTheRequests
       return plan
     }
     var rule = ByteBuffer()
-    let varies = !policy.caching.ignored.contains(.vary)
+    let varies = !caching.ignored.contains(.vary)
     guard !varies || VaryRule.append(of: response, to: &rule) != .star,
       isWithinSize, isFill || !asksForPart, fitsExtension, addGroups(to: &plan, store)
     else {
@@ -101,13 +104,13 @@ extension OriginRequest {
     Tags.forEach(in: response) { plan.tags.append(store.tagHash($0)) }
     plan.purgeTags = plan.tags + fill.targetTags
     // A purge came while the origin answered: this client began before it, but nobody else did.
-    if store.isPurged(since: mark.sequence, tags: plan.purgeTags) { return plan }
+    if fill.isPurged(in: store, since: mark, tags: plan.purgeTags) { return plan }
     plan.isStored = true
     // Others may have it only if they might have found it in the store (RFC 9111 §4). What is stored
     // but has to be validated each time is no reason to wait for each other either.
     let freshness = Freshness.of(
       response: response, directives: directives, requestTime: requestTime,
-      responseTime: responseTime, policy: policy.caching)
+      responseTime: responseTime, policy: caching)
     plan.isShared = fill.key != nil && isReusable(freshness)
     plan.marksKey = !plan.isShared
     return plan
@@ -188,6 +191,27 @@ extension OriginRequest {
     }
   }
 
+  /// Notes which parameters of the query count, for the requests to come.
+  private func noteSearchRule(_ plan: Plan) {
+    guard plan.isStored, head.query != nil, worker.routes.routes[route].hasUsualKey,
+      let store = worker.context.store
+    else { return }
+    let rules = worker.context.searchRules
+    let rule = NoVarySearch(response)
+    guard !rule.isDefault || !rules.isEmpty else { return }
+    var key = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &key)
+    let mark = key.view.firstIndex(of: ASCII.question) ?? key.count
+    rules.note(rule, for: store.keyHash(key.view[0..<mark]))
+  }
+
+  /// The lines as they are stored.
+  func storedLines(_ directives: ResponseDirectives) -> ByteBuffer {
+    lines(directives, fieldOptions.union(.storing))
+  }
+
   private func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {
     var origin = ByteBuffer(capacity: 128)
     RequestTarget.appendOrigin(
@@ -255,7 +279,8 @@ extension OriginRequest {
     worker.counters.add(.revalidated304)
     guard let stored, let store = worker.context.store, let mark = fill.mark,
       let response = worker.reader?.record(id: stored.id, hash: stored.hash),
-      !store.isPurged(since: response.sequence, tags: response.allTags),
+      store.purgeState(since: response.sequence, tags: response.allTags, key: response.key)
+        != .hard,
       stored.entityTag.withView({ tag in
         stored.lastModified.withView { modified in
           Validators.selects(
@@ -371,7 +396,8 @@ extension OriginRequest {
   func serveStale(instead status: UInt16?) -> Bool {
     guard let stored, let store = worker.context.store,
       let response = worker.reader?.record(id: stored.id, hash: stored.hash),
-      !store.isPurged(since: response.sequence, tags: response.allTags),
+      store.purgeState(since: response.sequence, tags: response.allTags, key: response.key)
+        != .hard,
       ReuseRules.mayServeOnError(Freshness(response), now: worker.now.wall)
     else { return false }
     publishStored(
@@ -399,7 +425,8 @@ extension OriginRequest {
       varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
       varyValues: response.varyValues.array, purgeTags: purgeTags,
       isShared: isStored && fill.key != nil, isStored: isStored, isValidated: true,
-      isServedOnError: status != 304, forwardedStatus: status)
+      isServedOnError: status != 304, forwardedStatus: status,
+      sliced: SlicedBody(response))
     var body: SharedBytes?
     if response.bodyID == 0 {
       let copy = SharedBytes(capacity: max(1, response.body.count))
@@ -437,7 +464,7 @@ extension OriginRequest {
 
   // MARK: Content
 
-  private func begin(framing: BodyFraming) {
+  func begin(framing: BodyFraming) {
     decoder = nil
     switch framing {
     case .none: remaining = 0
@@ -448,7 +475,7 @@ extension OriginRequest {
   }
 
   /// Takes content that was read into a buffer.
-  private func take(_ bytes: ByteView) {
+  func take(_ bytes: ByteView) {
     switch response.framing {
     case .none:
       hasExtra = !bytes.isEmpty

@@ -64,6 +64,8 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// Whether it is made behind the back of a client that has its answer.
+  var isBackground = false
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -165,8 +167,11 @@ final class OriginRequest {
     wire.removeAll()
     var options = ForwardingOptions()
     options.isFill = isFill
+    options.isBackground = isBackground
     options.upgrade = isUpgrade
     let host = Array((worker.context.pools[pool].configuration.hostField ?? "").utf8)
+    var slice = ByteBuffer()
+    appendSliceFields(to: &slice)
     var target = ByteBuffer()
     if isFill { policy.appendTarget(head, to: &target) }
     options.target = target.view
@@ -179,6 +184,7 @@ final class OriginRequest {
           options.nodeName = worker.nodeName.view
           options.entityTag = tag
           options.lastModified = modified
+          options.slice = slice.view
           RequestComposer.append(head, client: client, options: options, to: &wire)
         }
       }
@@ -448,6 +454,7 @@ final class OriginRequest {
     worker.counters.add(.fillsEnded)
     sink.finish()
     fill.complete(trailers: trailers.array)
+    if fill.committed(through: 0) { worker.context.fills.remove(fill) }
     worker.leading[ObjectIdentifier(fill)] = nil
     worker.noteMoved(fill)
     releaseConnection()

@@ -64,9 +64,17 @@ struct StoredReference {
 }
 
 extension Freshness {
-  /// As kept with a stored response.
+  /// As kept with a stored response. One that was purged softly is stale since then.
   @inline(__always)
   init(_ response: StoredResponse) {
+    self.init(kept: response)
+    if response.isSoftlyPurged {
+      lifetime = min(lifetime, currentAge(now: response.softlyPurgedAt))
+    }
+  }
+
+  @inline(__always)
+  private init(kept response: StoredResponse) {
     self.init(
       responseTime: response.responseTime, correctedInitialAge: response.correctedInitialAge,
       lifetime: response.lifetime, staleWhileRevalidate: response.staleWhileRevalidate,

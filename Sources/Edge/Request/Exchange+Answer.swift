@@ -196,6 +196,7 @@ extension Exchange {
     own(connection.worker)
     connection.worker.reader?.pin(response.bodyID)
     bodyID = response.bodyID
+    sliced = SlicedBody(response)
     storedID = response.id
     storedHash = response.keyHash
     position = start

@@ -27,21 +27,22 @@ extension Exchange {
     let acceptsEarlier = !directives.demandsValidation
     let targetTags = targetTags(worker, store)
     let patience = worker.routes.routes[route].collapseTimeout
+    let slice = firstSlice(stored: stored, worker)
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
         guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
         guard let response = fill.look().head else {
           return fill.began > worker.now.monotonic - patience
-            && !store.isPurged(since: mark.sequence, tags: targetTags)
+            && !fill.isPurged(in: store, since: mark, tags: targetTags)
         }
         return mayReuse(response, directives, worker)
-          && !store.isPurged(since: mark.sequence, tags: response.purgeTags)
+          && !fill.isPurged(in: store, since: mark, tags: response.purgeTags)
       },
       make: {
         Fill(
           key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
-          leader: worker.index, began: worker.now.monotonic)
+          leader: worker.index, began: worker.now.monotonic, slice: slice)
       })
     own(worker)
     switch role {
@@ -98,7 +99,7 @@ extension Exchange {
     lead(fill, isFill: stored != nil, upgrade: upgrade, stored: stored, on: connection)
   }
 
-  private func lead(
+  func lead(
     _ fill: Fill, isFill: Bool, upgrade: Bool = false, stored: StoredReference?,
     on connection: some ClientStream
   ) {
@@ -119,7 +120,7 @@ extension Exchange {
     request.start()
   }
 
-  private func follow(_ fill: Fill, on connection: some ClientStream) {
+  func follow(_ fill: Fill, on connection: some ClientStream) {
     isLeader = false
     asksForWhole = true
     originStarted = connection.worker.now.monotonic
@@ -133,13 +134,8 @@ extension Exchange {
 
   /// It has waited long enough for another's answer. The first such request asks the origin anew, and
   /// the others wait for that one: a key costs a silent origin one request for each timeout, however
-  /// many clients there are.
-  func waitedEnough(on connection: some ClientStream) {
-    guard state == .waiting, !isLeader, let fill, fill.look().head == nil else { return }
-    connection.worker.counters.add(.fillsOverdue)
-    connection.wait(until: .max)
-    beginAgain(on: connection)
-  }
+  /// many clients there are. `progress` sees to it.
+  func waitedEnough() { isOverdue = true }
 
   private func wait(for fill: Fill, on connection: some ClientStream) {
     let worker = connection.worker
@@ -168,7 +164,8 @@ extension Exchange {
       make: {
         Fill(
           key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
-          leader: worker.index, began: worker.now.monotonic)
+          leader: worker.index, began: worker.now.monotonic,
+          slice: firstSlice(stored: response, worker))
       })
     guard case .lead(let fill) = role else { return }
     let copy = RequestHead()
@@ -177,6 +174,7 @@ extension Exchange {
     let request = OriginRequest(
       worker: worker, fill: fill, head: copy, route: route, client: client,
       isFill: true, upgrade: false, stored: StoredReference(response))
+    request.isBackground = true
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }
@@ -190,6 +188,10 @@ extension Exchange {
       case .idle: return .waiting
       case .limited:
         guard departs(on: connection) else { return .waiting }
+      case .warming:
+        if isWarming { return .waiting }
+        state = .waiting
+        proceed(head(connection.worker), on: connection)
       case .finished:
         finish(on: connection)
         return .finished
@@ -216,10 +218,20 @@ extension Exchange {
     guard let head else {
       if case .failed(let failure) = phase {
         if !isLeader { connection.wait(until: .max) }
+        if case .notSliceable = failure {
+          let key = fill.fullKey
+          releaseFill(on: connection)
+          pass(reason ?? .miss, key: key, on: connection)
+          return true
+        }
         fail(failure, on: connection)
         return true
       }
-      return false
+      guard isOverdue && !isLeader else { return false }
+      connection.worker.counters.add(.fillsOverdue)
+      connection.wait(until: .max)
+      beginAgain(on: connection)
+      return true
     }
     if !isLeader {
       connection.wait(until: .max)
@@ -235,7 +247,7 @@ extension Exchange {
     let worker = connection.worker
     // First: such an answer is not shared, but that says nothing of the next one.
     if let mark = fill.mark, let store = worker.context.store,
-      store.isPurged(since: mark.sequence, tags: head.purgeTags)
+      fill.isPurged(in: store, since: mark, tags: head.purgeTags)
     {
       beginAgain(on: connection)
       return false
@@ -252,7 +264,7 @@ extension Exchange {
     return true
   }
 
-  private func releaseFill(on connection: some ClientStream) {
+  func releaseFill(on connection: some ClientStream) {
     guard let fill else { return }
     self.fill = nil
     connection.worker.leave(fill, connection: connection.token)
@@ -282,6 +294,10 @@ extension Exchange {
         return
       case .whole, .failed, .several: break
       }
+    }
+    if response.sliced != nil {
+      answerSliced(0..<(response.length ?? 0), status: 200, of: response, on: connection)
+      return
     }
     let hasContent =
       request.method != .head && response.status != 204 && response.status != 304
@@ -333,6 +349,10 @@ extension Exchange {
     let worker = connection.worker
     guard let fill else { return .waiting }
     if position == end {
+      if sliced != nil && parts != nil {
+        leaveSlice(on: connection)
+        return nil
+      }
       state = .finished
       return nil
     }
@@ -343,7 +363,7 @@ extension Exchange {
     }
     var wakesLeader = false
     let reader = FillReader(worker: worker.index, connection: connection.token)
-    let piece = fill.piece(for: reader, at: position, wakesLeader: &wakesLeader)
+    let piece = fill.piece(for: reader, at: position - fillStart, wakesLeader: &wakesLeader)
     if wakesLeader { worker.wakeLeader(of: fill) }
     switch piece {
     case .bytes(let segment, let range):
@@ -362,6 +382,9 @@ extension Exchange {
       return send(
         chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
     case .wait: return .waiting
+    case .end where sliced != nil:
+      leaveSlice(on: connection)
+      return nil
     case .end:
       fill.trailers.withView { connection.endContent(trailers: $0) }
       state = .finished
@@ -399,6 +422,12 @@ extension Exchange {
       worker.runAgain(connection.token)
       return .waiting
     }
+    if isWarming { return .waiting }
+    if let store = worker.context.store, let reader = worker.reader,
+      warmChunks(store, reader, on: connection)
+    {
+      return .waiting
+    }
     let size = UInt64(ObjectStore.chunkSize)
     let offset = Int(position % size)
     guard
@@ -406,6 +435,7 @@ extension Exchange {
         body: bodyID, number: UInt32(truncatingIfNeeded: position / size)),
       offset < chunk.count
     else {
+      if let sliced { return fetchSlice(of: sliced, on: connection) }
       // Missing or damaged: the next request is to find nothing rather than this.
       worker.context.store?.remove(keyHash: storedHash, id: storedID)
       cutOff(on: connection)

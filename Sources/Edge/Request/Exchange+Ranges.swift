@@ -103,6 +103,10 @@ extension Exchange {
     _ range: ByteRange, length: UInt64, of response: FillHead, on connection: some ClientStream
   ) {
     appendContentRange(range, length: length, connection.worker)
+    if response.sliced != nil {
+      answerSliced(range.start..<range.end, status: 206, of: response, on: connection)
+      return
+    }
     let lines = isLeader ? response.ownLines ?? response.lines : response.lines
     lines.withView { sendPartHead($0, length: range.count, on: connection) }
     position = range.start

@@ -22,6 +22,8 @@ final class Exchange {
     case idle
     /// For its turn, in the line of a limit.
     case limited
+    /// For the store to bring what it wants from the disk.
+    case warming
     /// For the head of a fill.
     case waiting
     /// Content of a fill is being sent.
@@ -80,6 +82,10 @@ final class Exchange {
   var asksForWhole = false
   var position: UInt64 = 0
   var end: UInt64 = 0
+  /// What of it is fetched in slices.
+  var sliced: SlicedBody?
+  /// Where the content of `fill` begins within the representation.
+  var fillStart: UInt64 = 0
   /// The parts that are still to be sent, of several.
   var parts: MultipartRanges?
   var bodyID: UInt64 = 0
@@ -94,6 +100,14 @@ final class Exchange {
   var takesBody = false
   /// Whether the client may still be sending what nobody will read.
   var wasRefused = false
+  /// Whether it has waited too long for another's answer.
+  var isOverdue = false
+  /// Whether chunks are being brought from the disk.
+  var isWarming = false
+  /// Whether the record has been brought from the disk for it.
+  var hasWarmed = false
+  /// Up to where chunks have been.
+  var warmedThrough: UInt64 = 0
   /// How often the way was begun again, because a fill turned out not to be for this request.
   var attempts = 0
   static let maxAttempts = 3
@@ -125,6 +139,10 @@ final class Exchange {
     attempts = 0
     isOnItsWay = false
     tellsLimits = false
+    hasWarmed = false
+    isOverdue = false
+    isWarming = false
+    warmedThrough = 0
     route = worker.routes.unrouted
     guard findsClient(head, on: connection) else { return }
     let bytes = head.bytes
@@ -220,6 +238,7 @@ final class Exchange {
     makeKey(worker)
     let key = worker.keyBuffer.view
     let primary = store.keyHash(key)
+    if reader.isCold(primary), !hasWarmed, warm(primary, store, on: connection) { return }
     let directives = requestDirectives(worker)
     switch reader.lookup(primary, key: key) {
     case .found(let response):
@@ -257,20 +276,27 @@ final class Exchange {
       RequestTarget.appendKey(
         scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &worker.keyBuffer)
+      if !worker.context.searchRules.isEmpty, let query = head.query {
+        RequestTarget.applySearchRule(
+          worker.context, query: head.bytes[query], to: &worker.keyBuffer)
+      }
     } else {
       worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
     }
   }
 
-  /// The tags by which a purge or an unsafe request reaches whatever is stored for the request's URI:
-  /// the URI as it was sent and, if the route normalises queries, normalised too.
+  /// The tags by which a purge reaches whatever is stored for the request's URI: the URI as it was sent
+  /// and, if the route normalises queries, normalised too; and the host.
   func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
     let head = head(worker)
-    guard !worker.routes.routes[route].hasUsualKey else {
-      return [store.tagHash(ofKey: worker.keyBuffer.view)]
+    let host = store.tagHash(ofHost: head.bytes[head.authority])
+    let isUsual = worker.routes.routes[route].hasUsualKey
+    // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
+    if isUsual && (worker.context.searchRules.isEmpty || head.query == nil) {
+      return [store.tagHash(ofKey: worker.keyBuffer.view), host]
     }
-    return RequestTarget.tags(
-      of: head, normalization: worker.routes.policies[route].key.query, store: store)
+    let query = isUsual ? QueryNormalization() : worker.routes.policies[route].key.query
+    return RequestTarget.tags(of: head, normalization: query, store: store) + [host]
   }
 
   /// What the request asks of caches, as far as the route listens.
@@ -361,8 +387,10 @@ final class Exchange {
     if bodyID != 0 {
       worker.reader?.unpin(bodyID)
       bodyID = 0
-      parts = nil
     }
+    parts = nil
+    sliced = nil
+    fillStart = 0
     if let upstream {
       self.upstream = nil
       upstream.clientLeft(connection: token, sentAll: !takesBody)
@@ -389,6 +417,7 @@ final class Exchange {
     let worker = connection.worker
     let key = fill?.fullKey ?? []
     release(worker, token: connection.token)
+    isOverdue = false
     attempts += 1
     let head = head(worker)
     if attempts > Self.maxAttempts {

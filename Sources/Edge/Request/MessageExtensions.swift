@@ -15,6 +15,17 @@ extension ObjectStore {
   }
 }
 
+extension ObjectStore {
+  /// The tag that every response of a host carries, whatever the port.
+  func tagHash(ofHost authority: ByteView) -> UInt64 {
+    var text = ByteBuffer(capacity: authority.count + 2)
+    text.append(0 as UInt8)
+    text.append(0x68 as UInt8)
+    RequestTarget.appendHost(authority, to: &text)
+    return tagHash(text.view)
+  }
+}
+
 extension StoreReader {
   /// The stored response that a request would be answered with, fresh or not.
   func find(

@@ -10,6 +10,8 @@ internal import HTTPMessage
 struct ForwardingOptions {
   /// The answer may be stored: ask for the whole of it, whatever the client has already.
   var isFill = false
+  /// No client waits for the answer: what the one before it asked of caches does not count.
+  var isBackground = false
   /// Validate the stored response with this entity tag.
   var entityTag = ByteView()
   /// Validate it with this Last-Modified value.
@@ -20,6 +22,8 @@ struct ForwardingOptions {
   var host = ByteView()
   /// The node's name for `Via`.
   var nodeName = ByteView()
+  /// The lines that ask for a slice.
+  var slice = ByteView()
   /// The path and query to ask for; empty: the client's.
   var target = ByteView()
 }
@@ -46,12 +50,14 @@ enum RequestComposer {
     wire.append("\r\n")
     var omissions: RequestFieldOmissions = .forwarding
     if options.isFill { omissions.formUnion([.conditions, .ranges]) }
+    if options.isBackground { omissions.insert(.directives) }
     if head.method == .options { omissions.insert(.maxForwards) }
     HeadComposer.appendRequestFields(head, omitting: omissions, to: &wire)
     if head.method == .options { appendMaxForwards(head, to: &wire) }
     Validators.appendConditions(
       etag: options.entityTag.isEmpty ? nil : options.entityTag,
       lastModified: options.lastModified.isEmpty ? nil : options.lastModified, to: &wire)
+    wire.append(options.slice)
     appendClient(client, authority: authority, to: &wire)
     appendVia(head, options: options, to: &wire)
     appendFraming(head, options: options, to: &wire)

@@ -49,6 +49,24 @@ enum RequestTarget {
     }
   }
 
+  /// Replaces a key's query by what a response has said that counts of it. The zero byte keeps such
+  /// keys apart from all URIs.
+  static func applySearchRule(
+    _ context: NodeContext, query: ByteView, to key: inout ByteBuffer
+  ) {
+    guard let mark = key.view.firstIndex(of: ASCII.question),
+      let path = context.store?.keyHash(key.view[0..<mark]),
+      let rule = context.searchRules.find(path)
+    else { return }
+    var counting = ByteBuffer(capacity: query.count + 64)
+    guard rule.appendKey(query, to: &counting) else { return }
+    key.truncate(to: mark)
+    key.append(0 as UInt8)
+    key.append(0x6E as UInt8)
+    rule.appendIdentity(to: &key)
+    key.append(counting.view)
+  }
+
   /// Appends path and query. A target that began as `http://host?query` has no path; it is `/`
   /// (RFC 9112 §3.2.1).
   static func appendTarget(_ target: ByteView, to buffer: inout ByteBuffer) {

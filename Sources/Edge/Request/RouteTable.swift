@@ -23,6 +23,8 @@ struct Route: Sendable {
   var collapseTimeout: Int64
   /// How many may wait for one answer.
   var maxWaiters: Int
+  /// Bytes of a slice; 0: large objects are fetched whole.
+  var slice: UInt64
   /// Whether the key is the target URI as it is.
   var hasUsualKey: Bool
   /// Whether directives of requests count for nothing.
@@ -81,6 +83,7 @@ final class RouteTable {
             upgrade: route.upgrade, exposeTags: route.exposeTags,
             maxBody: route.maxBody ?? configuration.client.maxBody,
             collapseTimeout: route.caching.collapseTimeout, maxWaiters: route.caching.maxWaiters,
+            slice: route.caching.slice.map { SliceJob.size($0) } ?? 0,
             hasUsualKey: route.caching.key == CacheConfiguration().key
               && route.caching.query == QueryNormalization(),
             ignoresClientDirectives: !route.caching.honoursClients))

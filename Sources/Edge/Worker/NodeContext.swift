@@ -30,6 +30,8 @@ package final class NodeContext: Sendable {
   let largestObject: UInt64
   /// Fills under way.
   let fills = FillTable()
+  /// Which parameters of queries count, as far as responses have said so.
+  let searchRules = SearchRules()
   /// How many client connections there are, of all workers.
   let connections = Atomic<Int>(0)
   private let posts = Mutex<[Inbox<WorkerMessage>]>([])
@@ -78,6 +80,8 @@ package enum WorkerMessage: Sendable {
   case notStored(Fill)
   /// A request of this worker's is the first of its line now.
   case departure(DueDeparture)
+  /// What a client's request wanted from the disk is in memory.
+  case warmed(UInt64)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }

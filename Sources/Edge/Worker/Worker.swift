@@ -202,14 +202,19 @@ package final class Worker {
       case .fillProgressed(let fill): noteMoved(fill)
       case .fillMayReadOn(let fill): leading[ObjectIdentifier(fill)]?.goOn()
       case .committed(let fill, let position):
-        fill.committed(through: position)
+        if fill.committed(through: position) { context.fills.remove(fill) }
         leading[ObjectIdentifier(fill)]?.goOn()
       case .notStored(let fill):
+        context.fills.remove(fill)
         if let request = leading[ObjectIdentifier(fill)] {
           request.stopStoring()
           request.goOn()
         }
       case .departure(let due): isDue(due)
+      case .warmed(let token):
+        guard let client = clients.element(token) else { continue }
+        client.exchange.warmed()
+        client.advance()
       case .drain(let deadline): drain(deadline)
       }
     }

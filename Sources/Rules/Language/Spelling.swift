@@ -1,11 +1,11 @@
 /// What was probably meant by a word that is not known.
-enum Spelling {
+package enum Spelling {
   /// The most words that a word is compared with: a suggestion is not worth more.
   private static let mostCandidates = 1_000
 
   /// The word nearest to `word`: at most one change in three characters, and at most
   /// three; of equally near ones the one with the longest common begin.
-  static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
+  package static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
     let letters = Array(word.lowercased().utf8)
     guard (1...64).contains(letters.count) else { return nil }
     var best: String?
@@ -27,7 +27,7 @@ enum Spelling {
   }
 
   /// How many insertions, deletions, replacements and swaps of neighbours lead from one to the other.
-  static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+  package static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
     var before: [Int] = []
     var previous = Array(0...right.count)
     for row in 0..<left.count {

@@ -1,0 +1,47 @@
+// Rules of sites and routes: collected as they stand, compiled for each route once its site is read.
+
+internal import Rules
+
+/// What the rules of all routes ask of the rest of the file.
+struct RuleNeeds {
+  /// Where each name was first used, so that it is reported once however many routes have the rule.
+  var names: Set<Int> = []
+  /// Where data of a geo database was first used.
+  var geo: SourceRange?
+}
+
+extension Reader {
+  /// A rule, in whichever block it stands.
+  mutating func readRule(_ rule: RuleStatement, _ directive: Directive, in block: Setting.Block) {
+    switch block {
+    case .site: draft.siteRules.append(rule)
+    case .route: draft.routeRules.append(rule)
+    default:
+      guard isComplete else { return }
+      findings.error(
+        "the rule \(quoted(directive.name.text)) cannot stand in \(block.described)",
+        at: directive.name.range, help: "rules stand in \"site\" or \"route\"")
+    }
+  }
+
+  /// The rules of a route, with those of its site before them; nil if there are none, or wrong ones.
+  mutating func compile(_ rules: [RuleStatement], of route: String) -> RuleCode? {
+    guard !rules.isEmpty else { return nil }
+    let source = findings.sources[0]
+    var context = RuleContext(files: ruleFiles)
+    context.routeName = route
+    context.line = { source.line(at: $0) }
+    guard
+      let code = RuleLanguage.compile(rules, text: source.bytes, context, &ruleFindings)
+    else { return nil }
+    for origin in code.origins where ruleNeeds.names.insert(origin.range.lower).inserted {
+      used.origins.append(
+        Placed(value: origin.name, range: SourceRange(origin.range, of: 0)))
+    }
+    for limit in code.limits where ruleNeeds.names.insert(limit.range.lower).inserted {
+      used.limits.append(Placed(value: limit.name, range: SourceRange(limit.range, of: 0)))
+    }
+    if let geo = code.usesGeo { ruleNeeds.geo = ruleNeeds.geo ?? SourceRange(geo, of: 0) }
+    return code
+  }
+}

@@ -1,0 +1,151 @@
+// A client's way through an object that is stored in slices; see `SlicedBody`.
+
+internal import Bytes
+internal import EventLoop
+internal import HTTPCaching
+internal import HTTPMessage
+internal import Metrics
+internal import ObjectStore
+
+extension Exchange {
+  /// The slice to fetch first, where the route slices and the request asks for a range, or what is
+  /// stored is sliced. Nil: fetch the whole.
+  func firstSlice(stored: StoredResponse?, _ worker: Worker) -> SliceJob? {
+    let size = worker.routes.routes[route].slice
+    guard size > 0 else { return nil }
+    let plan = SlicePlan(sliceSize: size)
+    let value = head(worker).value(.range)
+    let index = value.flatMap { plan.firstSlice(for: $0) }
+    guard let index = index ?? (stored?.isSliced ?? false ? 0 : nil),
+      let range = plan.range(ofSlice: index)
+    else { return nil }
+    return SliceJob(range: range, body: nil, size: size)
+  }
+
+  /// Sends the head of a sliced representation, or of a range of it, and goes on with what the fill
+  /// has of it, or with the store.
+  func answerSliced(
+    _ range: Range<UInt64>, status: UInt16, of response: FillHead, on connection: some ClientStream
+  ) {
+    let worker = connection.worker
+    guard let sliced = response.sliced else { return }
+    self.status = status
+    let hasContent = head(worker).method != .head
+    response.lines.withView { lines in
+      connection.sendHead(
+        status: status, lines: lines, length: UInt64(range.count), hasContent: hasContent,
+        minorVersion: head(worker).minorVersion)
+    }
+    guard hasContent, !range.isEmpty else {
+      state = .finished
+      return
+    }
+    self.sliced = sliced
+    worker.reader?.pin(sliced.id)
+    bodyID = sliced.id
+    storedHash = sliced.keyHash
+    position = range.lowerBound
+    end = range.upperBound
+    if let slice = fill?.slice, !response.isValidated, slice.range.start <= position,
+      position < slice.range.end
+    {
+      fillStart = response.contentStart
+      state = .filling
+    } else {
+      leaveSlice(on: connection)
+    }
+  }
+
+  /// Leaves the fill of a slice: what comes next is in the store, or in another.
+  func leaveSlice(on connection: some ClientStream) {
+    releaseFill(on: connection)
+    fillStart = 0
+    state = .stored
+  }
+
+  /// The slice at the client's position is missing: leads its fill, or joins it.
+  func fetchSlice(of sliced: SlicedBody, on connection: some ClientStream) -> Progress? {
+    let worker = connection.worker
+    let size = worker.routes.routes[route].slice
+    guard let store = worker.context.store, size > 0 else {
+      reset(connection)
+      return .waiting
+    }
+    let plan = SlicePlan(sliceSize: size, completeLength: sliced.length)
+    guard let range = plan.range(ofSlice: position / size) else {
+      reset(connection)
+      return .waiting
+    }
+    let key = worker.keyBytes(of: self)
+    let hash = store.sliceHash(sliced, start: range.start)
+    let tags = targetTags(worker, store)
+    let now = worker.now.monotonic
+    let role = worker.context.fills.join(
+      hash, now: now, mayJoin: { $0.fullKey == key && $0.slice?.body?.id == sliced.id },
+      make: {
+        Fill(
+          key: hash, fullKey: key, targetTags: tags, mark: store.beginFill(),
+          leader: worker.index, began: now,
+          slice: SliceJob(range: range, body: sliced, size: size))
+      })
+    fillStart = range.start
+    switch role {
+    case .lead(let fill):
+      leadSlice(fill, on: connection)
+    case .follow(let fill):
+      worker.counters.add(.fillsCollapsed)
+      isLeader = false
+      joinSlice(fill, on: connection)
+    case .alone:
+      // Such keys are never marked.
+      reset(connection)
+      return .waiting
+    }
+    return connection.isClosed ? .waiting : nil
+  }
+
+  private func leadSlice(_ fill: Fill, on connection: some ClientStream) {
+    let worker = connection.worker
+    isLeader = true
+    let request = OriginRequest(
+      worker: worker, fill: fill, head: head(worker), route: route,
+      client: client, isFill: true, upgrade: false, stored: nil)
+    joinSlice(fill, on: connection)
+    guard !connection.isClosed else { return }
+    worker.leading[ObjectIdentifier(fill)] = request
+    request.start()
+  }
+
+  private func joinSlice(_ fill: Fill, on connection: some ClientStream) {
+    self.fill = fill
+    state = .filling
+    let limit = isLeader ? Int.max : connection.worker.routes.routes[route].maxWaiters + 1
+    if !connection.worker.join(fill, connection: connection.token, limit: limit) {
+      self.fill = nil
+      reset(connection)
+    }
+  }
+
+  private func reset(_ connection: some ClientStream) {
+    result = .error
+    connection.reset()
+  }
+}
+
+extension Worker {
+  /// The primary key of an exchange's request.
+  func keyBytes(of exchange: Exchange) -> [UInt8] {
+    exchange.makeKey(self)
+    return keyBuffer.view.array
+  }
+}
+
+extension ObjectStore {
+  /// What the fill of a slice is found by.
+  func sliceHash(_ body: SlicedBody, start: UInt64) -> Hash128 {
+    var text = ByteBuffer(capacity: 24)
+    text.append(littleEndian: body.id)
+    text.append(littleEndian: start)
+    return variantHash(primary: body.keyHash, rule: ByteView("\0slice"), values: text.view)
+  }
+}

@@ -1,0 +1,379 @@
+// The log of purges: what was purged when, by whom, and how much it reached; and the only place on disk
+// where the patterns of purges stand.
+//
+// A file of entries, appended to by the journal's thread and written anew when it has grown too long:
+//
+//     0 u64 XXH3-64 of the rest   8 u32 length of the entry   12 u32 tags
+//    16 u64 number               24 i64 time, ms            32 u64 objects (all ones: not known)
+//    40 u8 target: 0 tags, 1 everything, 2 pattern          41 u8 1: soft        42 u16 length of who
+//    44 u16 of what              46 u16 of the idempotency key       48 u16 of the pattern   50 0
+//    56 who, what, key, pattern
+//
+// It is read until the first entry that is not whole: what a crash tore off was not answered. Only
+// entries with a pattern are synced before the answer. The others outlive the process, not a power loss,
+// in which only their record is lost: the purges themselves are in the journal.
+
+import Bytes
+import CLinux
+import Checksum
+import EventLoop
+import Synchronization
+
+/// A purge that was asked for.
+package struct PurgeOrder: Sendable {
+  /// What is to be purged.
+  package enum Target: Sendable, Equatable {
+    /// What carries one of the tags (`ObjectStore.tagHash`); a site or a URL is a tag as well, if its
+    /// objects carry it as an implicit one. 1 to 65,536.
+    case tags([UInt64])
+    /// All that is stored or being fetched.
+    case everything
+    /// Every object whose key matches.
+    case pattern(KeyPattern)
+  }
+
+  /// What is to be purged.
+  package var target: Target
+  /// Whether what it reaches is stale from now on, instead of gone.
+  package var isSoft: Bool
+  /// The time of the order, ms since the epoch.
+  package var time: Int64
+  /// Who gave it, for the record; cut after 256 bytes.
+  package var who: String
+  /// What it says in the operator's words, for the record; cut after 2,048 bytes.
+  package var what: String
+  /// An order with the key of an earlier one, and the same otherwise, is answered with the earlier
+  /// one's record and does nothing. At most 256 bytes; empty: none.
+  package var idempotencyKey: String
+
+  /// An order.
+  package init(
+    _ target: Target, isSoft: Bool = false, time: Int64, who: String = "", what: String = "",
+    idempotencyKey: String = ""
+  ) {
+    self.target = target
+    self.isSoft = isSoft
+    self.time = time
+    self.who = who
+    self.what = what
+    self.idempotencyKey = idempotencyKey
+  }
+}
+
+extension PurgeOrder {
+  private static let tagLimit = 65_536
+  private static let keyLimit = 256
+  private static let whoLimit = 256
+  private static let whatLimit = 2_048
+
+  var isInRange: Bool {
+    if case .tags(let tags) = target,
+      tags.isEmpty || tags.count > Self.tagLimit || tags.contains(0)
+    {
+      return false
+    }
+    return idempotencyKey.utf8.count <= Self.keyLimit
+  }
+
+  private static func cut(_ text: String, _ limit: Int) -> String {
+    text.utf8.count <= limit ? text : String(decoding: text.utf8.prefix(limit), as: UTF8.self)
+  }
+
+  /// The record that the order leaves.
+  func record(number: UInt64, counts: [UInt64]) -> PurgeRecord {
+    var record = PurgeRecord(
+      id: number, time: time, target: .everything, isSoft: isSoft, tags: 0,
+      objects: counts.reduce(0, &+), who: Self.cut(who, Self.whoLimit),
+      what: Self.cut(what, Self.whatLimit), idempotencyKey: idempotencyKey, pattern: [])
+    switch target {
+    case .everything: break
+    case .tags(let tags):
+      record.target = .tags
+      record.tags = UInt32(clamping: tags.count)
+    case .pattern(let pattern):
+      record.target = .pattern
+      record.pattern = pattern.text
+      record.objects = nil
+    }
+    return record
+  }
+}
+
+extension PurgeRecord {
+  /// Whether an order is the one that left this record, given again.
+  func repeats(_ order: PurgeOrder) -> Bool {
+    let other = order.record(number: id, counts: [])
+    return other.target == target && other.isSoft == isSoft && other.tags == tags
+      && other.what == what && other.pattern == pattern
+  }
+}
+
+/// What is remembered of a purge.
+package struct PurgeRecord: Sendable, Equatable {
+  /// What was purged.
+  package enum Target: UInt8, Sendable { case tags = 0, everything, pattern }
+
+  /// The number of the purge (of the last of its tags), by which it is known.
+  package var id: UInt64
+  /// When it was asked for, ms since the epoch.
+  package var time: Int64
+  /// What was purged.
+  package var target: Target
+  /// Whether it made stale instead of gone.
+  package var isSoft: Bool
+  /// How many tags it had.
+  package var tags: UInt32
+  /// How many committed objects it reached, an object with two of the tags counting twice; nil for a
+  /// pattern, of which only the sweeper learns it.
+  package var objects: UInt64?
+  /// Who gave the order.
+  package var who: String
+  /// The order in the operator's words.
+  package var what: String
+  /// The order's idempotency key; empty if it had none.
+  package var idempotencyKey: String
+  /// The pattern; empty if it was none.
+  package var pattern: [UInt8]
+}
+
+/// Why an order to purge was not carried out.
+package enum PurgeFailure: Error, Sendable, Equatable {
+  /// 256 purges by pattern wait for the sweeper: try again in a while.
+  case tooManyPatterns
+  /// Another order was given with the same idempotency key.
+  case keyReused
+  /// No tags or more than 65,536, or an idempotency key of more than 256 bytes.
+  case outOfRange
+  /// It is in force, but could not be made durable.
+  case notDurable(StoreError)
+}
+
+/// The log's file and the newest records.
+final class PurgeHistory: Sendable {
+  /// So many records are kept.
+  static let limit = 1_024
+  /// Bytes from which on the file is written anew.
+  private static let fileLimit = 4 << 20
+
+  private struct State {
+    /// Ascending.
+    var records: [PurgeRecord] = []
+    var numbers: [String: UInt64] = [:]
+    /// Records below this many at the front are no longer of interest.
+    var dropped = 0
+  }
+
+  private let path: String
+  private let ledger: Mutex<PurgeLedger?>
+  private let file: Mutex<(descriptor: Int32, size: Int)>
+  private let state: Mutex<State>
+  /// The purges by pattern that the file had, ascending.
+  let found: [PatternPurge]
+  /// The highest number in the file.
+  let last: UInt64
+
+  /// Opens the log, making it if it is missing; an end that is not whole is cut off.
+  init(_ path: String) throws(Errno) {
+    self.path = path
+    let number = unsafe weir_open(path, O_RDWR | O_CREAT, 0o640)
+    guard number >= 0 else { throw .current }
+    let descriptor = Descriptor(owning: number)
+    var content = ByteBuffer()
+    while true {
+      let result = descriptor.read(onto: &content, limit: 1 << 20)
+      if let error = result.error { throw error }
+      if result.isEnd { break }
+    }
+    var state = State()
+    var patterns: [PatternPurge] = []
+    var length = 0
+    var last: UInt64 = 0
+    while let (record, size) = Self.decode(content.view.dropping(first: length)) {
+      length += size
+      last = max(last, record.id)
+      if let pattern = record.pattern.withView({ KeyPattern($0) }) {
+        patterns.append(
+          PatternPurge(
+            sequence: record.id, isSoft: record.isSoft, time: record.time, pattern: pattern))
+      }
+      Self.add(record, to: &state)
+    }
+    if length < content.count { _ = ftruncate(number, off_t(length)) }
+    _ = lseek(number, off_t(length), SEEK_SET)
+    // Orders that came at the same time may stand in either order.
+    state.records.sort { $0.id < $1.id }
+    found = patterns.sorted { $0.sequence < $1.sequence }
+    self.last = last
+    ledger = Mutex(nil)
+    self.state = Mutex(state)
+    file = Mutex((descriptor.release(), length))
+  }
+
+  deinit { file.withLock { _ = close($0.descriptor) } }
+
+  /// Whose pattern purges the file has to keep.
+  func keep(patternsOf ledger: PurgeLedger) { self.ledger.withLock { $0 = ledger } }
+
+  // MARK: In memory
+
+  private static func add(_ record: PurgeRecord, to state: inout State) {
+    state.records.append(record)
+    if !record.idempotencyKey.isEmpty { state.numbers[record.idempotencyKey] = record.id }
+    while state.records.count - state.dropped > limit {
+      let old = state.records[state.dropped]
+      if state.numbers[old.idempotencyKey] == old.id { state.numbers[old.idempotencyKey] = nil }
+      state.dropped += 1
+    }
+    if state.dropped >= limit {
+      state.records.removeFirst(state.dropped)
+      state.dropped = 0
+    }
+  }
+
+  /// Notes a purge that `make` puts into force, unless its key was used before: then the earlier one's
+  /// record. `isNew`: it is for the caller to be made durable.
+  func note(_ key: String, _ make: () -> PurgeRecord?) -> (record: PurgeRecord, isNew: Bool)? {
+    state.withLock { state in
+      if !key.isEmpty, let number = state.numbers[key],
+        let record = state.records[state.dropped...].last(where: { $0.id == number })
+      {
+        return (record, false)
+      }
+      guard let record = make() else { return nil }
+      Self.add(record, to: &state)
+      return (record, true)
+    }
+  }
+
+  /// Takes a record back: its purge has not become durable.
+  func withdraw(_ record: PurgeRecord) {
+    state.withLock { state in
+      state.records.removeAll { $0.id == record.id }
+      state.dropped = min(state.dropped, state.records.count)
+      if state.numbers[record.idempotencyKey] == record.id {
+        state.numbers[record.idempotencyKey] = nil
+      }
+    }
+  }
+
+  /// The records below a number, newest first.
+  func records(before number: UInt64, limit: Int) -> [PurgeRecord] {
+    state.withLock { state in
+      Array(state.records[state.dropped...].reversed().filter { $0.id < number }.prefix(limit))
+    }
+  }
+
+  func record(_ number: UInt64) -> PurgeRecord? {
+    state.withLock { $0.records[$0.dropped...].last { $0.id == number } }
+  }
+
+  // MARK: On disk (the journal's thread)
+
+  /// Appends records. An error only if a pattern was among them, which would be lost.
+  func append(_ records: [PurgeRecord]) -> StoreError? {
+    if records.isEmpty { return nil }
+    let needsSync = records.contains { $0.target == .pattern }
+    let error = file.withLock { file -> Errno? in
+      var bytes = ByteBuffer()
+      for record in records { Self.encode(record, onto: &bytes) }
+      do throws(Errno) {
+        try Self.write(bytes.view, to: file.descriptor)
+        file.size += bytes.count
+        guard !needsSync || fdatasync(file.descriptor) == 0 else { throw .current }
+        if file.size > Self.fileLimit { try rewrite(&file) }
+        return nil
+      } catch {
+        // What was written of it must not stand before later entries.
+        _ = ftruncate(file.descriptor, off_t(file.size))
+        _ = lseek(file.descriptor, off_t(file.size), SEEK_SET)
+        return error
+      }
+    }
+    guard let error, needsSync else { return nil }
+    return StoreError(path: path, reason: "cannot write the log of purges: \(error)")
+  }
+
+  /// Writes a new file with the records that are kept and the patterns in force.
+  private func rewrite(_ file: inout (descriptor: Int32, size: Int)) throws(Errno) {
+    let kept = state.withLock { Array($0.records[$0.dropped...]) }
+    let patterns = ledger.withLock { $0?.patternPurges.purges ?? [] }
+    let known = Set(kept.map(\.id))
+    var bytes = ByteBuffer()
+    for purge in patterns where !known.contains(purge.sequence) {
+      Self.encode(
+        PurgeRecord(
+          id: purge.sequence, time: purge.time, target: .pattern, isSoft: purge.isSoft, tags: 0,
+          objects: nil, who: "", what: "", idempotencyKey: "", pattern: purge.pattern.text),
+        onto: &bytes)
+    }
+    for record in kept { Self.encode(record, onto: &bytes) }
+    let number = unsafe weir_open(path + ".new", O_RDWR | O_CREAT | O_TRUNC, 0o640)
+    guard number >= 0 else { throw .current }
+    let fresh = Descriptor(owning: number)
+    try Self.write(bytes.view, to: number)
+    guard fsync(number) == 0, unsafe rename(path + ".new", path) == 0 else { throw .current }
+    _ = close(file.descriptor)
+    file = (fresh.release(), bytes.count)
+  }
+
+  private static func write(_ bytes: ByteView, to file: Int32) throws(Errno) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let written = unsafe CLinux.write(file, rest.baseAddress, rest.count)
+      if written < 0 {
+        if Errno.current.code == EINTR { continue }
+        throw .current
+      }
+      rest = rest.dropping(first: written)
+    }
+  }
+
+  private static let headerSize = 56
+
+  static func encode(_ record: PurgeRecord, onto buffer: inout ByteBuffer) {
+    let start = buffer.count
+    let parts = [
+      Array(record.who.utf8), Array(record.what.utf8), Array(record.idempotencyKey.utf8),
+      record.pattern,
+    ]
+    let length = parts.reduce(headerSize) { $0 + $1.count }
+    buffer.append(littleEndian: 0 as UInt64)
+    buffer.append(littleEndian: UInt32(clamping: length))
+    buffer.append(littleEndian: record.tags)
+    buffer.append(littleEndian: record.id)
+    buffer.append(littleEndian: record.time)
+    buffer.append(littleEndian: record.objects ?? .max)
+    buffer.append(record.target.rawValue)
+    buffer.append(record.isSoft ? 1 as UInt8 : 0)
+    for part in parts { buffer.append(littleEndian: UInt16(clamping: part.count)) }
+    buffer.append(littleEndian: 0 as UInt32)
+    buffer.append(littleEndian: 0 as UInt16)
+    for part in parts { part.withView { buffer.append($0) } }
+    buffer.overwrite(at: start, littleEndian: Checksum.of(buffer.view.dropping(first: start + 8)))
+  }
+
+  /// The entry with which bytes begin, and its length; nil if there is no whole one.
+  static func decode(_ bytes: ByteView) -> (PurgeRecord, Int)? {
+    guard bytes.count >= headerSize else { return nil }
+    let lengths = (0..<4).map { Int(bytes.uint16(at: 42 + 2 * $0)) }
+    let length = lengths.reduce(headerSize, +)
+    guard Int(bytes.uint32(at: 8)) == length, bytes.count >= length,
+      Checksum.of(bytes[8..<length]) == bytes.uint64(at: 0),
+      let target = PurgeRecord.Target(rawValue: bytes[40])
+    else { return nil }
+    var start = headerSize
+    let parts = lengths.map { length in
+      defer { start += length }
+      return bytes[start..<start + length]
+    }
+    let objects = bytes.uint64(at: 32)
+    return (
+      PurgeRecord(
+        id: bytes.uint64(at: 16), time: Int64(bitPattern: bytes.uint64(at: 24)), target: target,
+        isSoft: bytes[41] == 1, tags: bytes.uint32(at: 12),
+        objects: objects == .max ? nil : objects,
+        who: parts[0].string, what: parts[1].string, idempotencyKey: parts[2].string,
+        pattern: parts[3].array), length
+    )
+  }
+}

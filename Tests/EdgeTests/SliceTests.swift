@@ -1,0 +1,205 @@
+import EdgeTesting
+import Metrics
+import Testing
+
+/// Large objects in slices (`cache { slice SIZE; }`).
+@Suite struct SliceTests {
+  static let fresh = "Cache-Control: max-age=60"
+  /// What a slice of 256 KiB comes to: one chunk of the store.
+  static let slice = 262_120
+  static let length = 1_000_000
+
+  /// An origin that has one object, and answers ranges of it as RFC 9110 §14 says.
+  static func origin(
+    tag: Watched<String>, fields: [String] = [], before: (@Sendable () async throws -> Void)? = nil
+  ) async throws -> ScriptedOrigin {
+    try await ScriptedOrigin.answering { request in
+      try await before?()
+      let version = tag.value
+      let content = RangeTests.content(length)
+      let all = [fresh, "ETag: \(version)", "Content-Type: video/mp4"] + fields
+      let isSame = request.header("if-range").map { $0 == version } ?? true
+      guard isSame, let value = request.header("range"),
+        let range = Self.range(value, length)
+      else { return Reply(200, all, content) }
+      guard !range.isEmpty else { return Reply(416, ["Content-Range: bytes */\(length)"], "") }
+      return Reply(
+        206,
+        all + ["Content-Range: bytes \(range.lowerBound)-\(range.upperBound - 1)/\(length)"],
+        RangeTests.part(content, range))
+    }
+  }
+
+  static func range(_ value: String, _ length: Int) -> Range<Int>? {
+    let parts = value.dropFirst("bytes=".count).split(
+      separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, let first = Int(parts[0]) else { return nil }
+    let end = min((Int(parts[1]) ?? length) + 1, length)
+    return first < end ? first..<end : 0..<0
+  }
+
+  static func part(_ range: Range<Int>) -> String {
+    RangeTests.part(RangeTests.content(length), range)
+  }
+
+  static func start(_ origin: ScriptedOrigin) throws -> TestNode {
+    try TestNode.start(origin: origin.port, route: "cache { slice 256KiB; }")
+  }
+
+  @Test func `a range fetches its slices and no more, and each only once`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try Self.start(origin)
+    let first = try await node.get("/x", "Range: bytes=10-19")
+    #expect(first.status == 206 && first.text == Self.part(10..<20))
+    #expect(first.header("content-range") == "bytes 10-19/\(Self.length)")
+    #expect(first.header("content-type") == "video/mp4")
+    try await node.settle()
+    let second = try await node.get("/x", "Range: bytes=100-\(Self.slice - 1)")
+    #expect(second.isHit && second.text == Self.part(100..<Self.slice))
+    #expect(origin.requests.map { $0.header("range") } == ["bytes=0-\(Self.slice - 1)"])
+    #expect(origin.requests.first?.header("if-range") == nil)
+    // Across the border of two slices: one more is fetched.
+    let across = Self.slice - 5..<Self.slice + 5
+    let third = try await node.get(
+      "/x", "Range: bytes=\(across.lowerBound)-\(across.upperBound - 1)")
+    #expect(third.status == 206 && third.text == Self.part(across))
+    #expect(origin.requests.count == 2)
+    #expect(origin.requests.last?.header("if-range") == "\"v1\"")
+    try await node.settle()
+    // The end, by a suffix.
+    let last = try await node.get("/x", "Range: bytes=-7")
+    #expect(last.text == Self.part(Self.length - 7..<Self.length))
+    #expect(origin.requests.count == 3)
+    try await node.settle()
+    // The whole: what is missing is fetched, the rest is there.
+    let whole = try await node.get("/x")
+    #expect(whole.status == 200 && whole.text == RangeTests.content(Self.length))
+    #expect(origin.requests.count == 4)
+    try await node.settle()
+    #expect(try await node.get("/x").text == RangeTests.content(Self.length))
+    let parts = try await node.get("/x", "Range: bytes=0-1,600000-600001")
+    #expect(parts.status == 206 && parts.text.contains(Self.part(600_000..<600_002)))
+    #expect(origin.requests.count == 4)
+    try await node.expectAtRest()
+  }
+
+  @Test(arguments: [1, 2])
+  func `many clients' ranges share the fetch of a slice`(workers: Int) async throws {
+    let release = Signal("the slice")
+    let origin = try await Self.origin(tag: Watched("\"v1\"")) { try await release.wait() }
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; }", workers: workers)
+    let answers = try await withThrowingTaskGroup(of: PeerResponse.self) { group in
+      for index in 0..<50 {
+        group.addTask { try await node.get("/x", "Range: bytes=\(index * 100)-\(index * 100 + 9)") }
+      }
+      try await node.expect(.fillsCollapsed, reaches: 49)
+      release.send()
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(answers.count == 50 && answers.allSatisfy { $0.status == 206 && $0.bodyLength == 10 })
+    #expect(origin.requests.count == 1)
+    try await node.expectAtRest()
+  }
+
+  @Test func `ranges in different slices at once are all right`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try Self.start(origin)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for index in 0..<40 {
+        let range = index * 24_000..<index * 24_000 + 30_000
+        group.addTask {
+          let answer = try await node.get(
+            "/x", "Range: bytes=\(range.lowerBound)-\(range.upperBound - 1)")
+          #expect(answer.status == 206 && answer.text == Self.part(range))
+        }
+      }
+      try await group.waitForAll()
+    }
+    try await node.settle()
+    #expect(try await node.get("/x").text == RangeTests.content(Self.length))
+    try await node.expectAtRest()
+  }
+
+  @Test func `parts of two representations are never put together`() async throws {
+    let tag = Watched("\"v1\"")
+    let origin = try await Self.origin(tag: tag)
+    let node = try Self.start(origin)
+    _ = try await node.get("/x", "Range: bytes=0-9")
+    try await node.settle()
+    tag.update { $0 = "\"v2\"" }
+    let client = try await node.connect()
+    try await client.send("GET", "/x", ["Range: bytes=0-\(Self.slice + 9)"])
+    let head = try await client.readResponseHead()
+    #expect(head.status == 206 && head.header("etag") == "\"v1\"")
+    try await client.expectReset()
+    try await node.settle()
+    let again = try await node.get("/x", "Range: bytes=0-9")
+    #expect(again.status == 206 && again.header("etag") == "\"v2\"")
+  }
+
+  @Test func `a stale object in slices is validated, and replaced if it changed`() async throws {
+    let tag = Watched("\"v1\"")
+    let origin = try await Self.origin(tag: tag)
+    let node = try Self.start(origin)
+    _ = try await node.get("/x", "Range: bytes=0-9")
+    try await node.settle()
+    node.advance(seconds: 61)
+    tag.update { $0 = "\"v2\"" }
+    let changed = try await node.get("/x", "Range: bytes=20-29")
+    #expect(changed.status == 206 && changed.header("etag") == "\"v2\"")
+    #expect(changed.text == Self.part(20..<30))
+    let request = try #require(origin.requests.last)
+    #expect(request.header("if-none-match") == "\"v1\"")
+    #expect(request.header("range") == "bytes=0-\(Self.slice - 1)")
+    try await node.settle()
+    #expect(try await node.get("/x", "Range: bytes=0-9").isHit)
+  }
+
+  @Test func `without a strong validator nothing is sliced`() async throws {
+    let origin = try await Self.origin(tag: Watched("W/\"v1\""))
+    let node = try Self.start(origin)
+    let answer = try await node.get("/x", "Range: bytes=10-19")
+    #expect(answer.status == 206 && answer.text == Self.part(10..<20))
+    #expect(origin.requests.last?.header("range") == "bytes=10-19")
+  }
+
+  @Test func `an origin without ranges gives the whole, once`() async throws {
+    let origin = try await ScriptedOrigin.answering { _ in
+      Reply(200, [Self.fresh, "ETag: \"v1\""], RangeTests.content(Self.length))
+    }
+    let node = try Self.start(origin)
+    let answer = try await node.get("/x", "Range: bytes=500000-500009")
+    #expect(answer.status == 206 && answer.text == Self.part(500_000..<500_010))
+    try await node.settle()
+    #expect(try await node.get("/x", "Range: bytes=-10").isHit)
+    #expect(origin.requests.count == 1)
+  }
+
+  @Test func `a range beyond the end is the origin's to refuse, or the store's`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try Self.start(origin)
+    let beyond = "Range: bytes=\(Self.length * 2)-"
+    #expect(try await node.get("/x", beyond).status == 416)
+    _ = try await node.get("/x", "Range: bytes=0-9")
+    try await node.settle()
+    let count = origin.requests.count
+    #expect(try await node.get("/x", beyond).status == 416)
+    #expect(origin.requests.count == count)
+  }
+
+  @Test func `slices survive a restart`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try Self.start(origin)
+    _ = try await node.get("/x", "Range: bytes=0-9")
+    try await node.settle()
+    node.stop(within: 0)
+    let next = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; }", directory: node.directory,
+      clock: node.clock)
+    #expect(try await next.get("/x", "Range: bytes=100-109").isHit)
+    let more = try await next.get("/x", "Range: bytes=300000-300009")
+    #expect(more.text == Self.part(300_000..<300_010))
+    #expect(origin.requests.count == 2)
+  }
+}
