@@ -147,7 +147,8 @@ extension OriginRequest {
     let fillHead = FillHead(
       status: response.status, lines: lines.view.array, ownLines: ownLines, length: contentLength,
       metadata: metadata,
-      entityTag: Validators.etag(of: lines.view), varyRule: plan.varyRule,
+      // Only conditions that are evaluated here ask for it.
+      entityTag: isFill ? Validators.etag(of: lines.view) : nil, varyRule: plan.varyRule,
       varyValues: plan.varyValues, purgeTags: plan.purgeTags, isShared: plan.isShared,
       isStored: plan.isStored, isValidated: false, isServedOnError: false,
       forwardedStatus: response.status)
@@ -577,12 +578,14 @@ extension OriginRequest {
     let result: IOResult
     if case .chunked = response.framing {
       result = unsafe connection.socket.receive(into: worker.originBuffer)
+      connection.note(result, room: unsafe worker.originBuffer.count)
       if let count = result.count, count > 0 {
         takeChunked(
           unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer)).prefix(count))
       }
     } else {
       // Straight into the segment that clients and the store will read.
+      connection.isDrained = false
       result = sink.read(from: connection.socket, limit: remaining)
       if let count = result.count, count > 0 {
         if case .length = response.framing { remaining -= UInt64(count) }

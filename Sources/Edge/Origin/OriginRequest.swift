@@ -304,9 +304,11 @@ final class OriginRequest {
     let bytes: ByteView
     if connection.input.isEmpty {
       result = unsafe connection.socket.receive(into: worker.originBuffer)
+      connection.note(result, room: unsafe worker.originBuffer.count)
       bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer))
         .prefix(result.count ?? 0)
     } else {
+      connection.isDrained = false
       result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
       bytes = connection.input.view
     }

@@ -483,13 +483,22 @@ extension Worker {
     guard fill.join(FillReader(worker: index, connection: connection), limit: limit) else {
       return false
     }
-    readers[ObjectIdentifier(fill), default: []].append(connection)
+    if fill.key == nil {
+      fill.soleReader = connection
+    } else {
+      readers[ObjectIdentifier(fill), default: []].append(connection)
+    }
     return true
   }
 
   /// Takes a client out of a fill.
   func leave(_ fill: Fill, connection: UInt64) {
     fill.leave(FillReader(worker: index, connection: connection))
+    if fill.key == nil {
+      fill.soleReader = nil
+      wakeLeader(of: fill)
+      return
+    }
     let key = ObjectIdentifier(fill)
     if let place = readers[key]?.firstIndex(of: connection) { readers[key]?.swapRemove(at: place) }
     if readers[key]?.isEmpty ?? false { readers[key] = nil }

@@ -109,6 +109,8 @@ package final class Worker {
   var isDraining = false
   var drainDeadline = Int64.max
   var acceptPaused = false
+  /// The number of the present turn.
+  private(set) var turnNumber: UInt64 = 0
 
   /// A worker with its listening sockets. It runs on the thread that calls `run`.
   package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
@@ -190,6 +192,7 @@ package final class Worker {
     now = clock.now()
     let began = now.monotonic
     gates.checksLeft = Gates.checksPerTurn
+    turnNumber &+= 1
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
@@ -293,6 +296,10 @@ package final class Worker {
     let fills = moved
     moved = []
     for fill in fills {
+      guard fill.key != nil else {
+        if let token = fill.soleReader { clients.element(token)?.advance() }
+        continue
+      }
       if fill.leader == index {
         for worker in fill.otherWorkers() { context.post(.fillProgressed(fill), to: worker) }
       }
