@@ -34,6 +34,8 @@ let package = Package(
       name: "CMaxMindDB", pkgConfig: "libmaxminddb", providers: [.apt(["libmaxminddb-dev"])]),
 
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(
+      name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
     // One module wraps one library or the kernel.
@@ -47,9 +49,15 @@ let package = Package(
 
     .target(name: "Cryptography", dependencies: ["COpenSSL", "Bytes"], swiftSettings: hot),
 
+    .target(
+      name: "TLS", dependencies: ["COpenSSL", "CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
+
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "HTTP2", dependencies: ["CNGHTTP2", "HTTP1", "HTTPMessage", "Bytes"],
+      swiftSettings: hot),
     .target(name: "StructuredFields", dependencies: ["Bytes"], swiftSettings: strict),
     .target(
       name: "HTTPCaching", dependencies: ["HTTPMessage", "StructuredFields", "Bytes"],
@@ -93,14 +101,14 @@ let package = Package(
       name: "Edge",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
-        "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins", "Rules",
-        "GeoDatabase", "Cryptography", "Authentication",
+        "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
+        "Rules", "GeoDatabase", "Cryptography", "Authentication",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Edge",
+        "ObjectStore", "RateLimiting", "Edge",
       ], swiftSettings: strict),
     .target(
       name: "Node",
@@ -116,8 +124,8 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Configuration", "EventLoop", "Node", "Supervision", "Edge", "Authentication",
-        "Cryptography",
+        "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
+        "Authentication", "Cryptography",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -165,6 +173,13 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TLSTests",
+      dependencies: ["TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes", "CNGHTTP2"],
       swiftSettings: strict),
     .testTarget(
       name: "RateLimitingTests", dependencies: ["RateLimiting", "Bytes"], swiftSettings: strict),

@@ -7,7 +7,8 @@ struct AdminRequest: Sendable {
   let method: Method
   /// The path, without the query.
   let path: String
-  let hasQuery: Bool
+  /// The query, without its question mark; nil if there is none.
+  let query: String?
   /// `Host`, or the target's authority; empty if HTTP/1.0 named none.
   let host: String
   /// Each `Authorization` line.
@@ -18,13 +19,15 @@ struct AdminRequest: Sendable {
   let keepsAlive: Bool
   let minorVersion: UInt8
 
+  var hasQuery: Bool { query != nil }
+
   /// Whether content follows the head.
   var hasContent: Bool { framing != .none && framing != .length(0) }
 
   init(_ head: RequestHead) {
     method = head.method
     path = head.bytes[head.path].string
-    hasQuery = head.query != nil
+    query = head.query.map { head.bytes[$0].string }
     host = head.bytes[head.authority].string
     var lines: [[UInt8]] = []
     head.fields.forEach(.authorization, in: head.bytes) { lines.append($0.array) }

@@ -1,3 +1,5 @@
+internal import Bytes
+
 /// A line of the table of routes: all that is told apart between them, and what docs/admin.md says.
 struct AdminRoute: Sendable, Equatable {
   /// Who may ask.
@@ -11,11 +13,14 @@ struct AdminRoute: Sendable, Equatable {
   }
 
   /// What is done.
-  enum Action: Sendable { case health, metrics, status, purge }
+  enum Action: Sendable {
+    case health, metrics, status, purge
+    case limits, limit, changeLimit, limitKeys, forgive
+  }
 
-  /// `GET`, which HEAD comes with, or `POST`.
+  /// `GET`, which HEAD comes with, or what changes something.
   let method: Method
-  /// The path, exactly.
+  /// The path, exactly; a segment in braces stands for any that is not empty.
   let path: String
   /// Who may ask.
   let access: Access
@@ -23,15 +28,20 @@ struct AdminRoute: Sendable, Equatable {
   let action: Action
   /// What it is for, in Markdown.
   let text: String
+  /// Of a request's route: the segments that stand for those in braces, and the query.
+  var arguments: [String] = []
+  var query: String?
 
   /// The methods that the routes have.
   enum Method: String, Sendable {
     case get = "GET"
     case post = "POST"
+    case patch = "PATCH"
+    case delete = "DELETE"
   }
 
   /// Whether its requests carry JSON.
-  var takesContent: Bool { method == .post }
+  var takesContent: Bool { method == .post || method == .patch }
 
   /// Every route, in the order of the documentation.
   static let all: [AdminRoute] = [
@@ -47,7 +57,58 @@ struct AdminRoute: Sendable, Equatable {
     AdminRoute(
       method: .post, path: "/v1/purge", access: .changing, action: .purge,
       text: "Purges by tag: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/limits", access: .reading, action: .limits,
+      text: "All limits, as they are in force, and what they have decided: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/limits/{name}", access: .reading, action: .limit,
+      text: "One limit."),
+    AdminRoute(
+      method: .patch, path: "/v1/limits/{name}", access: .changing, action: .changeLimit,
+      text: "Changes a limit, from the next request on, in every worker: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/limits/{name}/keys", access: .reading, action: .limitKeys,
+      text: "The keys that have spent most lately, heaviest first; `?top=NUMBER`, else 50."),
+    AdminRoute(
+      method: .delete, path: "/v1/limits/{name}/keys/{key}", access: .changing, action: .forgive,
+      text: "Gives a key all it may have, and ends its penalty."),
   ]
+}
+
+extension AdminRoute {
+  /// The route with what a path has in the place of its braces; nil if the path is another.
+  func matching(_ path: String) -> AdminRoute? {
+    let own = self.path.split(separator: "/", omittingEmptySubsequences: false)
+    let asked = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard own.count == asked.count else { return nil }
+    var route = self
+    for (pattern, segment) in zip(own, asked) {
+      if pattern.first == "{" {
+        guard let text = Self.decoded(segment), !text.isEmpty else { return nil }
+        route.arguments.append(text)
+      } else if pattern != segment {
+        return nil
+      }
+    }
+    return route
+  }
+
+  /// A segment without its percent-encoding (RFC 3986 §2.1); nil if that is damaged.
+  private static func decoded(_ segment: Substring) -> String? {
+    var bytes: [UInt8] = []
+    var rest = Array(segment.utf8)[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      guard let high = rest.popFirst().flatMap(ASCII.hexValue),
+        let low = rest.popFirst().flatMap(ASCII.hexValue)
+      else { return nil }
+      bytes.append(UInt8(high) << 4 | UInt8(low))
+    }
+    return String(validating: bytes, as: UTF8.self)
+  }
 }
 
 /// The tables of docs/admin.md.

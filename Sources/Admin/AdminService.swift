@@ -24,10 +24,10 @@ final class AdminService {
 
   /// Purges that the journal has not answered.
   private(set) var purgesUnderWay = 0
-  private let context: NodeContext
+  let context: NodeContext
   private let access: AdminAccess
   private let inbox: Inbox<AdminMessage>
-  private let note: @Sendable (String) -> Void
+  let note: @Sendable (String) -> Void
   private let startedAt: Instant
 
   init(
@@ -44,12 +44,13 @@ final class AdminService {
   /// The route that a request is for; throws why it is refused.
   func route(of request: AdminRequest) throws(Problem) -> AdminRoute {
     try access.checkHost(request)
-    let onPath = AdminRoute.all.filter { $0.path == request.path }
+    let onPath = AdminRoute.all.compactMap { $0.matching(request.path) }
     guard !onPath.isEmpty else {
-      let paths = AdminRoute.all.map(\.path).joined(separator: ", ")
-      throw Problem(.notFound, "No such path. There are \(paths).")
+      var paths: [String] = []
+      for path in AdminRoute.all.map(\.path) where !paths.contains(path) { paths.append(path) }
+      throw Problem(.notFound, "No such path. There are \(paths.joined(separator: ", ")).")
     }
-    guard let route = onPath.first(where: { $0.takes(request.method) }) else {
+    guard var route = onPath.first(where: { $0.takes(request.method) }) else {
       throw Self.methodNotAllowed(onPath)
     }
     try access.check(request, for: route.access)
@@ -57,6 +58,7 @@ final class AdminService {
       throw Problem(.unexpectedQuery, "This route takes no query; what it is to do is its content.")
     }
     if route.takesContent { try Self.checkContent(request) }
+    route.query = request.query
     return route
   }
 
@@ -97,6 +99,24 @@ final class AdminService {
       } catch {
         return error.response
       }
+    case .limits: return showLimits()
+    case .limit, .changeLimit, .limitKeys, .forgive:
+      do throws(Problem) {
+        return try answerOfLimit(route, asked)
+      } catch {
+        return error.response
+      }
+    }
+  }
+
+  private func answerOfLimit(
+    _ route: AdminRoute, _ asked: Asked
+  ) throws(Problem) -> AdminResponse {
+    switch route.action {
+    case .changeLimit: try changeLimit(route, asked)
+    case .limitKeys: try showKeys(route, asked)
+    case .forgive: try forgive(route, asked)
+    default: try showLimit(route)
     }
   }
 
@@ -135,6 +155,8 @@ extension AdminRoute {
     switch method {
     case .get: asked == .get || asked == .head
     case .post: asked == .post
+    case .patch: asked == .patch
+    case .delete: asked == .delete
     }
   }
 }

@@ -24,21 +24,28 @@ struct Problem: Error {
     case invalidPurge = "invalid_purge"
     case noStore = "no_store"
     case purgeFailed = "purge_failed"
+    case unknownLimit = "unknown_limit"
+    case unknownKey = "unknown_key"
+    case invalidLimitChange = "invalid_limit_change"
+    case limitNotKept = "limit_not_kept"
+    case invalidQuery = "invalid_query"
 
     /// The status code of the answer; malformed requests have others too.
     var status: UInt16 {
       switch self {
-      case .malformedRequest, .unexpectedQuery, .invalidJSON, .invalidPurge: 400
+      case .malformedRequest, .unexpectedQuery, .invalidJSON, .invalidPurge, .invalidLimitChange,
+        .invalidQuery:
+        400
       case .unauthorized: 401
       case .noToken: 403
-      case .notFound: 404
+      case .notFound, .unknownLimit, .unknownKey: 404
       case .methodNotAllowed: 405
       case .requestTimeout: 408
       case .lengthRequired: 411
       case .contentTooLarge: 413
       case .notJSON: 415
       case .wrongHost: 421
-      case .noStore, .purgeFailed: 503
+      case .noStore, .purgeFailed, .limitNotKept: 503
       }
     }
 
@@ -63,6 +70,12 @@ struct Problem: Error {
       case .noStore: "The node runs without a store: nothing is cached."
       case .purgeFailed:
         "The purge is in force, but could not be written: it may be lost when the node ends."
+      case .unknownLimit: "The configuration has no limit of this name."
+      case .unknownKey: "The limit remembers nothing of this key."
+      case .invalidLimitChange:
+        "JSON, but not a change that this limit can have; `detail` says why."
+      case .limitNotKept: "The change is in force, but could not be written: a restart forgets it."
+      case .invalidQuery: "The query is not one that the route takes; `detail` says why."
       }
     }
   }

@@ -68,7 +68,7 @@ enum PurgeOrder {
     return try distinct(tags(member))
   }
 
-  private static func json(_ content: [UInt8]) throws(Problem) -> JSON {
+  static func json(_ content: [UInt8]) throws(Problem) -> JSON {
     do throws(JSONDefect) {
       return try JSONReader.read(content)
     } catch {

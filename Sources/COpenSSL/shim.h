@@ -44,4 +44,5 @@ static inline long weir_ssl_ctx_set_mode(SSL_CTX *context, long mode) {
 static inline long weir_ssl_client_mode(void) {
   return SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER;
 }
+#include "tls.h"
 #endif

@@ -29,6 +29,13 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var tokens: [TokenConfiguration] = []
   /// Sites, in the order of the file.
   public var sites: [SiteConfiguration] = []
+  /// Listeners, by their place in `listeners`, on which each connection begins with a PROXY header.
+  public var proxyListeners: Set<Int> = []
+  /// Whose word about a client's address is taken.
+  public var trustedProxies = TrustedProxies()
+  /// How long requests may stand waiting for their worker before it sheds load, nanoseconds; nil:
+  /// nothing is shed.
+  public var overloadDelay: Int64? = 50_000_000
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
   /// Databases of where addresses are, absolute paths; at most two, asked in this order.
@@ -72,6 +79,8 @@ public struct StoreConfiguration: Sendable, Equatable {
   public var path: String
   /// The most bytes that stored responses may use.
   public var size: UInt64 = 1 << 30
+  /// How much memory its pages may take; nil: what the machine, or the control group, has.
+  public var memory: UInt64?
   /// The largest body that is stored.
   public var maxObject: UInt64 = 5 << 30
 
@@ -161,37 +170,6 @@ public struct ServerAddress: Sendable, Hashable {
   }
 }
 
-/// A `limit` block.
-public struct LimitConfiguration: Sendable, Equatable {
-  /// Its name.
-  public var name: String
-  /// Tokens that come back in `period`.
-  public var rate: UInt64
-  /// Nanoseconds: one second, minute, hour or day.
-  public var period: Int64
-  /// The most tokens that a bucket holds.
-  public var burst: UInt64
-  /// What a bucket belongs to.
-  public var key: LimitKey
-  /// The most keys that are remembered at a time.
-  public var maxKeys = 1_000_000
-
-  /// A token bucket.
-  public init(name: String, rate: UInt64, period: Int64, burst: UInt64, key: LimitKey) {
-    self.name = name
-    self.rate = rate
-    self.period = period
-    self.burst = burst
-    self.key = key
-  }
-}
-
-/// What a limit counts by.
-public enum LimitKey: Sendable, Equatable {
-  /// The client's address; IPv6 by its /64.
-  case clientIP
-}
-
 /// A `site` block.
 public struct SiteConfiguration: Sendable, Equatable {
   /// Host names in lower case; `*.example.com` for all below; `*` for any. IPv6 addresses stand in
@@ -211,7 +189,9 @@ public struct RouteConfiguration: Sendable, Equatable {
   /// The pool it forwards to.
   public var origin: String
   /// The limits that a request must pass, in order.
-  public var limits: [String] = []
+  public var limits: [LimitUse] = []
+  /// How important its requests are, when not all can be served.
+  public var priority = RoutePriority.normal
   /// How responses are stored and reused.
   public var caching = CacheConfiguration()
   /// Whether an upgrade (WebSocket) may pass.

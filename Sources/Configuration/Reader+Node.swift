@@ -193,27 +193,3 @@ extension Reader {
     return true
   }
 }
-
-// Limits.
-extension Reader {
-  /// `limit NAME { … }`
-  mutating func readLimit(_ arguments: inout Arguments) {
-    draft.limit = Draft().limit
-    let name = arguments.next(.name, &findings)
-    _ = read(.limit, arguments.body, of: arguments.directive)
-    guard let name, declare(name, "limit", in: \.limits) else { return }
-    draft.limit.name = name.value
-    draft.node.limits.append(draft.limit)
-  }
-
-  /// `token_bucket RATE [burst=NUMBER];`
-  mutating func readTokenBucket(_ arguments: inout Arguments) {
-    let rate = arguments.next(.rate, &findings)
-    let burst: Placed<UInt64>? = arguments.named(
-      "burst", .count(1...1_000_000_000, of: "requests"), &findings)
-    guard let rate else { return }
-    draft.limit.rate = rate.value.count
-    draft.limit.period = rate.value.period
-    draft.limit.burst = burst?.value ?? min(rate.value.count, 1_000_000_000)
-  }
-}

@@ -38,6 +38,7 @@ extension Reader {
       admit(&site.routes[index], draft.openRoutes.isEmpty ? nil : draft.openRoutes[index])
       let own = draft.openRoutes.isEmpty ? [] : draft.openRoutes[index].rules
       site.routes[index].rules = compile(draft.siteRules + own, of: site.routes[index].name)
+      checkLimitCount(of: site.routes[index])
     }
     draft.node.sites.append(site)
   }
@@ -145,20 +146,6 @@ extension Reader {
     draft.route.origin = name.value
     used.origins.append(name)
   }
-
-  /// `limit NAME;` in a route.
-  mutating func addRouteLimit(_ name: Placed<String>) {
-    if let first = declared.routeLimits[name.value] {
-      findings.error(
-        "limit: \(quoted(name.value)) is given twice in this route", at: name.range,
-        help: "each request would pay twice",
-        related: Finding.Note(message: "the first is here", range: first))
-      return
-    }
-    declared.routeLimits[name.value] = name.range
-    draft.route.limits.append(name.value)
-    used.limits.append(name)
-  }
 }
 
 // Names and their uses.
@@ -173,9 +160,11 @@ extension Reader {
         "there is no database that this could come from", at: place,
         help: "add geo_database FILE; at the top level")
     }
+    checkLimits()
     guard findings.errorCount == 0 else { return }
     warnUnused("origin", declared.origins, used.origins)
-    warnUnused("limit", declared.limits, used.limits)
+    let inUse = declared.limits.filter { !declared.connectionLimits.contains($0.key) }
+    warnUnused("limit", inUse, used.limits)
     warnUnused("jwt", declared.tokens, used.tokens)
     if draft.node.sites.isEmpty {
       findings.general(

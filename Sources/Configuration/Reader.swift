@@ -15,7 +15,8 @@ struct Draft {
   var node = NodeConfiguration()
   var store = StoreConfiguration(path: "")
   var origin = OriginConfiguration(name: "")
-  var limit = LimitConfiguration(name: "", rate: 1, period: 1, burst: 1, key: .clientIP)
+  var limit = LimitConfiguration(
+    name: "", rule: .tokenBucket(LimitRate(count: 1, period: 1_000_000_000), burst: 1))
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
   var adminToken: String?
@@ -73,6 +74,10 @@ struct Reader {
     var routes: [RoutePath: SourceRange] = [:]
     var servers: [ServerAddress: SourceRange] = [:]
     var routeLimits: [String: SourceRange] = [:]
+    /// Limits that count connections.
+    var connectionLimits: Set<String> = []
+    /// Where `proxy_protocol` stands.
+    var proxyListeners: [SourceRange] = []
     /// First arguments of settings that are not known.
     var perhaps: Set<String> = []
   }

@@ -3,10 +3,9 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + admin + store + client + origin + limit + tokens + site + admission(in: .site)
-    + route
-    + admission(in: .route) + cache + rules(in: .site)
-    + rules(in: .route)
+    topLevel + limitTop + admin + store + client + origin + limit + tokens + site
+    + admission(in: .site) + route + limitRoute + admission(in: .route) + cache
+    + rules(in: .site) + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
   /// What a timeout may be.
@@ -17,13 +16,14 @@ extension Setting {
 
   private static let topLevel: [Setting] = [
     Setting(
-      "listen", in: .top, .listenAddress, repeatable: true, presence: .required,
-      example: "listen :8080;", aliases: ["bind", "port"],
+      "listen", in: .top, shape: "ADDRESS [proxy_protocol]", repeatable: true,
+      presence: .required, example: "listen :8080;", aliases: ["bind", "port"],
       """
       Where clients connect: a port on every address (`:8080`), or on one (`127.0.0.1:8080`, \
-      `[::1]:8080`). Port 0 lets the system pick.
+      `[::1]:8080`). Port 0 lets the system pick. With `proxy_protocol` each connection begins with a \
+      PROXY header (version 1 or 2) of a trusted proxy.
       """
-    ) { address, reader in reader.addListener(address) },
+    ) { arguments, reader in reader.readListen(&arguments) },
     Setting(
       "workers", in: .top, .count(1...1_024, of: "threads"), none: "auto", isWord: true,
       to: \.node.workers, aliases: ["worker_processes", "threads"],
@@ -109,6 +109,12 @@ extension Setting {
       "max_object", in: .store, .size(1...64 << 40), to: \.store.maxObject,
       aliases: ["max_object_size"],
       "The largest content that is stored; never more than half of `size`."),
+    Setting(
+      "memory", in: .store, .size(1...64 << 40), none: "the machine's", to: \.store.memory,
+      """
+      How much memory the kernel may keep stored responses in. In a store larger than that, what is \
+      not in memory is read by a helper thread.
+      """),
   ]
 
   private static let client: [Setting] = [
@@ -185,25 +191,6 @@ extension Setting {
       "The largest head of a response; a larger one is a failure of the origin."),
   ]
 
-  private static let limit: [Setting] = [
-    Setting(
-      "token_bucket", in: .limit, shape: "RATE [burst=NUMBER]",
-      range: "1/d to 1000000/s; burst 1 to 1000000000", unit: "requests",
-      presence: .one(of: "algorithm"), example: "token_bucket 50/s burst=100;",
-      aliases: ["rate", "limit_req"], argumentNames: ["burst"],
-      """
-      Lets `burst` requests pass at once and RATE in the long run. Without `burst` it is the number \
-      of the rate: 50 for `50/s`. Periods are `/s`, `/m`, `/h` and `/d`.
-      """
-    ) { arguments, reader in reader.readTokenBucket(&arguments) },
-    Setting(
-      "key", in: .limit, .choice([("client.ip", LimitKey.clientIP)]), to: \.limit.key,
-      "What the requests are counted by: `client.ip` is the client's address, of IPv6 its /64."),
-    Setting(
-      "max_keys", in: .limit, .count(1...100_000_000, of: "keys"), to: \.limit.maxKeys,
-      "The most keys that are remembered at a time."),
-  ]
-
   private static let site: [Setting] = [
     Setting(
       "origin", in: .site, .name, aliases: ["proxy_pass", "reverse_proxy", "upstream"],
@@ -225,10 +212,6 @@ extension Setting {
       aliases: ["proxy_pass", "reverse_proxy", "upstream"],
       "The origin that answers what is not stored."
     ) { name, reader in reader.setRouteOrigin(name) },
-    Setting(
-      "limit", in: .route, .name, repeatable: true, aliases: ["limit_req", "rate_limit"],
-      "A limit that each request must pass, in the order of the file."
-    ) { name, reader in reader.addRouteLimit(name) },
     Setting(
       "cache", in: .route, shape: "[on|off]", body: .optional(.cache), default: "on",
       aliases: ["proxy_cache"],

@@ -40,7 +40,7 @@ public enum SettingsReference {
     var result = "| setting | default | range | meaning |\n|---|---|---|---|\n"
     for setting in settings(of: block) {
       var text = setting.text
-      if setting.isRequired { text += " Required." }
+      if let need = setting.need { text += " " + need }
       if setting.isRepeatable { text += " May be repeated." }
       let cells = ["`\(setting.usage)`", setting.defaultText ?? "", setting.range ?? "", text]
       let row = cells.map { $0.split(separator: "|", omittingEmptySubsequences: false) }
@@ -120,10 +120,17 @@ extension Setting {
     return body == .none ? start + ";" : start + " { … }"
   }
 
+  /// That a block cannot be without it, or without one of its kind.
+  fileprivate var need: String? {
+    guard case .one(let group) = presence else { return isRequired ? "Required." : nil }
+    let others = Setting.all.count { $0.block == block && $0.presence == presence }
+    return others == 1 ? "Required." : "A block has exactly one \(group)."
+  }
+
   /// What there is to know besides its text.
   fileprivate var facts: [String] {
     var facts: [String] = []
-    if isRequired { facts.append("required") }
+    if let need { facts.append(need.dropLast().lowercased()) }
     if isRepeatable { facts.append("may be repeated") }
     if let defaultText { facts.append("default: \(defaultText)") }
     if let range { facts.append("range: \(range)") }

@@ -19,6 +19,8 @@ package struct Instant: Sendable, Equatable {
 package final class NodeClock: Sendable {
   private let isManual: Bool
   private let elapsed = Atomic<Int64>(0)
+  /// What each reading of a manual clock for a duration's end takes.
+  private let pace = Atomic<Int64>(0)
   private let wallStart: Int64
   private let wakers = Mutex<[Waker]>([])
 
@@ -50,7 +52,16 @@ package final class NodeClock: Sendable {
 
   /// The monotonic clock alone, for the end of a duration that began with a turn's `now`.
   package func monotonic() -> Int64 {
-    isManual ? now().monotonic : Self.read(CLOCK_MONOTONIC)
+    guard isManual else { return Self.read(CLOCK_MONOTONIC) }
+    elapsed.add(pace.load(ordering: .relaxed), ordering: .acquiringAndReleasing)
+    return now().monotonic
+  }
+
+  /// Lets whatever is measured with `monotonic()` on a manual clock take so long, as on a machine that
+  /// cannot keep up.
+  package func slowDown(nanoseconds: Int64) {
+    precondition(isManual, "the system's clock cannot be slowed down")
+    pace.store(nanoseconds, ordering: .relaxed)
   }
 
   /// Moves a manual clock forward and wakes every loop that goes by it.

@@ -47,6 +47,8 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   /// X-Forwarded-For, -Host, -Proto and Forwarded: the node writes its own. And what else speaks for
   /// proxies: `PoisoningDefence`.
   package static var forwarding: RequestFieldOmissions { RequestFieldOmissions(rawValue: 4) }
+  /// Cache-Control and Pragma: of a request that the node makes for itself.
+  package static var directives: RequestFieldOmissions { RequestFieldOmissions(rawValue: 16) }
   /// Max-Forwards: the node writes its own, one less.
   package static var maxForwards: RequestFieldOmissions { RequestFieldOmissions(rawValue: 8) }
 }
@@ -137,6 +139,7 @@ package enum HeadComposer {
     case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded:
       omitting.contains(.forwarding)
     case .maxForwards: omitting.contains(.maxForwards)
+    case .cacheControl, .pragma: omitting.contains(.directives)
     default: false
     }
   }

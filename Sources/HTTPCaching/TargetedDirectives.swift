@@ -18,7 +18,8 @@
 //                                    §5.2.2.7 has a note that allows it)
 //
 // Surrogate-Control (Edge Architecture, 2001) has Cache-Control's grammar and `max-age=600+30`: stale
-// for 30 seconds more. `content="…"` is for processors of ESI and means nothing here; a field with
+// for 30 seconds more; what names a surrogate (`max-age=60;name`) is for that one alone, and Weir's name is
+// `weir`. `content="…"` is for processors of ESI and means nothing here; a field with
 // nothing else is as if absent.
 
 package import Bytes
@@ -183,19 +184,35 @@ extension ResponseDirectives {
   }
 
   private mutating func mergeSurrogate(_ line: ByteView) {
-    var directives = CacheDirectives(line)
-    while let directive = directives.next() {
-      if directive.is("content") { continue }
-      if directive.is("no-store-remote") { noStore = true }
-      if directive.is("max-age"), case .token(let text) = directive.argument,
-        let plus = text.firstIndex(of: 0x2B)
-      {
-        applyExtended(text, plus: plus)
-      } else {
-        apply(directive)
-      }
+    var elements = ListElements(line)
+    while let element = elements.next() {
+      guard let directive = Self.addressed(element) else { continue }
+      var directives = CacheDirectives(directive)
+      while let directive = directives.next() { applySurrogate(directive) }
+      if directives.isUnterminated { noStore = true }
     }
-    if directives.isUnterminated { noStore = true }
+  }
+
+  /// A directive without the surrogate that it is for (`max-age=60;name`); nil if it is for another.
+  private static func addressed(_ element: ByteView) -> ByteView? {
+    // Quotes stand only in `content="…"`, which means nothing here.
+    guard element.firstIndex(of: ASCII.quote) == nil,
+      let semicolon = element.firstIndex(of: ASCII.semicolon)
+    else { return element }
+    let name = element.dropping(first: semicolon + 1).trimmingWhitespace
+    return name == ByteView("weir") ? element[0..<semicolon] : nil
+  }
+
+  private mutating func applySurrogate(_ directive: CacheDirective) {
+    if directive.is("content") { return }
+    if directive.is("no-store-remote") { noStore = true }
+    if directive.is("max-age"), case .token(let text) = directive.argument,
+      let plus = text.firstIndex(of: 0x2B)
+    {
+      applyExtended(text, plus: plus)
+    } else {
+      apply(directive)
+    }
   }
 
   /// `600+30`: fresh for 600 seconds, and then stale for 30.

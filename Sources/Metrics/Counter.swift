@@ -31,6 +31,10 @@ package enum Counter: Int, CaseIterable, Sendable {
   case requestsRejected
   /// Requests refused by a limit.
   case limited
+  /// Requests refused because the worker was behind.
+  case requestsShed
+  /// Client connections closed at once by a limit.
+  case connectionsLimited
   /// Requests sent to origins.
   case originRequests
   /// Requests sent again over a new connection.
@@ -67,6 +71,8 @@ package enum Counter: Int, CaseIterable, Sendable {
   case revalidatedReplaced
   /// Validations that brought 304.
   case revalidated304
+  /// Requests that waited for what they wanted from the disk.
+  case coldReads
   /// Requests forwarded alone: known not to be storable.
   case hitForMiss
   /// Access log records lost because the ring was full.
@@ -94,6 +100,8 @@ extension Counter {
     case .tunnelsOpened: (.tunnelsOpened, nil)
     case .requestsRejected: (.requestsRejected, nil)
     case .limited: (.requestsLimited, nil)
+    case .requestsShed: (.requestsShed, nil)
+    case .connectionsLimited: (.connectionsLimited, nil)
     case .originRequests: (.originRequests, nil)
     case .originRetries: (.originRetries, nil)
     case .originConnectionsOpened: (.originConnectionsOpened, nil)
@@ -111,6 +119,7 @@ extension Counter {
     case .revalidatedReplaced: (.revalidations, "replaced")
     case .revalidated304: (.revalidations, "not_modified")
     case .hitForMiss: (.hitForMiss, nil)
+    case .coldReads: (.coldReads, nil)
     case .logDropped: (.logDropped, "full")
     case .loopTurns: (.loopTurns, nil)
     case .loopEvents: (.loopEvents, nil)

@@ -7,22 +7,25 @@ package enum Metric: Int, CaseIterable, Sendable {
   // The node.
   case info, startTime, workers, loopTurns, loopEvents
   // Clients.
-  case connections, connectionsAccepted, connectionsRefused, acceptErrors, receivedBytes, sentBytes
+  case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
+    receivedBytes, sentBytes
   case clientTimeouts, clientAborts, tunnels, tunnelsOpened
   // Requests.
-  case requests, requestsRejected, requestsLimited, responseBytes, requestDuration
+  case requests, requestsRejected, requestsLimited, requestsShed, responseBytes
+  case requestDuration
   // Origins.
   case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
   case originRetries, originErrors, originReceivedBytes, originSentBytes
   // The cache.
   case fills, fillsActive, fillsCollapsed, fillsOverdue, fillsFailed, revalidations, hitForMiss
+  case coldReads
   // The store.
   case storeObjects, storeBytes, storeLimitBytes, storeEvictions, storeExpired, storeStored
   case storeRefused, storeCommits, storeCommitSeconds, storeErrors
   // Purges.
   case purges, purgedObjects, purgesPending
   // Limits.
-  case limitKeys, limitBytes
+  case limitDecisions, limitKeys, limitBytes, limitWaiting
   // The access log.
   case logLines, logDropped, logWriteErrors
 }
@@ -70,21 +73,25 @@ extension Metric {
   private var line: MetricDescriptor {
     switch self {
     case .info, .startTime, .workers, .loopTurns, .loopEvents: nodeLine
-    case .connections, .connectionsAccepted, .connectionsRefused, .acceptErrors, .receivedBytes,
-      .sentBytes, .clientTimeouts, .clientAborts, .tunnels, .tunnelsOpened:
+    case .connections, .connectionsAccepted, .connectionsRefused, .connectionsLimited,
+      .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
+      .tunnelsOpened:
       clientLine
-    case .requests, .requestsRejected, .requestsLimited, .responseBytes, .requestDuration:
+    case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes,
+      .requestDuration:
       requestLine
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
       .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
       originLine
     case .fills, .fillsActive, .fillsCollapsed, .fillsOverdue, .fillsFailed, .revalidations,
-      .hitForMiss:
+      .hitForMiss, .coldReads:
       cacheLine
     case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
       storeLine
-    case .purges, .purgedObjects, .purgesPending, .limitKeys, .limitBytes, .logLines, .logDropped,
+    case .purges, .purgedObjects, .purgesPending, .limitDecisions, .limitKeys, .limitBytes,
+      .limitWaiting,
+      .logLines, .logDropped,
       .logWriteErrors:
       operationLine
     }
@@ -120,6 +127,10 @@ extension Metric {
       Line(
         "weir_connections_refused_total", .counter, "connections", [],
         "Client connections closed at once because max_connections were open.")
+    case .connectionsLimited:
+      Line(
+        "weir_connections_limited_total", .counter, "connections", [],
+        "Client connections closed at once by a limit on new connections.")
     case .acceptErrors:
       Line(
         "weir_accept_errors_total", .counter, "errors", [],
@@ -157,6 +168,10 @@ extension Metric {
       Line(
         "weir_requests_limited_total", .counter, "requests", [],
         "Requests refused by a rate limit (429).")
+    case .requestsShed:
+      Line(
+        "weir_requests_shed_total", .counter, "requests", [],
+        "Requests refused because their worker was behind (503).")
     case .responseBytes:
       Line(
         "weir_response_bytes_total", .counter, "bytes", ["route"],
@@ -216,6 +231,10 @@ extension Metric {
       Line(
         "weir_revalidations_total", .counter, "requests", ["outcome"],
         "Stored responses validated with their origin: not_modified or replaced.")
+    case .coldReads:
+      Line(
+        "weir_cold_reads_total", .counter, "reads", [],
+        "Reads of stored responses that a helper thread made because memory did not have them.")
     default:
       Line(
         "weir_hit_for_miss_total", .counter, "requests", [],
@@ -269,6 +288,14 @@ extension Metric {
       Line(
         "weir_purges_pending", .gauge, "purges", [],
         "Purges in force whose objects are not all removed from the store yet.")
+    case .limitDecisions:
+      Line(
+        "weir_limit_decisions_total", .counter, "requests", ["limit", "decision"],
+        "What a limit has decided: allowed, delayed, rejected, or shadowed (it only counts).")
+    case .limitWaiting:
+      Line(
+        "weir_limit_waiting", .gauge, "requests", ["limit"],
+        "Requests that wait for their turn at a limit.")
     case .limitKeys:
       Line("weir_limit_keys", .gauge, "keys", ["limit"], "Keys that a limit remembers.")
     case .limitBytes:

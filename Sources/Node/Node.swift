@@ -31,6 +31,7 @@ package final class Node: Sendable {
   private let resolver: Resolver
   private let admin: AdminServer?
   private let log: AccessLogWriter?
+  private let keeper: LimitKeeper?
   private let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   private let workerCount: Int
@@ -73,10 +74,16 @@ package final class Node: Sendable {
     log = try Self.openLog(configuration)
     let pools = configuration.origins.map { OriginPool($0) }
     resolver = try Resolver(pools: pools)
+    let limits = try Self.limits(of: configuration, clock: clock, note: note)
+    if let directory = configuration.store?.path, limits.overlayPath != nil, limits.hasQuotas {
+      keeper = try LimitKeeper(limits, directory: directory, note: note)
+    } else {
+      keeper = nil
+    }
     let credentials = try NodeCredentials(configuration, clock: clock)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
-      limiters: try Self.limiters(of: configuration), metrics: metrics, log: log,
+      limits: limits, metrics: metrics, log: log,
       credentials: credentials, geo: try Self.openGeo(configuration))
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
@@ -94,17 +101,20 @@ package final class Node: Sendable {
     try startWorkers(listeners)
     context.startCredentials()
     resolver.start()
+    keeper?.start()
     admin?.start()
   }
 
-  private static func limiters(of configuration: NodeConfiguration) throws -> [RateLimiter] {
-    try configuration.limits.map { limit in
-      guard let limiter = NodeContext.limiter(limit) else {
-        throw NodeError(
-          "limit \(limit.name): the rate must be from 1 a day to 1,000,000 a second, and the bucket "
-            + "must fill within 73 years")
-      }
-      return limiter
+  private static func limits(
+    of configuration: NodeConfiguration, clock: NodeClock,
+    note: @escaping @Sendable (String) -> Void
+  ) throws -> NodeLimits {
+    do throws(LimitDefect) {
+      return try NodeLimits.open(
+        configuration, directory: configuration.store?.path, now: clock.now(),
+        note: { note("limits: \($0)") })
+    } catch {
+      throw NodeError(error.text)
     }
   }
 
@@ -125,7 +135,7 @@ package final class Node: Sendable {
       let store = try ObjectStore.open(
         StoreOptions(
           path: settings.path, sizeLimit: settings.size, readers: workers,
-          note: { note("store: \($0)") }))
+          memory: settings.memory ?? 0, note: { note("store: \($0)") }))
       if let text = store.openingNote { note("store: \(text)") }
       return store
     } catch {
@@ -177,6 +187,7 @@ package final class Node: Sendable {
     while runningWorkers.load(ordering: .acquiring) > 0 { finished.wait(milliseconds: 1000) }
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin?.stop()
+    keeper?.stop()
     resolver.stop()
     context.stopCredentials()
     store?.close()
@@ -224,7 +235,7 @@ package final class Node: Sendable {
     writer.add(.storeRefused, statistics.refusals)
     writer.add(.storeCommits, statistics.commits)
     writer.add(.storeErrors, statistics.damaged)
-    writer.add(.purges, statistics.purges)
+    writer.add(.purges, statistics.purges, ["tag"])
     writer.add(.purgedObjects, statistics.swept)
     writer.add(.purgesPending, statistics.pendingPurges)
   }

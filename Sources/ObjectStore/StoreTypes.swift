@@ -16,12 +16,13 @@ package struct StoreOptions: Sendable {
 
   /// Options for a store.
   package init(
-    path: String, sizeLimit: UInt64, readers: Int,
+    path: String, sizeLimit: UInt64, readers: Int, memory: UInt64 = 0,
     note: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.path = path
     self.sizeLimit = sizeLimit
     self.readers = readers
+    self.memory = memory
     self.note = note
   }
 }

@@ -103,6 +103,13 @@ package final class ConcurrencyLimiter: Sendable {
     return sum
   }
 
+  /// Bytes that the tables take.
+  package var bytes: Int {
+    var sum = MemoryLayout<InlineArray<64, Mutex<Table>>>.size
+    for index in stripes.indices { sum += stripes[index].withLock { $0.keys.bytes } }
+    return sum
+  }
+
   /// What has been decided.
   package var tally: LimitTally {
     var tally = LimitTally()

@@ -58,6 +58,32 @@ package final class Limit: Sendable {
     return tally
   }
 
+  /// How many keys it remembers.
+  package var keys: Int {
+    switch rule {
+    case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.keys
+    case .concurrency(let limiter): limiter.keys
+    case .quota(let limiter): limiter.keys
+    }
+  }
+
+  /// Bytes that its table takes.
+  package var bytes: Int {
+    switch rule {
+    case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.bytes
+    case .concurrency(let limiter): limiter.bytes
+    case .quota(let limiter): limiter.bytes
+    }
+  }
+
+  /// How many requests wait at it.
+  package var waiting: Int {
+    switch rule {
+    case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.waiting
+    case .concurrency, .quota: 0
+    }
+  }
+
   /// Counts a request that was not asked about because its key is punished.
   func countPenalised(isShadow: Bool) {
     if isShadow {

@@ -191,6 +191,12 @@ package final class LimitSet: Sendable {
     }
   }
 
+  /// Gives back what a request took that was let through here and refused elsewhere. To be called
+  /// instead of `finish`.
+  package func undo(_ checks: inout LimitChecks, now: Int64, time: Int64) {
+    giveBack(&checks, now: now, time: time)
+  }
+
   /// Gives all back that was taken. A departure from a leaky bucket has been made and stays so.
   private func giveBack(_ checks: inout LimitChecks, now: Int64, time: Int64) {
     for index in 0..<checks.count where checks[index].isTaken {

@@ -11,8 +11,9 @@ import ArgumentParser
       """,
     version: Version.text,
     subcommands: [
-      RunCommand.self, CheckCommand.self, SettingsCommand.self, VersionCommand.self,
-      EvalCommand.self, SignCommand.self, KeyCommand.self, NodeCommand.self,
+      RunCommand.self, CheckCommand.self, LimitCommand.self, SettingsCommand.self,
+      VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
+      NodeCommand.self,
     ])
 }
 

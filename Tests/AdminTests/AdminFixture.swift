@@ -1,3 +1,4 @@
+import Bytes
 import Configuration
 import Edge
 import EdgeTesting
@@ -38,7 +39,7 @@ final class AdminFixture: Sendable {
     port = Socket.localAddress(of: socket)?.port ?? 0
     server = try AdminServer(
       listener: Listener(socket), token: token,
-      context: AdminFixture.context(clock: clock, store: store),
+      context: try AdminFixture.context(clock: clock, store: store),
       note: { [notes] line in notes.update { $0.append(line) } })
     server.start()
   }
@@ -53,13 +54,30 @@ final class AdminFixture: Sendable {
   func stop() { server.stop() }
 
   /// A node's context without workers.
-  static func context(clock: NodeClock, store: ObjectStore?) -> NodeContext {
+  static func context(clock: NodeClock, store: ObjectStore?) throws -> NodeContext {
     var configuration = NodeConfiguration()
     configuration.workers = 3
+    configuration.limits = AdminFixture.limits
+    let limits = try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
     return NodeContext(
-      configuration: configuration, clock: clock, store: store, pools: [], limiters: [],
+      configuration: configuration, clock: clock, store: store, pools: [], limits: limits,
       metrics: MetricsRegistry(), log: nil)
   }
+
+  /// Limits of each kind that is tuned in its own way.
+  static let limits: [LimitConfiguration] = {
+    let rate = LimitRate(count: 5, period: 1_000_000_000)
+    return [
+      LimitConfiguration(name: "few", rule: .tokenBucket(rate, burst: 10)),
+      LimitConfiguration(name: "slow", rule: .leakyBucket(rate, queue: 3)),
+      LimitConfiguration(name: "flight", rule: .concurrency(7)),
+      LimitConfiguration(name: "daily", rule: .quota(100, .day)),
+      LimitConfiguration(name: "rolling", rule: .quota(100, .rollingDay)),
+      LimitConfiguration(
+        name: "pace",
+        rule: .bandwidth(LimitRate(count: 1 << 20, period: 1_000_000_000), burst: 1 << 20)),
+    ]
+  }()
 
   func connect() async throws -> RawClient { try await RawClient.connect(to: port) }
 

@@ -63,7 +63,7 @@ struct PurgeTests {
     let lines = Watched<[String]>([])
     let clock = NodeClock(manualFrom: 0)
     let service = AdminService(
-      context: AdminFixture.context(clock: clock, store: nil),
+      context: try AdminFixture.context(clock: clock, store: nil),
       access: AdminAccess(token: nil, isLoopback: true), inbox: try Inbox(),
       note: { line in lines.update { $0.append(line) } })
     let purge = Purge(

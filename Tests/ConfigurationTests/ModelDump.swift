@@ -57,6 +57,8 @@ private func blank(like value: Any) -> Any? {
   case is RouteConfiguration: RouteConfiguration(path: .prefix(""), origin: "", name: "")
   case is ClientConfiguration: ClientConfiguration()
   case is TokenConfiguration: TokenConfiguration(name: "")
+  case is LimitConfiguration: LimitConfiguration(name: "", rule: .concurrency(0))
+  case is LimitUse: LimitUse(name: "")
   default: nil
   }
 }

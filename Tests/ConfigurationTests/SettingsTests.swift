@@ -35,7 +35,8 @@ struct SettingsTests {
     for setting in Setting.all {
       #expect(seen.insert("\(setting.block).\(setting.name)").inserted, "\(setting.name)")
       #expect(setting.text.hasSuffix("."), "\(setting.name)")
-      #expect(setting.name.allSatisfy { $0.isLowercase || $0 == "_" }, "\(setting.name)")
+      #expect(
+        setting.name.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "_" }, "\(setting.name)")
     }
   }
 

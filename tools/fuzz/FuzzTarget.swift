@@ -15,7 +15,7 @@ import Rules
 #endif
 
 enum Target {
-  case request, response, chunked, token, keySet, base64, url, rules
+  case request, response, chunked, token, keySet, base64, url, rules, http2
 
   /// The target that the environment names.
   static let chosen: Target = {
@@ -27,6 +27,7 @@ enum Target {
     case "base64": .base64
     case "url": .url
     case "rules": .rules
+    case "http2": .http2
     default: .request
     }
   }()
@@ -47,6 +48,7 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   case .base64: fuzzBase64(bytes)
   case .url: fuzzURL(bytes)
   case .rules: fuzzRules(bytes)
+  case .http2: fuzzHTTP2(bytes)
   }
   return 0
 }

@@ -1,6 +1,7 @@
 // A client's HTTP/1 connection: bytes in, requests out to `Exchange`, responses back. The only part of
 // a request's way that knows HTTP/1; the exchange above it knows nothing of framing.
 //
+//   proxy ──PROXY header, where one is expected──→ head
 //   head ──request──→ exchange ──response sent──→ head …
 //     │                  └──────101───→ tunnel
 //     └── error, or the last response ──→ closing ──→ lingering ──→ closed
@@ -10,6 +11,7 @@
 // connection owns no buffer.
 
 internal import Bytes
+internal import ClientAddress
 internal import Configuration
 internal import EventLoop
 internal import HTTP1
@@ -19,6 +21,8 @@ import Synchronization
 
 final class ClientConnection: ClientStream {
   enum Phase {
+    /// Waiting for a PROXY header.
+    case proxy
     /// Waiting for a request's head, or in the middle of one.
     case head
     /// A request is being answered.
@@ -37,7 +41,7 @@ final class ClientConnection: ClientStream {
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
   let socket: Descriptor
-  let address: SocketAddress
+  private(set) var address: SocketAddress
   var token: UInt64 = 0
   /// Asked for by rules only; a system call for each connection.
   lazy var listenerPort = Socket.localAddress(of: socket)?.port ?? 0
@@ -60,6 +64,8 @@ final class ClientConnection: ClientStream {
 
   var deadline = Int64.max
   private var timerSet = Int64.max
+  /// When the exchange is to go on.
+  private var wakeSet = Int64.max
   let exchange: Exchange
   var body = RequestBody()
   /// How the current response is framed.
@@ -83,10 +89,14 @@ final class ClientConnection: ClientStream {
   /// How long a client gets to take the last answer in.
   static let lingerTime: Int64 = 2_000_000_000
 
-  init(worker: Worker, socket: consuming Descriptor, address: SocketAddress) {
+  init(
+    worker: Worker, socket: consuming Descriptor, address: SocketAddress,
+    expectsProxyHeader: Bool = false
+  ) {
     self.worker = worker
     self.socket = socket
     self.address = address
+    if expectsProxyHeader { phase = .proxy }
     exchange = Exchange()
   }
 
@@ -132,6 +142,8 @@ final class ClientConnection: ClientStream {
     var requests = 0
     while true {
       switch phase {
+      case .proxy:
+        guard readProxyHeader() else { return }
       case .head:
         if !output.isEmpty {
           guard flush() else { return }
@@ -197,6 +209,20 @@ final class ClientConnection: ClientStream {
     timedOut()
   }
 
+  func wake(at time: Int64) {
+    guard time < wakeSet else { return }
+    wakeSet = time
+    worker.timers.set(deadline: time, token: TokenKind.wake | token)
+  }
+
+  /// The time has come that `wake` was asked for.
+  func woken() {
+    // An earlier one that a later has overtaken.
+    guard wakeSet <= worker.now.monotonic else { return }
+    wakeSet = .max
+    if phase == .exchange { advance() }
+  }
+
   private func timedOut() {
     deadline = .max
     switch phase {
@@ -216,8 +242,7 @@ final class ClientConnection: ClientStream {
         advance()
       }
     case .exchange where exchange.isFollowing:
-      exchange.waitedEnough(on: self)
-      flush()
+      exchange.waitedEnough()
       advance()
     case .exchange:
       if !body.isComplete && !exchange.hasSentHead {
@@ -232,6 +257,7 @@ final class ClientConnection: ClientStream {
         reset()
       }
     case .tunnel: closeTunnel()
+    case .proxy: close()
     case .closing where isBlocked:
       // A response that ends with the connection would look complete.
       worker.counters.add(.writeTimeouts)
@@ -250,6 +276,7 @@ final class ClientConnection: ClientStream {
       isReadable = true
       advance()
     case .tunnel: closeTunnel()
+    case .proxy: close()
     default: break
     }
   }
@@ -304,11 +331,45 @@ final class ClientConnection: ClientStream {
     let wasTunnel = phase == .tunnel
     phase = .closed
     exchange.abandon(on: self)
-    if wasTunnel { closeTunnelPeer() }
+    if wasTunnel {
+      closeTunnelPeer()
+      exchange.settleLimits(worker)
+    }
     worker.poller.remove(socket)
     worker.out.removeAll()
     worker.counters.add(.connectionsClosed)
     worker.context.connections.subtract(1, ordering: .relaxed)
     worker.clients.remove(token)
+  }
+}
+
+// The PROXY protocol.
+extension ClientConnection {
+  /// Reads the PROXY header that the connection begins with; see `ProxyHeader`. False when more bytes
+  /// are needed, or the connection is closed.
+  private func readProxyHeader() -> Bool {
+    while true {
+      switch ProxyHeader.read(unread) {
+      case .complete(let header, let length):
+        consumed += length
+        if case .addresses(let source, let port, _, _) = header {
+          address = SocketAddress(high: source.high, low: source.low, port: port)
+        }
+        guard worker.admits(address) else {
+          close()
+          return false
+        }
+        phase = .head
+        return true
+      case .malformed:
+        worker.counters.add(.requestsRejected)
+        close()
+        return false
+      case .incomplete:
+        if readMore() { continue }
+        if phase != .closed && peerEnded { close() }
+        return false
+      }
+    }
   }
 }

@@ -10,11 +10,13 @@ protocol ClientStream: AnyObject {
   var worker: Worker { get }
   /// Names it among what the worker owns.
   var token: UInt64 { get }
-  /// The client's address.
+  /// The address of its peer, or what a PROXY header has said in its stead.
   var address: SocketAddress { get }
   /// The port that the client connected to; 0 if it is not known.
   var listenerPort: UInt16 { get }
   var isClosed: Bool { get }
+  /// Whether the client will send nothing more: mostly, that it has left.
+  var peerEnded: Bool { get }
   /// Whether the node itself has broken it off.
   var wasReset: Bool { get }
   /// Bytes of the request's content that were received.
@@ -24,6 +26,9 @@ protocol ClientStream: AnyObject {
 
   /// Calls the exchange's `waitedEnough` at a time (monotonic); never, for the greatest.
   func wait(until time: Int64)
+
+  /// Lets the exchange go on at a time (monotonic), however things stand then.
+  func wake(at time: Int64)
 
   /// What follows on the connection cannot be trusted, or is not wanted: the response is the last.
   func endAfterResponse()

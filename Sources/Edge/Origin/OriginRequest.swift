@@ -69,6 +69,8 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// Whether it is made behind the back of a client that has its answer.
+  var isBackground = false
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -171,6 +173,7 @@ final class OriginRequest {
     wire.removeAll()
     var options = ForwardingOptions()
     options.isFill = isFill
+    options.isBackground = isBackground
     options.upgrade = isUpgrade
     let host = Array((worker.context.pools[pool].configuration.hostField ?? "").utf8)
     var slice = ByteBuffer()

@@ -26,6 +26,9 @@ extension Exchange {
     let worker = connection.worker
     started = worker.now.monotonic
     requestWall = worker.now.wall
+    client = connection.address
+    isOnItsWay = false
+    tellsLimits = false
     route = worker.routes.unrouted
     contentSent = 0
     originStarted = -1
@@ -57,15 +60,25 @@ extension Exchange {
 
   /// An answer of the node's own, with a line of text. The fields in `worker.lines` go along.
   func answer(status: UInt16, text: StaticString? = nil, on connection: some ClientStream) {
+    answer(
+      status: status, content: text.map { ByteView($0) } ?? ByteView(),
+      type: "text/plain; charset=utf-8", on: connection)
+  }
+
+  /// The same with a content of its type, which a line's end is added to.
+  func answer(
+    status: UInt16, content text: ByteView, type: StaticString, on connection: some ClientStream
+  ) {
     let worker = connection.worker
-    guard let text, status != 204 else {
-      answer(status: status, content: ByteView(), endsLine: true, on: connection)
-      return
-    }
     self.status = status
-    worker.lines.append("content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n")
-    appendOwnCacheStatus(worker)
-    answer(status: status, content: ByteView(text), endsLine: true, on: connection)
+    let content = status == 204 ? ByteView() : text
+    if !content.isEmpty {
+      worker.lines.append("content-type: ")
+      worker.lines.append(type)
+      worker.lines.append("\r\ncache-control: no-store\r\n")
+      appendOwnCacheStatus(worker)
+    }
+    answer(status: status, content: content, endsLine: true, on: connection)
   }
 
   /// An answer of the node's own with any content.
@@ -81,6 +94,7 @@ extension Exchange {
     worker.lines.append(worker.nodeName.view)
     worker.lines.append("\r\n")
     let head = head(worker)
+    appendLimitFields(worker)
     let length = UInt64(content.count) + (content.isEmpty || !endsLine ? 0 : 1)
     let isSent = sendHead(
       status: status, lines: ByteView(), length: length, hasContent: head.method != .head,
@@ -138,6 +152,7 @@ extension Exchange {
     CacheStatus.appendHit(
       node: worker.nodeName.view, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
     worker.lines.append("\r\n")
+    appendLimitFields(worker)
     let representation = SelectedRepresentation(
       status: response.status, length: response.bodyLength,
       etag: response.etag.isEmpty ? nil : response.etag,
@@ -175,6 +190,10 @@ extension Exchange {
   }
 
   func sendInline(_ content: ByteView, on connection: some ClientStream) {
+    if let pacing {
+      keepForPacing(content, pacing, connection.worker)
+      return
+    }
     contentSent += UInt64(content.count)
     // The record may be gone by the next turn; what is not taken is at most 16 KiB.
     connection.sendWhole(content)
@@ -244,7 +263,7 @@ extension Exchange {
     if let reason { record.detail = reason.rawValue }
     record.route = UInt16(truncatingIfNeeded: route)
     record.version = 10 + head.minorVersion
-    record.client = connection.address
+    record.client = client
     record.bytesSent = contentSent
     record.bytesReceived = connection.contentReceived
     record.method = bytes[head.methodRange]

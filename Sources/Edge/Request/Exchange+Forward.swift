@@ -15,6 +15,7 @@ extension Exchange {
   ) {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
+    guard mayGoToOrigin(on: connection) else { return }
     let head = head(worker)
     let key = worker.keyBuffer.view.array
     guard head.method == .get, !directives.noStore else {
@@ -107,7 +108,7 @@ extension Exchange {
     asksForWhole = isFill
     originStarted = worker.now.monotonic
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route, client: connection.address,
+      worker: worker, fill: fill, head: head(worker), route: route, client: client,
       isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
     request.clientConnection = connection.token
     if let key = fill.key, request.policy.caching.minimumUses > 1 {
@@ -133,13 +134,9 @@ extension Exchange {
 
   /// It has waited long enough for another's answer. The first such request asks the origin anew, and
   /// the others wait for that one: a key costs a silent origin one request for each timeout, however
-  /// many clients there are.
-  func waitedEnough(on connection: some ClientStream) {
-    if state == .admitting { ruled.pending?.isOver = true }
-    guard state == .waiting, !isLeader, let fill, fill.look().head == nil else { return }
-    connection.worker.counters.add(.fillsOverdue)
-    connection.wait(until: .max)
-    beginAgain(on: connection)
+  /// many clients there are. `progress` sees to it.
+  func waitedEnough() {
+    if state == .admitting { ruled.pending?.isOver = true } else { isOverdue = true }
   }
 
   private func wait(for fill: Fill, on connection: some ClientStream) {
@@ -177,9 +174,10 @@ extension Exchange {
     copy.copy(head(worker))
     copy.method = .get
     let request = OriginRequest(
-      worker: worker, fill: fill, head: copy, route: route, client: connection.address,
+      worker: worker, fill: fill, head: copy, route: route, client: client,
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
+    request.isBackground = true
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }
@@ -193,6 +191,12 @@ extension Exchange {
       case .idle: return .waiting
       case .admitting:
         guard goOnWithAdmission(on: connection) else { return .waiting }
+      case .warming:
+        if isWarming { return .waiting }
+        state = .waiting
+        proceed(head(connection.worker), on: connection)
+      case .limited:
+        guard departs(on: connection) else { return .waiting }
       case .finished:
         finish(on: connection)
         return .finished
@@ -203,6 +207,9 @@ extension Exchange {
         return progress
       case .stored:
         guard let progress = sendChunk(on: connection) else { continue }
+        return progress
+      case .paced:
+        guard let progress = sendKept(on: connection) else { continue }
         return progress
       }
       if connection.isClosed { return .waiting }
@@ -225,7 +232,11 @@ extension Exchange {
         fail(failure, on: connection)
         return true
       }
-      return false
+      guard isOverdue && !isLeader else { return false }
+      connection.worker.counters.add(.fillsOverdue)
+      connection.wait(until: .max)
+      beginAgain(on: connection)
+      return true
     }
     if !isLeader {
       connection.wait(until: .max)
@@ -319,6 +330,7 @@ extension Exchange {
       ttl: response.isStored ? freshness.ttlSeconds(now: worker.now.wall) : nil, detail: nil,
       to: &worker.lines)
     worker.lines.append("\r\n")
+    appendLimitFields(worker)
   }
 
   /// The client's own conditions and ranges, where the fill asked for the whole response.
@@ -362,7 +374,7 @@ extension Exchange {
     switch piece {
     case .bytes(let segment, let range):
       let content = segment.view(range).prefix(Int(clamping: end - position))
-      return sent(connection.sendContent(content), on: connection)
+      return send(content, on: connection)
     case .chunk(let body, let number, let offset):
       if bodyID == 0 {
         worker.reader?.pin(body)
@@ -373,8 +385,8 @@ extension Exchange {
         cutOff(on: connection)
         return .waiting
       }
-      let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
-      return sent(connection.sendContent(content), on: connection)
+      return send(
+        chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
     case .wait: return .waiting
     case .end where sliced != nil:
       leaveSlice(on: connection)
@@ -389,7 +401,9 @@ extension Exchange {
     }
   }
 
-  private func sent(_ count: Int, on connection: some ClientStream) -> Progress? {
+  /// Sends content at the client's position. Nil: go on.
+  private func send(_ content: ByteView, on connection: some ClientStream) -> Progress? {
+    guard let count = sendPaced(content, on: connection) else { return .waiting }
     if connection.isClosed { return .waiting }
     position += UInt64(count)
     contentSent += UInt64(count)
@@ -414,6 +428,12 @@ extension Exchange {
       worker.runAgain(connection.token)
       return .waiting
     }
+    if isWarming { return .waiting }
+    if let store = worker.context.store, let reader = worker.reader,
+      warmChunks(store, reader, on: connection)
+    {
+      return .waiting
+    }
     let size = UInt64(ObjectStore.chunkSize)
     let offset = Int(position % size)
     guard
@@ -427,8 +447,7 @@ extension Exchange {
       cutOff(on: connection)
       return .waiting
     }
-    let content = chunk.dropping(first: offset).prefix(Int(clamping: end - position))
-    return sent(connection.sendContent(content), on: connection)
+    return send(chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
   }
 }
 

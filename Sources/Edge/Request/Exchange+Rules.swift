@@ -22,7 +22,6 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
-internal import RateLimiting
 internal import Rules
 
 /// What rules and authentication know of a request. Empty for routes that have neither.
@@ -157,7 +156,7 @@ extension Exchange {
   }
 
   /// Whom the request is from, for all that is said of clients here.
-  func askedFrom(_ connection: some ClientStream) -> SocketAddress { connection.address }
+  func askedFrom(_ connection: some ClientStream) -> SocketAddress { client }
 
   func ruleClient(_ connection: some ClientStream) -> RuleClient {
     let address = askedFrom(connection)
@@ -281,30 +280,18 @@ extension Exchange {
     return tags + own.filter { !tags.contains($0) }
   }
 
-  /// Takes from the limits that rules have chosen, in the turn in which they ran. False: the request is
-  /// refused.
-  func passesChosenLimits(on connection: some ClientStream) -> Bool {
-    guard isRuled, ruled.hasRun else { return true }
-    let worker = connection.worker
+  /// Goes through the limits that rules have chosen.
+  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits) -> Void) {
+    guard ruled.hasRun else { return }
     let limits = worker.routes.ruleLimits[route]
-    let address = askedFrom(connection)
+    if let decision = ruled.decision {
+      for number in decision.limits where limits.indices.contains(number) { body(limits[number]) }
+      return
+    }
     for index in 0..<worker.rules.scratch.limits.count {
       let number = worker.rules.scratch.limits[index]
-      guard limits.indices.contains(number), limits[number] >= 0 else { continue }
-      let limiter = worker.context.limiters[limits[number]]
-      let key = limiter.key(addressHigh: address.high, addressLow: address.low)
-      guard case .refused(let wait) = limiter.decide(key: key, now: worker.now.monotonic) else {
-        continue
-      }
-      worker.counters.add(.limited)
-      worker.lines.removeAll()
-      worker.lines.append("retry-after: ")
-      worker.lines.append(decimal: UInt64(max(1, (wait + 999_999_999) / 1_000_000_000)))
-      worker.lines.append("\r\n")
-      answer(status: 429, text: "Too many requests.", on: connection)
-      return false
+      if limits.indices.contains(number) { body(limits[number]) }
     }
-    return true
   }
 
   // MARK: A request that waits
@@ -350,6 +337,7 @@ extension Exchange {
     decision.lifetime = scratch.lifetime
     let origins = worker.routes.ruleOrigins[route]
     if origins.indices.contains(scratch.origin) { decision.origin = origins[scratch.origin] }
+    for index in 0..<scratch.limits.count { decision.limits.append(scratch.limits[index]) }
     for index in 0..<scratch.tags.count { decision.tags.append(scratch.tags[index].array) }
     room.log.removeAll()
     Self.appendLog(scratch, to: &room.log)

@@ -110,8 +110,7 @@ extension Exchange {
     isLeader = true
     let request = OriginRequest(
       worker: worker, fill: fill, head: head(worker), route: route,
-      client: connection.address, isFill: true, upgrade: false, stored: nil,
-      decision: decision(worker))
+      client: client, isFill: true, upgrade: false, stored: nil, decision: decision(worker))
     joinSlice(fill, on: connection)
     guard !connection.isClosed else { return }
     worker.leading[ObjectIdentifier(fill)] = request

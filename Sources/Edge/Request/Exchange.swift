@@ -1,6 +1,7 @@
 // One request's way to its response: route → limits → lookup → hit, or the fill that answers it.
 //
 //   begin ─┬─ answered by the node (errors, limits, 304) ──→ finished
+//          ├─ `limited` while a limit lets it wait ──→ on with the lookup
 //          ├─ fresh stored response ──→ finished, or `stored` while a large body is sent
 //          └─ fill, led or followed ──→ `waiting` for its head ──→ `filling` ──→ finished
 //
@@ -14,7 +15,6 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
-internal import RateLimiting
 
 final class Exchange {
   enum State {
@@ -22,12 +22,18 @@ final class Exchange {
     case idle
     /// To be let in (Exchange+Admission.swift).
     case admitting
+    /// For the store to bring what it wants from the disk.
+    case warming
+    /// For its turn, in the line of a limit.
+    case limited
     /// For the head of a fill.
     case waiting
     /// Content of a fill is being sent.
     case filling
     /// Chunks of a stored response are being sent.
     case stored
+    /// A short content that was copied is being sent, at the pace of a limit.
+    case paced
     /// All is handed to the connection.
     case finished
   }
@@ -44,6 +50,24 @@ final class Exchange {
   var route = 0
   var started: Int64 = 0
   var requestWall: Int64 = 0
+  /// Whom the request is from: the connection's peer, or whom trusted proxies say.
+  var client = SocketAddress(high: 0, low: 0, port: 0)
+
+  // Limits.
+  /// The checks that its end has to settle.
+  var held: HeldChecks?
+  /// When it may ask whether its wait in a line is over; the greatest time while others are before it.
+  var limitedUntil = Int64.max
+  /// Whether it has passed what is asked on the way to the origin.
+  var isOnItsWay = false
+  /// Whether its answer says how it stands with its limits.
+  var tellsLimits = false
+  /// What holds its content back.
+  var pacing: Pacing?
+  /// The hash of the address that was hashed last.
+  var addressHash = Hash128(low: 0, high: 0)
+  var hashedAddress = Hash128(low: 0, high: 0)
+  var hasAddressHash = false
 
   /// Whether rules or authentication have something in `ruled`.
   var isRuled = false
@@ -82,6 +106,14 @@ final class Exchange {
   var takesBody = false
   /// Whether the client may still be sending what nobody will read.
   var wasRefused = false
+  /// Whether it has waited too long for another's answer.
+  var isOverdue = false
+  /// Whether chunks are being brought from the disk.
+  var isWarming = false
+  /// Whether the record has been brought from the disk for it.
+  var hasWarmed = false
+  /// Up to where chunks have been.
+  var warmedThrough: UInt64 = 0
   /// How often the way was begun again, because a fill turned out not to be for this request.
   var attempts = 0
   static let maxAttempts = 3
@@ -115,7 +147,14 @@ final class Exchange {
     wasRefused = false
     isLeader = false
     attempts = 0
+    hasWarmed = false
+    isOverdue = false
+    isWarming = false
+    warmedThrough = 0
+    isOnItsWay = false
+    tellsLimits = false
     route = worker.routes.unrouted
+    guard findsClient(head, on: connection) else { return }
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)
@@ -152,7 +191,7 @@ final class Exchange {
       return
     }
     guard passesAdmission(on: connection), passesRules(on: connection),
-      passesLimits(on: connection), passesChosenLimits(on: connection)
+      passesLimits(on: connection)
     else { return }
     proceed(self.head(worker), on: connection)
   }
@@ -170,31 +209,6 @@ final class Exchange {
     answer(status: 204, on: connection)
   }
 
-  func passesLimits(on connection: some ClientStream) -> Bool {
-    let worker = connection.worker
-    let range = worker.routes.routes[route].limits
-    var index = range.lowerBound
-    while index < range.upperBound {
-      let limiter = worker.context.limiters[worker.routes.limits[index]]
-      index += 1
-      let address = connection.address
-      let key = limiter.key(addressHigh: address.high, addressLow: address.low)
-      switch limiter.decide(key: key, now: started) {
-      case .allowed: continue
-      case .refused(let wait):
-        worker.counters.add(.limited)
-        worker.lines.removeAll()
-        worker.lines.append("retry-after: ")
-        // Whole seconds, rounded up: earlier would be refused again.
-        worker.lines.append(decimal: UInt64(max(1, (wait + 999_999_999) / 1_000_000_000)))
-        worker.lines.append("\r\n")
-        answer(status: 429, text: "Too many requests.", on: connection)
-        return false
-      }
-    }
-    return true
-  }
-
   /// The way after the limits; begun again when a fill turned out not to be for this request.
   func proceed(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
@@ -203,24 +217,32 @@ final class Exchange {
     if settings.upgrade && head.wantsUpgrade && head.method == .get,
       !head.fields.hasElement("h2c", of: .upgrade, in: head.bytes)
     {
-      pass(.bypass, key: [], upgrade: true, on: connection)
+      passIfAllowed(.bypass, upgrade: true, on: connection)
       return
     }
     guard settings.cache, !isRuled || !bypassesCache(worker), let store = worker.context.store,
       let reader = worker.reader
     else {
-      pass(.bypass, key: [], on: connection)
+      passIfAllowed(.bypass, on: connection)
       return
     }
     guard head.method == .get || head.method == .head else {
-      pass(.method, key: [], on: connection)
+      passIfAllowed(.method, on: connection)
       return
     }
     if head.framing != .none || Preconditions.requiresForwarding(head) {
-      pass(head.framing != .none ? .bypass : .request, key: [], on: connection)
+      passIfAllowed(head.framing != .none ? .bypass : .request, on: connection)
       return
     }
     lookUp(head, store: store, reader: reader, on: connection)
+  }
+
+  /// Goes to the origin alone, unless a limit has something against it.
+  private func passIfAllowed(
+    _ reason: ForwardReason, upgrade: Bool = false, on connection: some ClientStream
+  ) {
+    guard mayGoToOrigin(on: connection) else { return }
+    pass(reason, key: [], upgrade: upgrade, on: connection)
   }
 
   private func lookUp(
@@ -230,6 +252,7 @@ final class Exchange {
     makeKey(worker)
     let key = worker.keyBuffer.view
     let primary = store.keyHash(key)
+    if reader.isCold(primary), !hasWarmed, warm(primary, store, on: connection) { return }
     let directives = requestDirectives(worker)
     switch reader.lookup(primary, key: key) {
     case .found(let response):
@@ -304,7 +327,16 @@ final class Exchange {
   ) {
     let worker = connection.worker
     let freshness = Freshness(response)
-    switch ReuseRules.decide(freshness, request: directives, now: worker.now.wall) {
+    let reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
+    switch reuse {
+    case .fresh, .staleWhileRevalidate:
+      if worker.isOverloaded, worker.shedsHit(worker.routes.routes[route].priority) {
+        shed(on: connection)
+        return
+      }
+    case .mustValidate, .gatewayTimeout: break
+    }
+    switch reuse {
     case .fresh:
       result = .hit
       serve(response, freshness, on: connection)
@@ -346,6 +378,8 @@ final class Exchange {
     worker.requestCounters.record(
       route: route, status: status, result: result, bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)
+    if held != nil { settleLimits(worker) }
+    pacing = nil
     release(worker, token: connection.token)
     state = .idle
     ownHead = nil
@@ -388,7 +422,11 @@ final class Exchange {
   func becameTunnel(on connection: some ClientStream) {
     status = 101
     upstream = nil
+    // For its limits it is in flight until the tunnel's end, when the connection settles them.
+    let open = held
+    held = nil
     finish(on: connection)
+    held = open
   }
 
   /// Begins again: the fill was not for this request.
@@ -396,6 +434,7 @@ final class Exchange {
     let worker = connection.worker
     let key = fill?.fullKey ?? []
     release(worker, token: connection.token)
+    isOverdue = false
     attempts += 1
     let head = head(worker)
     if attempts > Self.maxAttempts {

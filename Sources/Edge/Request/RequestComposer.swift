@@ -10,6 +10,8 @@ internal import HTTPMessage
 struct ForwardingOptions {
   /// The answer may be stored: ask for the whole of it, whatever the client has already.
   var isFill = false
+  /// No client waits for the answer: what the one before it asked of caches does not count.
+  var isBackground = false
   /// Validate the stored response with this entity tag.
   var entityTag = ByteView()
   /// Validate it with this Last-Modified value.
@@ -48,6 +50,7 @@ enum RequestComposer {
     wire.append("\r\n")
     var omissions: RequestFieldOmissions = .forwarding
     if options.isFill { omissions.formUnion([.conditions, .ranges]) }
+    if options.isBackground { omissions.insert(.directives) }
     if head.method == .options { omissions.insert(.maxForwards) }
     HeadComposer.appendRequestFields(head, omitting: omissions, to: &wire)
     if head.method == .options { appendMaxForwards(head, to: &wire) }

@@ -3,6 +3,7 @@
 
 internal import Bytes
 internal import Configuration
+internal import RateLimiting
 internal import Rules
 
 /// A route as a worker uses it.
@@ -11,9 +12,10 @@ struct Route: Sendable {
   var index: Int
   /// The index of its pool.
   var origin: Int
-  /// Where its limits stand in the table's `limits`. No array here: a route is copied on every
-  /// request, and an array would be retained.
-  var limits: Range<Int>
+  /// Its limits. No array here: a route is copied on every request, and an array would be retained.
+  var limits: RouteLimits
+  /// How important its requests are.
+  var priority: PriorityClass
   var cache: Bool
   var upgrade: Bool
   var exposeTags: Bool
@@ -61,13 +63,11 @@ final class RouteTable {
   let programs: [RuleProgram?]
   /// The pools and the limits that their rules name, by the rules' own numbers.
   let ruleOrigins: [[Int]]
-  let ruleLimits: [[Int]]
+  let ruleLimits: [[RouteLimits]]
   /// From where may be asked.
   let access: [AccessConfiguration]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
-  /// The indices of the limits of all routes.
-  let limits: [Int]
   private var sites: [Site] = []
   private var entries: [Entry] = []
   /// Open addressing by a hash of the name; a length of 0 is a free place.
@@ -80,25 +80,22 @@ final class RouteTable {
   /// The index that stands for "no route" in counters and the log.
   var unrouted: Int { routes.count }
 
-  init(_ configuration: NodeConfiguration) {
+  init(_ configuration: NodeConfiguration, limits: LimitTable? = nil) {
     var routes: [Route] = []
     var names: [String] = []
-    var limits: [Int] = []
     var policies: [RoutePolicy] = []
     var programs: [RuleProgram?] = []
     var ruleOrigins: [[Int]] = []
-    var ruleLimits: [[Int]] = []
+    var ruleLimits: [[RouteLimits]] = []
     for site in configuration.sites {
       for route in site.routes {
-        let first = limits.count
-        limits += route.limits.compactMap { name in
-          configuration.limits.firstIndex { $0.name == name }
-        }
         routes.append(
           Route(
             index: routes.count,
             origin: configuration.origins.firstIndex { $0.name == route.origin } ?? 0,
-            limits: first..<limits.count, cache: route.caching.isOn && configuration.store != nil,
+            limits: limits?.add(route.limits) ?? RouteLimits(),
+            priority: Self.priority(route.priority),
+            cache: route.caching.isOn && configuration.store != nil,
             upgrade: route.upgrade, exposeTags: route.exposeTags,
             maxBody: route.maxBody ?? configuration.client.maxBody,
             collapseTimeout: route.caching.collapseTimeout, maxWaiters: route.caching.maxWaiters,
@@ -115,7 +112,7 @@ final class RouteTable {
           } ?? [])
         ruleLimits.append(
           route.rules?.limits.map { used in
-            configuration.limits.firstIndex { $0.name == used.name } ?? -1
+            limits?.add([LimitUse(name: used.name)]) ?? RouteLimits()
           } ?? [])
         policies.append(RoutePolicy(route.caching))
         names.append(route.name)
@@ -123,13 +120,21 @@ final class RouteTable {
     }
     self.routes = routes
     self.policies = policies
-    self.limits = limits
     self.programs = programs
     self.ruleOrigins = ruleOrigins
     self.ruleLimits = ruleLimits
     access = configuration.sites.flatMap(\.routes).map(\.access)
     self.names = names + ["none"]
     addSites(configuration)
+  }
+
+  private static func priority(_ priority: RoutePriority) -> PriorityClass {
+    switch priority {
+    case .critical: .critical
+    case .high: .high
+    case .normal: .normal
+    case .low: .low
+    }
   }
 
   private func addSites(_ configuration: NodeConfiguration) {

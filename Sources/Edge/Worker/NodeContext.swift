@@ -20,8 +20,8 @@ package final class NodeContext: Sendable {
   package let store: ObjectStore?
   /// The pools, in the configuration's order.
   package let pools: [OriginPool]
-  /// The limiters, in the configuration's order.
-  package let limiters: [RateLimiter]
+  /// The limits.
+  package let limits: NodeLimits
   /// The figures.
   package let metrics: MetricsRegistry
   /// The access log, if there is one.
@@ -44,7 +44,7 @@ package final class NodeContext: Sendable {
   /// Puts together what the workers share.
   package init(
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
-    limiters: [RateLimiter], metrics: MetricsRegistry, log: AccessLogWriter?,
+    limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
     credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
   ) {
     self.configuration = configuration
@@ -52,17 +52,11 @@ package final class NodeContext: Sendable {
     self.clock = clock
     self.store = store
     self.pools = pools
-    self.limiters = limiters
+    self.limits = limits
     self.metrics = metrics
     self.log = log
     self.credentials = credentials
     self.geo = geo
-  }
-
-  /// A limiter as configured, keyed with a fresh secret; nil if no bucket can have such a rate.
-  package static func limiter(_ limit: LimitConfiguration) -> RateLimiter? {
-    TokenBucketRate(tokens: limit.rate, per: limit.period, burst: limit.burst)
-      .map { RateLimiter(rate: $0, maxKeys: limit.maxKeys, secret: Random.hash128()) }
   }
 
   /// How many fills are under way.
@@ -96,11 +90,20 @@ package enum WorkerMessage: Sendable {
   case keysCame
   /// A password was checked, for the request on a connection.
   case passwordChecked(PasswordVerdict, token: UInt64)
+  /// What a client's request wanted from the disk is in memory.
+  case warmed(UInt64)
+  /// A request of this worker's is the first of its line now.
+  case departure(DueDeparture)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }
 
 extension NodeContext {
+  /// Tells the workers of requests that are first in their lines when these may leave.
+  package func tell(_ departures: [DueDeparture]) {
+    for due in departures { post(.departure(due), to: Int(due.worker)) }
+  }
+
   /// Tells every worker to finish what is in flight and end by a time (monotonic).
   package func drain(deadline: Int64) {
     for inbox in posts.withLock({ $0 }) { inbox.post(.drain(deadline: deadline)) }
@@ -130,9 +133,17 @@ extension NodeContext {
 extension NodeContext {
   /// Adds the limits' figures to a scrape.
   package func addLimits(to writer: inout MetricsWriter) {
-    for (limit, limiter) in zip(configuration.limits, limiters) {
-      writer.add(.limitKeys, UInt64(limiter.keys), [limit.name])
-      writer.add(.limitBytes, UInt64(limiter.bytes), [limit.name])
+    for limit in limits.set.limits {
+      let tally = limit.tally
+      writer.add(.limitDecisions, tally.allowed, [limit.name, "allowed"])
+      writer.add(.limitDecisions, tally.delayed, [limit.name, "delayed"])
+      writer.add(.limitDecisions, tally.refused, [limit.name, "rejected"])
+      writer.add(.limitDecisions, tally.shadowed, [limit.name, "shadowed"])
+    }
+    for limit in limits.set.limits { writer.add(.limitKeys, UInt64(limit.keys), [limit.name]) }
+    for limit in limits.set.limits { writer.add(.limitBytes, UInt64(limit.bytes), [limit.name]) }
+    for limit in limits.set.limits {
+      writer.add(.limitWaiting, UInt64(limit.waiting), [limit.name])
     }
   }
 }

@@ -7,6 +7,7 @@
 
 internal import AccessLog
 internal import Bytes
+internal import ClientAddress
 internal import Configuration
 package import EventLoop
 internal import HTTP1
@@ -14,6 +15,7 @@ internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
 internal import Origins
+internal import RateLimiting
 internal import Rules
 import Synchronization
 
@@ -24,6 +26,7 @@ enum TokenKind {
   static let listener: UInt64 = 2 << 60
   static let inbox: UInt64 = 3 << 60
   static let acceptPause: UInt64 = 4 << 60
+  static let wake: UInt64 = 5 << 60
   static let mask: UInt64 = 15 << 60
 }
 
@@ -43,6 +46,18 @@ package final class Worker {
   var now: Instant
   let reader: StoreReader?
   let routes: RouteTable
+  // The limits that all workers share, held here so that no request counts a reference to them.
+  let limits: LimitSet
+  let limitHash: SipHash
+  let limitTable: LimitTable
+  let trustsProxies: Bool
+  /// The box for checks that are over when they have been made.
+  let passingChecks = HeldChecks()
+  var spareChecks: [HeldChecks] = []
+  var limitSample: UInt64 = 0
+  var overload: OverloadGuard
+  let watchesLoad: Bool
+  var isOverloaded = false
   let counters: CounterBlock
   let requestCounters: RequestCounters
   let logRing: AccessLogRing?
@@ -69,6 +84,8 @@ package final class Worker {
   var hostBuffer = ByteBuffer(capacity: 256)
   var varyBuffer = ByteBuffer(capacity: 1 << 10)
   var pathBuffer = ByteBuffer(capacity: 1 << 10)
+  /// Values that limits' keys are made of.
+  var nameBuffer = ByteBuffer(capacity: 256)
   /// The head that is being read.
   var head = RequestHead()
   let dates = DateText()
@@ -100,7 +117,16 @@ package final class Worker {
     } catch {
       preconditionFailure("the store was opened for fewer workers: \(error)")
     }
-    routes = RouteTable(context.configuration)
+    limits = context.limits.set
+    limitHash = context.limits.hash
+    limitTable = LimitTable(context.configuration)
+    trustsProxies = !limitTable.trusted.isEmpty
+    let delay = context.configuration.overloadDelay
+    watchesLoad = delay != nil
+    // A delay that has stood for ten times its length is a queue and not a burst.
+    overload = OverloadGuard(
+      target: delay ?? 1, interval: min(delay ?? 1, 10_000_000_000) &* 10)
+    routes = RouteTable(context.configuration, limits: limitTable)
     gates = Gates(context.configuration, context.credentials)
     rules.scratch.geo = context.geo
     counters = CounterBlock()
@@ -147,6 +173,7 @@ package final class Worker {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
     gates.checksLeft = Gates.checksPerTurn
+    let began = now.monotonic
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
@@ -155,11 +182,12 @@ package final class Worker {
     goOnWithLeftOver()
     tellReaders()
     reader?.endTurn()
+    if watchesLoad { watchLoad(since: began) }
   }
 
   private func timeout() -> Int64 {
     if !leftOver.isEmpty || !moved.isEmpty { return 0 }
-    if clock.standsStill { return -1 }
+    if clock.standsStill { return (timers.next ?? .max) <= now.monotonic ? 0 : -1 }
     let next = min(timers.next ?? .max, isDraining ? drainDeadline : .max)
     return next == .max ? -1 : max(0, next - clock.now().monotonic)
   }
@@ -192,6 +220,11 @@ package final class Worker {
         }
       case .keysCame: keysCame()
       case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
+      case .warmed(let token):
+        guard let client = clients.element(token) else { continue }
+        client.exchange.warmed()
+        client.advance()
+      case .departure(let due): isDue(due)
       case .drain(let deadline): drain(deadline)
       }
     }
@@ -203,6 +236,7 @@ package final class Worker {
       case TokenKind.client: clients.element(token)?.timerRang()
       case TokenKind.origin: origins.element(token & ~TokenKind.mask)?.timerRang()
       case TokenKind.acceptPause: resumeAccepting()
+      case TokenKind.wake: clients.element(token & ~TokenKind.mask)?.woken()
       default: break
       }
     }
@@ -292,7 +326,9 @@ extension Worker {
       do {
         guard let socket = try Socket.accept(from: listeners[number].socket, address: &address)
         else { return false }
-        admit(socket, from: address)
+        // Whoever moved the clock by hand before it connected counts on that.
+        if clock.standsStill { now = clock.now() }
+        admit(socket, from: address, at: number)
       } catch {
         counters.add(.acceptErrors)
         pauseAccepting()
@@ -302,10 +338,25 @@ extension Worker {
     return true
   }
 
-  private func admit(_ socket: consuming Descriptor, from address: SocketAddress) {
+  private func admit(
+    _ socket: consuming Descriptor, from address: SocketAddress, at listener: Int
+  ) {
     counters.add(.connectionsAccepted)
+    let configuration = context.configuration
+    // Where the PROXY protocol is spoken, the client's address comes with its header.
+    let isBehindProxy =
+      !configuration.proxyListeners.isEmpty && configuration.proxyListeners.contains(listener)
+    let mayCome =
+      isBehindProxy
+      ? limitTable.trusted.contains(IPAddress(high: address.high, low: address.low))
+      : admits(address)
+    guard mayCome else {
+      if isBehindProxy { counters.add(.connectionsRefused) }
+      counters.add(.connectionsClosed)
+      return
+    }
     let there = context.connections.add(1, ordering: .relaxed).newValue
-    guard there <= context.configuration.client.maxConnections else {
+    guard there <= configuration.client.maxConnections else {
       context.connections.subtract(1, ordering: .relaxed)
       counters.add(.connectionsRefused)
       counters.add(.connectionsClosed)
@@ -313,7 +364,8 @@ extension Worker {
     }
     Socket.configureConnection(socket.number)
     Socket.limitUnsent(socket, bytes: Self.unsentLimit)
-    let connection = ClientConnection(worker: self, socket: socket, address: address)
+    let connection = ClientConnection(
+      worker: self, socket: socket, address: address, expectsProxyHeader: isBehindProxy)
     connection.token = clients.insert(connection)
     do {
       try poller.add(connection.socket, token: connection.token)

@@ -1,0 +1,230 @@
+// Limits as an operator sees and tunes them while the node runs.
+
+internal import Bytes
+internal import Configuration
+internal import Edge
+internal import EventLoop
+internal import RateLimiting
+
+extension AdminService {
+  /// The number of the limit that a path names.
+  private func limit(_ route: AdminRoute) throws(Problem) -> Int {
+    guard let name = route.arguments.first, let number = context.limits.number(of: name) else {
+      let names = context.limits.configurations.map(\.name).joined(separator: ", ")
+      throw Problem(
+        .unknownLimit, names.isEmpty ? "There are no limits." : "No such limit. There are \(names)."
+      )
+    }
+    return number
+  }
+
+  /// `GET /v1/limits`
+  func showLimits() -> AdminResponse {
+    let limits = context.limits.configurations.indices.map { LimitReport.text($0, context) }
+    return .json(.object([("limits", .array(limits))]))
+  }
+
+  /// `GET /v1/limits/{name}`
+  func showLimit(_ route: AdminRoute) throws(Problem) -> AdminResponse {
+    .json(LimitReport.text(try limit(route), context))
+  }
+
+  /// `PATCH /v1/limits/{name}`
+  func changeLimit(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
+    let number = try limit(route)
+    let name = context.limits.configurations[number].name
+    let order = try LimitOrder.read(asked.content, for: context.limits.configurations[number].rule)
+    if order.isKept && context.limits.overlayPath == nil {
+      throw Problem(.noStore, "The node runs without a store, beside which a change could be kept.")
+    }
+    do throws(LimitDefect) {
+      context.tell(
+        try context.limits.change(number, by: order.change, now: asked.at.monotonic))
+    } catch {
+      throw Problem(.invalidLimitChange, "Limit \(name): \(error.text).")
+    }
+    note(
+      "limit \(name) changed by \(asked.peer): \(order.change.text)\(order.isKept ? ", kept" : "")")
+    if order.isKept, let problem = context.limits.keep(order.change, of: number) {
+      throw Problem(.limitNotKept, "The change is in force, but \(problem).")
+    }
+    return .json(LimitReport.text(number, context))
+  }
+
+  /// `GET /v1/limits/{name}/keys?top=50`
+  func showKeys(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
+    let limit = context.limits.set.limits[try limit(route)]
+    let entries = limit.heaviestKeys(top: try Self.top(route.query), now: asked.at.monotonic)
+    let keys = entries.map { entry in
+      JSONText.object([
+        ("id", .string(NodeLimits.text(of: entry.key))),
+        ("key", .string(String(decoding: entry.name, as: UTF8.self))),
+        ("weight", .number(entry.weight)), ("error", .number(entry.error)),
+        ("rejected", .number(entry.refused)),
+      ])
+    }
+    return .json(.object([("limit", .string(limit.name)), ("keys", .array(keys))]))
+  }
+
+  private static func top(_ query: String?) throws(Problem) -> Int {
+    guard let query else { return 50 }
+    guard query.hasPrefix("top="), let top = Int(query.dropFirst(4)), (1...256).contains(top) else {
+      throw Problem(.invalidQuery, "The query must be top=NUMBER, from 1 to 256.")
+    }
+    return top
+  }
+
+  /// `DELETE /v1/limits/{name}/keys/{key}`
+  func forgive(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
+    let number = try limit(route)
+    let text = route.arguments.last ?? ""
+    let limit = context.limits.set.limits[number]
+    var wasKnown = false
+    for key in context.limits.keys(of: number, meaning: text)
+    where limit.forgive(key: key, now: asked.at.monotonic) {
+      wasKnown = true
+    }
+    guard wasKnown else {
+      throw Problem(
+        .unknownKey,
+        "The limit remembers nothing of this key. A key is an id of the list of keys or, where one "
+          + "part makes a key, its value.")
+    }
+    note("limit \(limit.name): \(JSONText.string(text).text) forgiven by \(asked.peer)")
+    return .json(.object([("forgiven", .bool(true))]))
+  }
+}
+
+/// What `PATCH /v1/limits/{name}` takes.
+struct LimitOrder {
+  private(set) var change = LimitChange()
+  /// Whether it is to outlive the node.
+  private(set) var isKept = false
+
+  /// Reads an order. A member that is not known is refused, not passed over.
+  static func read(_ content: [UInt8], for rule: LimitRuleConfiguration) throws(Problem)
+    -> LimitOrder
+  {
+    guard case .object(let members) = try PurgeOrder.json(content) else {
+      throw Problem(
+        .invalidLimitChange, "The content must be an object, such as {\"rate\": \"50/s\"}.")
+    }
+    var order = LimitOrder()
+    for member in members { try order.take(member, rule) }
+    guard order.change != LimitChange() else {
+      throw Problem(
+        .invalidLimitChange, "There is nothing to change: give rate, burst, queue, limit or shadow."
+      )
+    }
+    return order
+  }
+
+  private mutating func take(
+    _ member: JSON.Member, _ rule: LimitRuleConfiguration
+  ) throws(Problem) {
+    let isInBytes: Bool
+    switch rule {
+    case .bandwidth, .responseBandwidth: isInBytes = true
+    default: isInBytes = false
+    }
+    switch (member.name, member.value) {
+    case ("rate", .string(let text)):
+      change.rate = isInBytes ? LimitRate(bytes: text) : LimitRate(text)
+      if change.rate != nil { return }
+      throw Problem(
+        .invalidLimitChange,
+        "\"rate\" must be a rate such as \(isInBytes ? "1MiB/s" : "50/s").")
+    case ("burst", .number(let text)): change.burst = UInt64(text)
+    case ("queue", .number(let text)): change.queue = UInt32(text)
+    case ("limit", .number(let text)): change.limit = UInt64(text)
+    case ("shadow", .bool(let value)): change.isShadow = value
+    case ("persist", .bool(let value)): isKept = value
+    case ("rate", _), ("burst", _), ("queue", _), ("limit", _), ("shadow", _), ("persist", _):
+      throw Problem(
+        .invalidLimitChange,
+        "\"rate\" is a string, \"burst\", \"queue\" and \"limit\" are numbers, \"shadow\" and "
+          + "\"persist\" are true or false.")
+    default:
+      throw Problem(
+        .invalidLimitChange,
+        "There is no \(JSONText.string(member.name).text): there are rate, burst, queue, limit, "
+          + "shadow and persist.")
+    }
+    try checkNumber(member)
+  }
+
+  /// Whole numbers without sign and exponent, and not larger than a limit can have.
+  private func checkNumber(_ member: JSON.Member) throws(Problem) {
+    let isRead: Bool
+    switch member.name {
+    case "burst": isRead = change.burst.map { $0 <= 1 << 40 } ?? false
+    case "queue": isRead = change.queue.map { $0 <= 1_000_000 } ?? false
+    case "limit": isRead = change.limit.map { $0 <= 1_000_000_000_000 } ?? false
+    default: isRead = true
+    }
+    if !isRead {
+      throw Problem(.invalidLimitChange, "\"\(member.name)\" is not a number that it can have.")
+    }
+  }
+}
+
+/// A limit as JSON.
+enum LimitReport {
+  static func text(_ number: Int, _ context: NodeContext) -> JSONText {
+    let limit = context.limits.set.limits[number]
+    let configuration = context.limits.configurations[number]
+    var members: [(name: String, value: JSONText)] = [
+      ("name", .string(limit.name)), ("rule", .string(configuration.rule.name)),
+    ]
+    members += inForce(limit, configuration.rule)
+    members += [
+      ("shadow", .bool(limit.isShadow)),
+      ("key", .string(key(configuration))),
+      ("per", .string(configuration.isPerRoute ? "route" : "node")),
+      ("routes", .array(routes(limit.name, context).map { .string($0) })),
+      ("kept", .string(context.limits.keptChanges[limit.name]?.text ?? "")),
+    ]
+    let tally = limit.tally
+    members += [
+      ("keys", .number(UInt64(clamping: limit.keys))),
+      ("bytes", .number(UInt64(clamping: limit.bytes))),
+      ("waiting", .number(UInt64(clamping: limit.waiting))),
+      ("allowed", .number(tally.allowed)), ("delayed", .number(tally.delayed)),
+      ("rejected", .number(tally.refused)), ("shadowed", .number(tally.shadowed)),
+    ]
+    return .object(members)
+  }
+
+  /// What is in force now, whatever the configuration says.
+  private static func inForce(
+    _ limit: Limit, _ configuration: LimitRuleConfiguration
+  ) -> [(name: String, value: JSONText)] {
+    switch limit.rule {
+    case .tokenBucket(let limiter):
+      let rate = LimitRate(count: limiter.rate.tokens, period: limiter.rate.period)
+      switch configuration {
+      case .bandwidth, .responseBandwidth:
+        return [("rate", .string(rate.byteText)), ("burst", .number(limiter.rate.burst))]
+      default: return [("rate", .string(rate.text)), ("burst", .number(limiter.rate.burst))]
+      }
+    case .leakyBucket(let limiter):
+      let rate = LimitRate(count: limiter.rate.tokens, period: limiter.rate.period)
+      return [("rate", .string(rate.text)), ("queue", .number(UInt64(limiter.queue)))]
+    case .concurrency(let limiter): return [("limit", .number(limiter.limit))]
+    case .quota(let limiter):
+      return [
+        ("limit", .number(limiter.limit)),
+        ("window_seconds", .number(UInt64(clamping: limiter.window.seconds))),
+      ]
+    }
+  }
+
+  private static func key(_ configuration: LimitConfiguration) -> String {
+    configuration.keys.map { $0.map(\.text).joined(separator: " ") }.joined(separator: " else ")
+  }
+
+  private static func routes(_ name: String, _ context: NodeContext) -> [String] {
+    context.configuration.sites.flatMap(\.routes)
+      .filter { $0.limits.contains { $0.name == name } }.map(\.name)
+  }
+}

@@ -1,0 +1,216 @@
+// Whose budget a request is taken from: a hash of parts of it, and, for the operator's list of the
+// heaviest, the same parts in words.
+
+package import Bytes
+internal import ClientAddress
+internal import Configuration
+internal import EventLoop
+internal import HTTPMessage
+internal import RateLimiting
+
+extension Exchange {
+  /// The client's address as a limit counts it.
+  @inline(__always)
+  private func prefix(_ traits: LimitTraits) -> IPAddress {
+    IPAddress(high: client.high, low: client.low)
+      .prefix(ipv4: traits.ipv4Prefix, ipv6: traits.ipv6Prefix)
+  }
+
+  /// Whether the client is exempt from a limit.
+  func isExempt(from limit: Int, _ worker: Worker) -> Bool {
+    worker.limitTable.traits[limit].hasExemptions
+      && worker.limitTable.details[limit].exempt.contains(
+        IPAddress(high: client.high, low: client.low))
+  }
+
+  /// The key of a limit; nil if the request lacks a part of every alternative.
+  func limitKey(_ limit: Int, _ worker: Worker) -> Hash128? {
+    let traits = worker.limitTable.traits[limit]
+    if traits.isByAddress {
+      let address = prefix(traits)
+      // On one connection it is mostly the same client, and so the same hash.
+      if address.high == hashedAddress.high && address.low == hashedAddress.low && hasAddressHash {
+        return addressHash
+      }
+      addressHash = Self.key(of: address, worker.limitHash)
+      hashedAddress = Hash128(low: address.low, high: address.high)
+      hasAddressHash = true
+      return addressHash
+    }
+    for steps in worker.limitTable.details[limit].keys {
+      var key = LimitKey(worker.limitHash)
+      if traits.isPerRoute { key.add(.route, high: 0, low: UInt64(route)) }
+      var isWhole = true
+      for step in steps where isWhole { isWhole = add(step, to: &key, traits, worker) }
+      if isWhole { return key.hash }
+    }
+    return nil
+  }
+
+  /// The key of a limit that counts by address alone.
+  static func key(of address: IPAddress, _ hash: SipHash) -> Hash128 {
+    var key = LimitKey(hash)
+    key.add(.address, high: address.high, low: address.low)
+    return key.hash
+  }
+
+  private func add(
+    _ step: LimitDetails.KeyStep, to key: inout LimitKey, _ traits: LimitTraits, _ worker: Worker
+  ) -> Bool {
+    if case .address = step {
+      let address = prefix(traits)
+      key.add(.address, high: address.high, low: address.low)
+      return true
+    }
+    if case .route = step {
+      key.add(.route, high: 0, low: UInt64(route))
+      return true
+    }
+    worker.nameBuffer.removeAll()
+    guard appendValue(of: step, traits, worker) else { return false }
+    let part: RateLimiting.LimitKeyPart
+    switch step {
+    case .field: part = .field
+    case .cookie: part = .cookie
+    default: part = .host
+    }
+    key.add(part, worker.nameBuffer.view)
+    return true
+  }
+
+  /// Appends a part's value to the worker's buffer of names; false if the request has none.
+  private func appendValue(
+    of step: LimitDetails.KeyStep, _ traits: LimitTraits, _ worker: Worker
+  ) -> Bool {
+    let head = head(worker)
+    switch step {
+    case .address: prefix(traits).append(to: &worker.nameBuffer)
+    case .route: worker.nameBuffer.append(text: worker.routes.names[route])
+    case .host: RequestTarget.appendHost(head.bytes[head.authority], to: &worker.nameBuffer)
+    case .field(let name):
+      // All its lines: whom an origin takes the request for may stand in any of them.
+      var isThere = false
+      name.withView { name in
+        for index in 0..<head.fields.count
+        where head.fields[index].name(in: head.bytes).equalsIgnoringCase(name) {
+          if isThere { worker.nameBuffer.append(ASCII.comma) }
+          isThere = true
+          worker.nameBuffer.append(head.fields[index].value(in: head.bytes))
+        }
+      }
+      return isThere
+    case .cookie(let name): return name.withView { appendCookie($0, head, worker) }
+    }
+    return true
+  }
+
+  /// All values of a cookie: of several of one name an origin may believe any.
+  private func appendCookie(_ name: ByteView, _ head: RequestHead, _ worker: Worker) -> Bool {
+    var isThere = false
+    var next = head.fields.first(.cookie)
+    while let index = next {
+      let line = head.fields[index].value(in: head.bytes)
+      var start = 0
+      while start < line.count {
+        let end = line.firstIndex(of: ASCII.semicolon, from: start) ?? line.count
+        let pair = line[start..<end].trimmingWhitespace
+        start = end + 1
+        guard let equals = pair.firstIndex(of: ASCII.equals), pair[0..<equals] == name else {
+          continue
+        }
+        if isThere { worker.nameBuffer.append(ASCII.semicolon) }
+        isThere = true
+        worker.nameBuffer.append(pair.dropping(first: equals + 1))
+      }
+      next = head.fields.next(.cookie, after: index)
+    }
+    return isThere
+  }
+
+  // MARK: The heaviest
+
+  /// Notes whom the checks were for, one request of `Limit.sampling`.
+  func noteKeys(_ checks: borrowing LimitChecks, _ worker: Worker) {
+    worker.limitSample &+= 1
+    guard worker.limitSample % Limit.sampling == 0 else { return }
+    for index in 0..<checks.count {
+      let number = Int(checks[index].limit)
+      appendName(of: number, worker)
+      let isRefused: Bool
+      switch checks[index].verdict {
+      case .none, .allowed, .waits: isRefused = false
+      case .refused, .penalised, .shadowed: isRefused = true
+      }
+      worker.limits.limits[number].note(
+        key: checks[index].key, name: worker.nameBuffer.view, cost: max(checks[index].cost, 1),
+        isRefused: isRefused, now: worker.now.monotonic)
+    }
+  }
+
+  /// Writes what a limit's key is into the worker's buffer of names: its parts, by spaces.
+  private func appendName(of limit: Int, _ worker: Worker) {
+    let traits = worker.limitTable.traits[limit]
+    for steps in worker.limitTable.details[limit].keys {
+      worker.nameBuffer.removeAll()
+      var isWhole = true
+      for (index, step) in steps.enumerated() where isWhole {
+        if index > 0 { worker.nameBuffer.append(ASCII.space) }
+        isWhole = appendValue(of: step, traits, worker)
+      }
+      if isWhole {
+        if traits.isPerRoute {
+          worker.nameBuffer.append(ASCII.space)
+          worker.nameBuffer.append(text: worker.routes.names[route])
+        }
+        return
+      }
+    }
+  }
+}
+
+extension NodeLimits {
+  /// The keys that an operator may mean by a text: a hash as the list of the heaviest has it, or the
+  /// value of a key of one part, in each route if these have copies.
+  package func keys(of number: Int, meaning text: String) -> [Hash128] {
+    if let hash = Self.hash(ofText: text) { return [hash] }
+    let limit = configurations[number]
+    var keys: [Hash128] = []
+    for parts in limit.keys {
+      guard parts.count == 1, let part = parts.first else { continue }
+      for route in limit.isPerRoute ? Array(routes.indices) : [-1] {
+        var key = LimitKey(hash)
+        if route >= 0 { key.add(.route, high: 0, low: UInt64(route)) }
+        switch part {
+        case .clientAddress:
+          guard let address = text.withView({ IPAddress($0) }) else { continue }
+          let prefix = address.prefix(ipv4: limit.ipv4Prefix, ipv6: limit.ipv6Prefix)
+          key.add(.address, high: prefix.high, low: prefix.low)
+        case .route:
+          guard let index = routes.firstIndex(of: text) else { continue }
+          key.add(.route, high: 0, low: UInt64(index))
+        case .field: text.withView { key.add(.field, $0) }
+        case .cookie: text.withView { key.add(.cookie, $0) }
+        case .host: text.withView { key.add(.host, $0) }
+        }
+        keys.append(key.hash)
+      }
+    }
+    return keys
+  }
+
+  /// A key's hash as 32 hexadecimal digits.
+  package static func text(of key: Hash128) -> String {
+    let words = [key.high, key.low].map { word in
+      let digits = String(word, radix: 16)
+      return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+    }
+    return words.joined()
+  }
+
+  private static func hash(ofText text: String) -> Hash128? {
+    guard text.utf8.count == 32, text.utf8.allSatisfy({ ASCII.hexValue($0) != nil }),
+      let high = UInt64(text.prefix(16), radix: 16), let low = UInt64(text.suffix(16), radix: 16)
+    else { return nil }
+    return Hash128(low: low, high: high)
+  }
+}

@@ -1,0 +1,144 @@
+// The limits of a node: as configured, as they decide, and what is kept of them.
+//
+// A limit's number is its place in the configuration, everywhere: in the set that decides, in each
+// worker's table, in the figures. Limits of bandwidth stand in the set as well, so that all are named,
+// tuned and shown alike, but no request is ever put under them; what they hold back are bytes.
+
+package import Bytes
+package import Configuration
+package import RateLimiting
+import Synchronization
+
+/// Why a limit cannot be had.
+package struct LimitDefect: Error, Sendable {
+  /// What is wrong, for an operator.
+  package let text: String
+}
+
+/// The limits of a node, shared by its workers.
+package final class NodeLimits: Sendable {
+  /// As configured.
+  package let configurations: [LimitConfiguration]
+  /// As they decide.
+  package let set: LimitSet
+  /// What keys are hashed with.
+  package let hash: SipHash
+  /// The names of routes, for keys of limits that tell them apart.
+  package let routes: [String]
+  /// The file that changes are kept in; nil if there is nowhere to keep them.
+  package let overlayPath: String?
+  private let kept = Mutex<[String: LimitChange]>([:])
+
+  /// Limits with nothing spent.
+  ///
+  /// - Parameters:
+  ///   - secret: what keys are hashed with; what was kept of an earlier run needs that run's.
+  ///   - overlayPath: where changes are kept.
+  package init(
+    _ configuration: NodeConfiguration, secret: Hash128, overlayPath: String? = nil
+  ) throws(LimitDefect) {
+    configurations = configuration.limits
+    hash = SipHash(key: secret)
+    routes = configuration.sites.flatMap { $0.routes.map(\.name) }
+    self.overlayPath = overlayPath
+    var limits: [Limit] = []
+    for limit in configuration.limits { limits.append(try Self.limit(limit, secret: secret)) }
+    set = LimitSet(limits)
+  }
+
+  private static func limit(
+    _ configuration: LimitConfiguration, secret: Hash128
+  ) throws(LimitDefect) -> Limit {
+    guard let rule = rule(configuration, secret: secret) else {
+      throw LimitDefect(
+        text: "limit \(configuration.name): the rate must be from 1 a day to 1,000,000 a second "
+          + "(bytes: 10¹²), and the bucket must fill within 73 years")
+    }
+    let penalty = configuration.penalty.map {
+      PenaltyBox(
+        offences: $0.offences, window: $0.window, duration: $0.duration,
+        maxKeys: configuration.maxKeys)
+    }
+    return Limit(
+      name: configuration.name, rule: rule, penalty: penalty, isShadow: configuration.isShadow)
+  }
+
+  private static func rule(_ limit: LimitConfiguration, secret: Hash128) -> LimitRule? {
+    let keys = limit.maxKeys
+    switch limit.rule {
+    case .tokenBucket(let rate, let burst), .connections(let rate, let burst):
+      return TokenBucketRate(tokens: rate.count, per: rate.period, burst: burst).map {
+        .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret))
+      }
+    case .leakyBucket(let rate, let queue):
+      return RateLimiter(
+        leaking: rate.count, per: rate.period, queue: queue, maxKeys: keys, secret: secret
+      ).map { .leakyBucket($0) }
+    case .concurrency(let count):
+      return .concurrency(ConcurrencyLimiter(limit: count, maxKeys: keys))
+    case .quota(let count, let window):
+      return QuotaLimiter(limit: count, window: QuotaWindow(kind(window)), maxKeys: keys).map {
+        .quota($0)
+      }
+    case .bandwidth(let rate, let burst):
+      return TokenBucketRate(bytes: rate.count, per: rate.period, burst: burst).map {
+        .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret))
+      }
+    case .responseBandwidth(let rate, let burst):
+      // Nothing is ever counted by key: it only carries the rate.
+      return TokenBucketRate(bytes: rate.count, per: rate.period, burst: burst).map {
+        .tokenBucket(RateLimiter(rate: $0, maxKeys: 1, secret: secret))
+      }
+    }
+  }
+
+  private static func kind(_ window: LimitWindow) -> QuotaWindow.Kind {
+    switch window {
+    case .hour: .hour
+    case .day: .day
+    case .month: .month
+    case .rollingHour: .rollingHour
+    case .rollingDay: .rollingDay
+    case .rollingMonth: .rollingMonth
+    }
+  }
+
+  /// The number of the limit of that name.
+  package func number(of name: String) -> Int? {
+    configurations.firstIndex { $0.name == name }
+  }
+
+  /// The changes that are kept, by limit.
+  package var keptChanges: [String: LimitChange] { kept.withLock { $0 } }
+
+  /// Notes a change as kept, on top of what was kept before, and calls `write` with all of them.
+  package func keep(
+    _ change: LimitChange, of name: String, write: ([String: LimitChange]) -> Bool
+  ) -> Bool {
+    kept.withLock { kept in
+      var all = kept
+      all[name] = (all[name] ?? LimitChange()).merged(with: change)
+      guard write(all) else { return false }
+      kept = all
+      return true
+    }
+  }
+
+  /// Takes over what was kept by an earlier run, as far as it fits; what did not, for the log.
+  package func apply(kept changes: [String: LimitChange], now: Int64) -> [String] {
+    var notes: [String] = []
+    for (name, change) in changes.sorted(by: { $0.key < $1.key }) {
+      guard let number = number(of: name) else {
+        notes.append("a change of limit \(name) is kept, but the configuration has no such limit")
+        continue
+      }
+      do throws(LimitDefect) {
+        _ = try self.change(number, by: change, now: now)
+        kept.withLock { $0[name] = change }
+      } catch {
+        notes.append("limit \(name): what was kept is not applied: \(error.text)")
+      }
+    }
+    return notes
+  }
+}

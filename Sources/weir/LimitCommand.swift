@@ -1,0 +1,284 @@
+import ArgumentParser
+import Configuration
+import FoundationEssentials
+import Supervision
+
+/// `weir limit`: limits of a running node.
+struct LimitCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "limit",
+    abstract: "See and tune the limits of a running node.",
+    discussion: """
+      Asks the admin listener that the configuration names, with its token.
+
+      Exit status: 0; 1 if the node refuses; 69 if it cannot be reached; 78 if the configuration has \
+      errors.
+      """,
+    subcommands: [
+      LimitList.self, LimitShow.self, LimitSet.self, LimitKeys.self, LimitForgive.self,
+    ])
+}
+
+/// Which node is meant.
+struct LimitedNode: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("The node's configuration file.", valueName: "edge.conf"),
+    completion: .file())
+  var config = "edge.conf"
+
+  @Flag(help: "Print what the node answers, which is JSON.")
+  var json = false
+
+  /// The content of the node's answer; says why there is none.
+  func ask(_ method: String, _ path: String, json: String? = nil) throws -> [UInt8] {
+    let configuration = try Start.configuration(
+      ConfigurationSource(path: config), path: config, sayingWarnings: false)
+    let answer: AdminClient.Answer
+    do throws(AdminClient.Failure) {
+      answer = try AdminClient(configuration).ask(method, "/v1/limits\(path)", json: json)
+    } catch {
+      throw Start.refusal(error.text)
+    }
+    guard answer.status == 200 else {
+      let problem = try? JSONDecoder().decode(NodeProblem.self, from: Data(answer.content))
+      StandardError.say(problem?.detail ?? "the node answers with status \(answer.status)")
+      throw ExitCode(1)
+    }
+    return answer.content
+  }
+
+  /// Decodes an answer, or prints it as it is and returns nil.
+  func decoded<Value: Decodable>(_ type: Value.Type, _ content: [UInt8]) throws -> Value? {
+    if json {
+      print(String(decoding: content, as: UTF8.self))
+      return nil
+    }
+    return try JSONDecoder().decode(type, from: Data(content))
+  }
+
+  /// A segment of a path.
+  static func segment(_ text: String) -> String {
+    text.utf8.map { byte in
+      let isPlain =
+        UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte
+        || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= byte
+        || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte || "-._~".utf8.contains(byte)
+      if isPlain { return String(UnicodeScalar(byte)) }
+      return (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
+    }.joined()
+  }
+}
+
+private struct NodeProblem: Decodable {
+  let detail: String
+}
+
+private struct LimitList: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list", abstract: "List all limits, and what they have decided.")
+
+  @OptionGroup var node: LimitedNode
+
+  func run() throws {
+    guard let list = try node.decoded(AllLimits.self, node.ask("GET", "")) else { return }
+    var rows = [
+      [
+        "LIMIT", "RULE", "IN FORCE", "KEYS", "WAITING", "ALLOWED", "DELAYED", "REJECTED",
+        "SHADOWED",
+      ]
+    ]
+    for limit in list.limits {
+      rows.append(
+        [limit.name, limit.rule, limit.inForce]
+          + [
+            limit.keys, limit.waiting, limit.allowed, limit.delayed, limit.rejected, limit.shadowed,
+          ].map { String($0) })
+    }
+    print(TextTable.text(rows), terminator: "")
+  }
+}
+
+private struct LimitShow: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a limit.")
+
+  @OptionGroup var node: LimitedNode
+  @Argument(help: "Its name.") var name: String
+
+  func run() throws {
+    let content = try node.ask("GET", "/\(LimitedNode.segment(name))")
+    guard let limit = try node.decoded(ShownLimit.self, content) else { return }
+    print(TextTable.text(limit.rows), terminator: "")
+  }
+}
+
+private struct LimitSet: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "set",
+    abstract: "Change a limit, from the next request on.",
+    discussion: """
+      What was spent stays spent. For example: weir limit set login rate=10/m burst=20 --persist
+      """)
+
+  @OptionGroup var node: LimitedNode
+  @Argument(help: "Its name.") var name: String
+  @Argument(
+    help: ArgumentHelp(
+      "rate=RATE, burst=NUMBER, queue=NUMBER, limit=NUMBER, shadow=on|off.", valueName: "setting"))
+  var settings: [String]
+  @Flag(help: "Keep the change over a restart, beside the store.") var persist = false
+
+  func validate() throws { _ = try members() }
+
+  private func members() throws -> String {
+    var members: [String] = []
+    for setting in settings {
+      let parts = setting.split(separator: "=", maxSplits: 1).map { String($0) }
+      guard parts.count == 2 else { throw ValidationError("\(setting) is not NAME=VALUE") }
+      members.append("\"\(parts[0])\": \(try value(of: parts[0], parts[1]))")
+    }
+    if persist { members.append("\"persist\": true") }
+    return "{\(members.joined(separator: ", "))}"
+  }
+
+  private func value(of name: String, _ text: String) throws -> String {
+    switch name {
+    case "rate":
+      guard text.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "/") }) else {
+        throw ValidationError("\(text) is not a rate")
+      }
+      return "\"\(text)\""
+    case "burst", "queue", "limit":
+      guard let number = UInt64(text) else { throw ValidationError("\(text) is not a number") }
+      return String(number)
+    case "shadow":
+      guard ["on", "off"].contains(text) else { throw ValidationError("shadow is on or off") }
+      return text == "on" ? "true" : "false"
+    default: throw ValidationError("there is no \(name): see weir limit set --help")
+    }
+  }
+
+  func run() throws {
+    let content = try node.ask("PATCH", "/\(LimitedNode.segment(name))", json: members())
+    guard let limit = try node.decoded(ShownLimit.self, content) else { return }
+    print("\(limit.name): \(limit.inForce)\(persist ? ", kept" : "")")
+  }
+}
+
+private struct LimitKeys: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "keys", abstract: "List the keys that have spent most lately, heaviest first.")
+
+  @OptionGroup var node: LimitedNode
+  @Argument(help: "The limit's name.") var name: String
+  @Option(help: "How many, from 1 to 256.") var top = 50
+
+  func run() throws {
+    let content = try node.ask("GET", "/\(LimitedNode.segment(name))/keys?top=\(top)")
+    guard let list = try node.decoded(HeavyKeys.self, content) else { return }
+    let rows = list.keys.map { [$0.key, String($0.weight), String($0.rejected), $0.id] }
+    print(TextTable.text([["KEY", "WEIGHT", "REJECTED", "ID"]] + rows), terminator: "")
+  }
+}
+
+private struct LimitForgive: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "forgive", abstract: "Give a key all it may have, and end its penalty.")
+
+  @OptionGroup var node: LimitedNode
+  @Argument(help: "The limit's name.") var name: String
+  @Argument(help: "The key, or its id of the list of keys.") var key: String
+
+  func run() throws {
+    let path = "/\(LimitedNode.segment(name))/keys/\(LimitedNode.segment(key))"
+    let content = try node.ask("DELETE", path)
+    print(node.json ? String(decoding: content, as: UTF8.self) : "\(key) is forgiven")
+  }
+}
+
+// MARK: What the node answers
+
+private struct AllLimits: Decodable {
+  let limits: [ShownLimit]
+}
+
+private struct ShownLimit: Decodable {
+  let name: String
+  let rule: String
+  let rate: String?
+  let burst: UInt64?
+  let queue: UInt64?
+  let limit: UInt64?
+  let window_seconds: UInt64?
+  let shadow: Bool
+  let key: String
+  let per: String
+  let routes: [String]
+  let kept: String
+  let keys: UInt64
+  let bytes: UInt64
+  let waiting: UInt64
+  let allowed: UInt64
+  let delayed: UInt64
+  let rejected: UInt64
+  let shadowed: UInt64
+
+  /// What is in force, in a few words.
+  var inForce: String {
+    var words: [String] = []
+    if let rate { words.append(rate) }
+    if let burst { words.append("burst=\(burst)") }
+    if let queue { words.append("queue=\(queue)") }
+    if let limit { words.append("limit=\(limit)") }
+    if let window_seconds { words.append("window=\(window_seconds)s") }
+    if shadow { words.append("shadow") }
+    return words.joined(separator: " ")
+  }
+
+  var rows: [[String]] {
+    [
+      ["name", name], ["rule", rule], ["in force", inForce], ["kept", kept],
+      ["key", key], ["budgets", per == "route" ? "one for each route" : "shared by all routes"],
+      ["routes", routes.joined(separator: " ")], ["keys", "\(keys) in \(bytes) bytes"],
+      ["waiting", "\(waiting)"], ["allowed", "\(allowed)"], ["delayed", "\(delayed)"],
+      ["rejected", "\(rejected)"], ["shadowed", "\(shadowed)"],
+    ]
+  }
+}
+
+private struct HeavyKeys: Decodable {
+  struct Key: Decodable {
+    let id: String
+    let key: String
+    let weight: UInt64
+    let rejected: UInt64
+  }
+  let keys: [Key]
+}
+
+/// Columns of text.
+private enum TextTable {
+  /// Rows of cells, the columns as wide as their widest cell. What a terminal would act on is not shown.
+  static func text(_ rows: [[String]]) -> String {
+    let shown = rows.map { $0.map { String($0.map { isShown($0) ? $0 : "·" }) } }
+    let columns = shown.map(\.count).max() ?? 0
+    let widths = (0..<columns).map { column in
+      shown.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+    }
+    return shown.map { row in
+      let cells = row.enumerated().map { index, cell in
+        index == row.count - 1
+          ? cell : cell + String(repeating: " ", count: widths[index] - cell.count)
+      }
+      return cells.joined(separator: "  ") + "\n"
+    }.joined()
+  }
+
+  private static func isShown(_ character: Character) -> Bool {
+    character.unicodeScalars.allSatisfy { scalar in
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator: false
+      default: true
+      }
+    }
+  }
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""What limits cost: requests per second with a limit as a share of those without, for Weir
+beside nginx's limit_req and HAProxy's stick tables, in one run; and how exact Weir's are.
+
+Each server has one worker on processor 0, the load generator and the origin the others. The
+limits are far above what is asked, so that all is let through. Rounds take servers and limits
+in turn; of each the round with the least processor time per request counts. Then Weir is asked
+for far more than a limit of 1000/s with a bucket of 100 allows: what it lets through is compared
+with the bound.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from servers import Origin, Server, Weir
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROCESSORS = sorted(os.sched_getaffinity(0))
+SERVER_CPU = str(PROCESSORS[0])
+LOAD_CPUS = ",".join(map(str, PROCESSORS[1:])) or SERVER_CPU
+ORIGIN_CPU = str(PROCESSORS[-1])
+LIMITS = [("none", "/1k/free/", 1), ("by address", "/1k/address/", 1),
+          ("by a field, 10,000 keys", "/1k/header/", 100_000)]  # fmt: skip
+RATE, BURST = 1000, 100
+
+
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+class LimitedWeir(Weir):
+    def launch(self):
+        self.spawn(self.binary, "run", self.configure("limits-weir.conf", ADMIN=self.admin))
+
+
+class LimitedNginx(Server):
+    def launch(self):
+        config = self.configure("limits-nginx.conf")
+        self.spawn("nginx", "-p", self.directory, "-c", config, "-e", f"{self.directory}/error.log")
+
+
+class HAProxy(Server):
+    def launch(self):
+        with open(os.path.join(self.directory, "1k"), "wb") as file:
+            file.write(b"a" * 1024)
+        self.spawn("haproxy", "-db", "-f", self.configure("limits-haproxy.cfg"))
+
+
+def load(server, path, keys, seconds):
+    """Requests, refusals and seconds of a run."""
+    threads = max(1, len(PROCESSORS) - 2)
+    script = os.path.join(HERE, "configs", "keys.lua")
+    output = subprocess.run(
+        ["taskset", "-c", LOAD_CPUS, "wrk", f"-t{threads}", "-c64", f"-d{seconds}s", "-s", script]
+        + [f"http://127.0.0.1:{server.port}", "--", path + "0", str(keys)],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    if "Socket errors" in output:
+        raise SystemExit(f"bench: {server.name} failed under load:\n{output}")
+    requests = int(re.search(r"(\d+) requests in", output)[1])
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    return requests, int(refused[1]) if refused else 0, requests / rate
+
+
+def measured(server, path, keys, seconds):
+    load(server, path, keys, 1)
+    before = sum(server.cpu())
+    requests, refused, elapsed = load(server, path, keys, seconds)
+    if refused:
+        raise SystemExit(f"bench: {server.name} refused {refused} requests to {path}")
+    return requests / elapsed, (sum(server.cpu()) - before) / requests * 1e6
+
+
+def costs(options, running):
+    best = {}
+    for number in range(options.rounds):
+        for name, server in running.items():
+            for title, path, keys in LIMITS:
+                say(f"round {number + 1} of {options.rounds}: {name}, limit {title}")
+                figures = measured(server, path, keys, options.seconds)
+                key = (name, title)
+                if key not in best or figures[1] < best[key][1]:
+                    best[key] = figures
+    rows = ["| server | limit | requests/s | share | CPU µs/request | added |", "|---|---|---|---|---|---|"]
+    for name in running:
+        free = best[name, "none"]
+        for title, _, _ in LIMITS:
+            rate, cpu = best[name, title]
+            rows.append(
+                f"| {name} | {title} | {rate:,.0f} | {rate / free[0]:.1%} | {cpu:.2f} "
+                f"| {cpu - free[1]:+.2f} |"
+            )
+    return rows
+
+
+def exactness(server, seconds):
+    """How far what was let through is from the bound of a bucket, over a real run."""
+    load(server, "/1k/exact/", 1, 1)
+    time.sleep(1)
+    requests, refused, elapsed = load(server, "/1k/exact/", 1, seconds)
+    passed, bound = requests - refused, BURST + RATE * elapsed
+    return [
+        f"Asked {requests:,} times in {elapsed:.2f} s under {RATE}/s burst={BURST}: "
+        f"{passed:,} let through, {passed / bound - 1:+.3%} of the bound."
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tools/bench/limits", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--weir", required=True, metavar="BINARY", help="the weir that is measured")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
+    parser.add_argument("--seconds", type=int, default=6, help="length of a round (6)")
+    parser.add_argument("--exact", type=int, default=30, help="seconds of the run for exactness (30)")
+    options = parser.parse_args()
+    root = tempfile.mkdtemp(prefix="weir-bench-")
+    started = []
+    try:
+        origin = Origin("origin", root, 0, ORIGIN_CPU)
+        started.append(origin)
+        origin.start()
+        common = (root, origin.port, SERVER_CPU)
+        running = {"Weir": LimitedWeir("weir", *common, binary=os.path.abspath(options.weir))}
+        running["nginx limit_req"] = LimitedNginx("nginx", *common)
+        if shutil.which("haproxy"):
+            running["HAProxy stick table"] = HAProxy("haproxy", *common)
+        for server in running.values():
+            started.append(server)
+            server.start()
+        print("\n".join(costs(options, running) + [""] + exactness(running["Weir"], options.exact)))
+    finally:
+        for server in reversed(started):
+            server.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
