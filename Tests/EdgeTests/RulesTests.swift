@@ -247,7 +247,7 @@ import Testing
         set header.x-who query.who;
         when path == "/paced" { limit line; }
         on response { set header.x-done query.who; }
-        """, top: "limit line { leaky_bucket 1/s delay=5; }", workers: 1)
+        """, top: "limit line { leaky_bucket 1/s queue=5; }", workers: 1)
     var clients: [RawClient] = []
     for who in 0..<3 { clients.append(try await node.ask("/paced?who=\(who)")) }
     #expect(try await node.get("/free?who=x").text == "x")
