@@ -102,19 +102,19 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
-        "Rules", "GeoDatabase", "Cryptography", "Authentication",
+        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "RateLimiting", "Edge",
+        "ObjectStore", "Origins", "RateLimiting", "Edge",
       ], swiftSettings: strict),
     .target(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "Edge", "Admin", "GeoDatabase",
+        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.

@@ -207,7 +207,8 @@ final class AdminConnection {
 
   private func answer(_ route: AdminRoute, content: [UInt8]) {
     phase = .answering
-    let asked = AdminService.Asked(content: content, peer: peer, connection: token, at: loop.now)
+    let asked = AdminService.Asked(
+      path: request?.path ?? "", content: content, peer: peer, connection: token, at: loop.now)
     if let response = loop.service.answer(route, asked) { respond(response) }
   }
 

@@ -16,6 +16,7 @@ struct AdminRoute: Sendable, Equatable {
   enum Action: Sendable {
     case health, metrics, status, purge
     case limits, limit, changeLimit, limitKeys, forgive
+    case origins, server
   }
 
   /// `GET`, which HEAD comes with, or what changes something.
@@ -72,6 +73,13 @@ struct AdminRoute: Sendable, Equatable {
     AdminRoute(
       method: .delete, path: "/v1/limits/{name}/keys/{key}", access: .changing, action: .forgive,
       text: "Gives a key all it may have, and ends its penalty."),
+    AdminRoute(
+      method: .get, path: "/v1/origins", access: .reading, action: .origins,
+      text: "Pools and their servers, as JSON: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/origins/{origin}/servers/{server}", access: .changing,
+      action: .server,
+      text: "Drains, disables or enables a server, or sets its weight: see below."),
   ]
 }
 

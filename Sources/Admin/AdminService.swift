@@ -11,10 +11,12 @@ internal import EventLoop
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import Origins
 
 final class AdminService {
   /// What a handler knows of a request besides its route.
   struct Asked {
+    let path: String
     let content: [UInt8]
     let peer: SocketAddress
     /// The connection that waits, by its name in the loop.
@@ -92,6 +94,13 @@ final class AdminService {
       return AdminResponse(
         contentType: "\(MetricsRegistry.contentType)", content: context.metrics.prometheus())
     case .status: return .json(StatusReport.text(context, startedAt: startedAt, now: asked.at))
+    case .origins: return .json(OriginsReport.text(context, now: asked.at))
+    case .server:
+      do throws(Problem) {
+        return .json(try perform(asked, route.arguments))
+      } catch {
+        return error.response
+      }
     case .purge:
       do throws(Problem) {
         try purge(asked)
@@ -118,6 +127,28 @@ final class AdminService {
     case .forgive: try forgive(route, asked)
     default: try showLimit(route)
     }
+  }
+
+  // MARK: Servers
+
+  /// Does what an operator says to a server; in force for all workers when it returns.
+  private func perform(_ asked: Asked, _ names: [String]) throws(Problem) -> JSONText {
+    let command = try ServerOrder.read(asked.content)
+    guard names.count == 2, let pool = context.pools.first(where: { $0.settings.name == names[0] }),
+      pool.perform(command, on: names[1], now: asked.at.monotonic)
+    else {
+      throw Problem(.noServer, "There is no such server: see GET /v1/origins for those there are.")
+    }
+    note("origin \(names[0]): server \(names[1]) was \(command.text) by \(asked.peer)")
+    return .object([
+      ("origin", .string(names[0])), ("server", .string(names[1])),
+      ("state", .string(state(of: names[1], in: pool, at: asked.at))),
+    ])
+  }
+
+  private func state(of server: String, in pool: OriginPool, at now: Instant) -> String {
+    let report = pool.report(now: now.monotonic).servers.first { $0.name == server }
+    return report?.condition.rawValue ?? ""
   }
 
   // MARK: Purges

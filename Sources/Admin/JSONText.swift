@@ -25,15 +25,15 @@ struct JSONText: Sendable, Equatable {
   /// `true` or `false`.
   static func bool(_ value: Bool) -> JSONText { JSONText(value ? "true" : "false") }
 
-  /// An array.
-  static func array(_ elements: [JSONText]) -> JSONText {
-    JSONText("[" + elements.map(\.text).joined(separator: ", ") + "]")
-  }
-
   /// An object with its members in order.
   static func object(_ members: [(name: String, value: JSONText)]) -> JSONText {
     let lines = members.map { "\(string($0.name).text): \($0.value.text)" }
     return JSONText("{" + lines.joined(separator: ", ") + "}")
+  }
+
+  /// An array.
+  static func array(_ elements: [JSONText]) -> JSONText {
+    JSONText("[" + elements.map(\.text).joined(separator: ", ") + "]")
   }
 
   /// A string. What a terminal would act on, or not show, is escaped as well as what must be.

@@ -22,6 +22,8 @@ struct Problem: Error {
     case notJSON = "not_json"
     case invalidJSON = "invalid_json"
     case invalidPurge = "invalid_purge"
+    case invalidOrder = "invalid_order"
+    case noServer = "no_server"
     case noStore = "no_store"
     case purgeFailed = "purge_failed"
     case unknownLimit = "unknown_limit"
@@ -34,11 +36,11 @@ struct Problem: Error {
     var status: UInt16 {
       switch self {
       case .malformedRequest, .unexpectedQuery, .invalidJSON, .invalidPurge, .invalidLimitChange,
-        .invalidQuery:
+        .invalidQuery, .invalidOrder:
         400
       case .unauthorized: 401
       case .noToken: 403
-      case .notFound, .unknownLimit, .unknownKey: 404
+      case .notFound, .unknownLimit, .unknownKey, .noServer: 404
       case .methodNotAllowed: 405
       case .requestTimeout: 408
       case .lengthRequired: 411
@@ -67,6 +69,8 @@ struct Problem: Error {
       case .notJSON: "`Content-Type` must be `application/json`."
       case .invalidJSON: "The content is not JSON (RFC 8259); `detail` has line and column."
       case .invalidPurge: "JSON, but not an order to purge; `detail` says why."
+      case .invalidOrder: "JSON, but not an order for a server; `detail` says why."
+      case .noServer: "No origin, or no server of it, has that name."
       case .noStore: "The node runs without a store: nothing is cached."
       case .purgeFailed:
         "The purge is in force, but could not be written: it may be lost when the node ends."

@@ -17,8 +17,15 @@ enum Addresses {
       suggestion: host == "localhost" ? "127.0.0.1:\(port)" : nil)
   }
 
-  /// A server: a name or address, and a port.
+  /// A server: a name or address, and a port; or a unix socket.
   static func server(_ text: String) throws(Problem) -> ServerAddress {
+    if text.hasPrefix("unix:") {
+      let path = String(text.dropFirst(5))
+      guard !path.isEmpty, !path.utf8.contains(0) else {
+        throw Problem("\(quoted(text)) has no path", suggestion: "unix:/run/app.sock")
+      }
+      return .unix(path)
+    }
     if let scheme = text.range(ofScheme: ["http://", "https://"]) {
       let rest = text[scheme.upperBound...].prefix { $0 != "/" }
       throw Problem(
@@ -217,6 +224,16 @@ extension Addresses {
 extension ListenAddress {
   /// As it is written in the file.
   var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+extension ServerAddress {
+  /// As it is written in the file.
+  var text: String {
+    switch self {
+    case .host(let host, let port): ListenAddress(host: host, port: port).text
+    case .unix(let path): "unix:\(path)"
+    }
+  }
 }
 
 extension String {

@@ -136,7 +136,9 @@ public struct OriginConfiguration: Sendable, Equatable {
   /// Its name.
   public var name: String
   /// Its servers, at least one.
-  public var servers: [ServerAddress] = []
+  public var servers: [ServerConfiguration] = []
+  /// A directory in their place.
+  public var files: FilesConfiguration?
   /// To an open connection.
   public var connectTimeout: Int64 = 2_000_000_000
   /// From the request's end to the response head's end.
@@ -151,23 +153,35 @@ public struct OriginConfiguration: Sendable, Equatable {
   public var hostField: String?
   /// The most bytes of a response's head.
   public var maxHeader = 64 << 10
+  /// How a server is chosen.
+  public var balancing = BalancingConfiguration.roundRobin
+  /// The most requests under way; nil: no limit.
+  public var maxConnections: Int?
+  /// The most requests that wait for a place.
+  public var queueLimit = 0
+  /// How long one waits.
+  public var queueTimeout: Int64 = 1_000_000_000
+  /// How long a server that comes back takes to its whole share.
+  public var slowStart: Int64 = 0
+  /// Below this percentage of healthy servers all are used.
+  public var panicPercent = 0
+  /// How often names are looked up again.
+  public var resolveInterval: Int64 = 10_000_000_000
+  /// The field in which servers say how busy they are; lower case.
+  public var loadField: String?
+  /// The statuses that count against a server.
+  public var failureStatuses: [UInt16] = [502, 503, 504]
+  /// Active checks; nil: none.
+  public var health: HealthConfiguration?
+  /// Passive ejection; nil: none.
+  public var ejection: EjectionConfiguration? = EjectionConfiguration()
+  /// The breakers; nil: none.
+  public var breaker: BreakerConfiguration?
+  /// When a request is tried again.
+  public var retry = RetryConfiguration()
 
   /// A pool of a name.
   public init(name: String) { self.name = name }
-}
-
-/// One server of a pool.
-public struct ServerAddress: Sendable, Hashable {
-  /// An address or a name to resolve.
-  public var host: String
-  /// Its port.
-  public var port: UInt16
-
-  /// A server.
-  public init(host: String, port: UInt16) {
-    self.host = host
-    self.port = port
-  }
 }
 
 /// A `site` block.

@@ -159,23 +159,15 @@ extension Reader {
     var seen = Seen()
     while let word = arguments.upcoming {
       seen.settings["server"] = word.range
-      if let server = arguments.next(.server, &findings) { addServer(server) }
+      guard let server = arguments.next(.server, &findings) else { continue }
+      let configuration = ServerConfiguration(resolved(server.value))
+      addServer(Placed(value: configuration, range: server.range))
     }
-    _ = read(.origin, arguments.body, of: arguments.directive, given: seen)
+    seen = read(.origin, arguments.body, of: arguments.directive, given: seen)
+    checkServers(of: arguments.directive, seen)
     guard let name, declare(name, "origin", in: \.origins) else { return }
     draft.origin.name = name.value
     draft.node.origins.append(draft.origin)
-  }
-
-  /// Adds a server to the open pool.
-  mutating func addServer(_ server: Placed<ServerAddress>) {
-    if let first = declared.servers[server.value] {
-      findings.warning(
-        "server: the pool has this server twice", at: server.range,
-        related: Finding.Note(message: "the first is here", range: first))
-    }
-    declared.servers[server.value] = server.range
-    draft.origin.servers.append(server.value)
   }
 
   /// Records a name; whether it is the first of its kind, which is reported otherwise.

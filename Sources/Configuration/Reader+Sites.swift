@@ -13,6 +13,8 @@ struct OpenRoute {
   var rules: [RuleStatement] = []
   /// Who may ask; nil: as the site says.
   var authentication: AuthenticationChoice?
+  /// Whether it says how it caches.
+  var hasCache: Bool
 }
 
 extension Reader {
@@ -28,8 +30,15 @@ extension Reader {
     let seen = read(.site, arguments.body, of: arguments.directive)
     checkOrigins(of: arguments.directive, seen)
     var site = SiteConfiguration(hosts: hosts)
-    if draft.openRoutes.isEmpty { site.routes.append(Draft().route) }
-    for open in draft.openRoutes { site.routes.append(open.route) }
+    let number = draft.node.sites.count
+    if draft.openRoutes.isEmpty {
+      site.routes.append(Draft().route)
+      draft.plainRoutes.append((number, 0))
+    }
+    for open in draft.openRoutes {
+      if !open.hasCache { draft.plainRoutes.append((number, site.routes.count)) }
+      site.routes.append(open.route)
+    }
     for index in site.routes.indices {
       if site.routes[index].origin.isEmpty {
         site.routes[index].origin = draft.siteOrigin?.value ?? ""
@@ -69,7 +78,7 @@ extension Reader {
 
   /// Each route needs an origin, its own or the site's.
   private mutating func checkOrigins(of site: Directive, _ seen: Seen) {
-    guard isComplete, site.isWhole, !seen.has("origin") else { return }
+    guard isComplete, site.isWhole, !seen.has("origin"), !seen.has("files") else { return }
     if draft.openRoutes.isEmpty && !seen.has("route") {
       findings.error(
         "\(site.described) has neither a route nor an origin", at: site.range,
@@ -102,8 +111,9 @@ extension Reader {
     draft.route.path = path.value
     let open = OpenRoute(
       route: draft.route, directive: arguments.directive,
-      namesOrigin: seen.has("origin") || !arguments.directive.isWhole, rules: draft.routeRules,
-      authentication: draft.routeAuthentication)
+      namesOrigin: seen.has("origin") || seen.has("files") || !arguments.directive.isWhole,
+      rules: draft.routeRules, authentication: draft.routeAuthentication,
+      hasCache: seen.has("cache"))
     draft.openRoutes.append(open)
   }
 

@@ -25,6 +25,12 @@ struct Draft {
   /// Of the open route; nil: the site's.
   var routeAuthentication: AuthenticationChoice?
   var siteAccess = AccessConfiguration()
+  var health = HealthConfiguration(path: nil)
+  var ejection = EjectionConfiguration()
+  var breaker = BreakerConfiguration()
+  var files = FilesConfiguration(root: "")
+  /// Routes that say nothing of caching: site and route.
+  var plainRoutes: [(site: Int, route: Int)] = []
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.
   var siteRules: [RuleStatement] = []
@@ -62,7 +68,7 @@ struct Reader {
   /// The files that rules name.
   let ruleFiles: RuleFiles
   /// Settings that stand in a wrong block, so that they need not be missed in theirs.
-  private var misplaced: Set<String> = []
+  private(set) var misplaced: Set<String> = []
 
   /// Where each name was declared.
   struct Declarations {
@@ -105,6 +111,7 @@ struct Reader {
     _ = read(.top, tree.directives, of: nil)
     findings.add(ruleFindings, of: 0)
     checkReferences()
+    decideCachingOfFiles()
   }
 
   /// Reads what stands in a block; `owner` is the setting whose braces they are.

@@ -19,6 +19,8 @@ public struct Setting: Sendable {
     case client
     /// `origin NAME { … }`
     case origin
+    /// `files DIR { … }`
+    case files
     /// `limit NAME { … }`
     case limit
     /// `jwt NAME { … }`

@@ -239,7 +239,7 @@ extension Syntax where Value == ClosedRange<UInt16> {
 
 extension Syntax where Value == CacheKeyPart {
   /// A part of the cache key.
-  fileprivate static var keyPart: Syntax {
+  static var keyPart: Syntax {
     Syntax(
       "PART",
       expected: "scheme, host, path, query, header.NAME or cookie.NAME",

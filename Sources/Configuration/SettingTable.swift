@@ -3,9 +3,9 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + limitTop + admin + store + client + origin + limit + tokens + site
-    + admission(in: .site) + route + limitRoute + admission(in: .route) + cache
-    + rules(in: .site) + rules(in: .route)
+    topLevel + limitTop + admin + store + client + originServers + origin + originHealth + files
+    + limit + tokens + site + admission(in: .site) + route + limitRoute + admission(in: .route)
+    + cache + rules(in: .site) + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
   /// What a timeout may be.
@@ -158,11 +158,6 @@ extension Setting {
 
   private static let origin: [Setting] = [
     Setting(
-      "server", in: .origin, .server, repeatable: true, presence: .required,
-      example: "server 127.0.0.1:9000;", aliases: ["address", "host_port", "backend"],
-      "A server of the pool: a name or address, and a port."
-    ) { server, reader in reader.addServer(server) },
-    Setting(
       "connect_timeout", in: .origin, .duration(timeouts), to: \.origin.connectTimeout,
       aliases: ["proxy_connect_timeout", "dial_timeout"],
       "How long it may take until a connection is open."),
@@ -193,9 +188,11 @@ extension Setting {
 
   private static let site: [Setting] = [
     Setting(
-      "origin", in: .site, .name, aliases: ["proxy_pass", "reverse_proxy", "upstream"],
+      "origin", in: .site, .name, presence: .atMostOne(of: "origin"),
+      aliases: ["proxy_pass", "reverse_proxy", "upstream"],
       "The origin of those routes that name none. A site without routes has one for `/`."
     ) { name, reader in reader.setSiteOrigin(name) },
+    siteFiles,
     Setting(
       "route", in: .site, shape: "[=] PATH", body: .optional(.route), repeatable: true,
       aliases: ["location", "handle", "handle_path", "path"],
@@ -208,10 +205,11 @@ extension Setting {
 
   private static let route: [Setting] = [
     Setting(
-      "origin", in: .route, .name, default: "the site's",
+      "origin", in: .route, .name, default: "the site's", presence: .atMostOne(of: "origin"),
       aliases: ["proxy_pass", "reverse_proxy", "upstream"],
       "The origin that answers what is not stored."
     ) { name, reader in reader.setRouteOrigin(name) },
+    routeFiles,
     Setting(
       "cache", in: .route, shape: "[on|off]", body: .optional(.cache), default: "on",
       aliases: ["proxy_cache"],

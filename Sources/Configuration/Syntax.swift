@@ -144,7 +144,7 @@ extension Syntax where Value == ServerAddress {
     Syntax(
       "HOST:PORT", expected: "a name or address and a port, such as 10.0.0.1:9000 or app:9000",
       read: { text throws(Problem) in try Addresses.server(text) },
-      write: { ListenAddress(host: $0.host, port: $0.port).text })
+      write: { $0.text })
   }
 }
 

@@ -16,6 +16,11 @@ package enum Metric: Int, CaseIterable, Sendable {
   // Origins.
   case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
   case originRetries, originErrors, originReceivedBytes, originSentBytes
+  // Servers of origins, and origins as a whole.
+  case originServerState, originServerInFlight, originServerRequests, originServerFailures
+  case originServerLatency, originServerEjections, originServerBreakerOpenings, originServerChecks
+  case originInFlight, originWaiting, originPoolRetries, originHedges, originRetriesRefused
+  case originRefused, originPanics, originBreakerOpen
   // The cache.
   case fills, fillsActive, fillsCollapsed, fillsOverdue, fillsFailed, revalidations, hitForMiss
   case coldReads
@@ -83,6 +88,13 @@ extension Metric {
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
       .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
       originLine
+    case .originServerState, .originServerInFlight, .originServerRequests, .originServerFailures,
+      .originServerLatency, .originServerEjections, .originServerBreakerOpenings,
+      .originServerChecks:
+      serverLine
+    case .originInFlight, .originWaiting, .originPoolRetries, .originHedges, .originRetriesRefused,
+      .originRefused, .originPanics, .originBreakerOpen:
+      poolLine
     case .fills, .fillsActive, .fillsCollapsed, .fillsOverdue, .fillsFailed, .revalidations,
       .hitForMiss, .coldReads:
       cacheLine
@@ -200,7 +212,7 @@ extension Metric {
     case .originRetries:
       Line(
         "weir_origin_retries_total", .counter, "requests", [],
-        "Requests sent again because a kept connection turned out to be closed.")
+        "Requests sent again, to another server or on a fresh connection.")
     case .originErrors:
       Line(
         "weir_origin_errors_total", .counter, "requests", ["kind"],
@@ -209,6 +221,84 @@ extension Metric {
       Line(
         "weir_origin_received_bytes_total", .counter, "bytes", [], "Bytes received from origins.")
     default: Line("weir_origin_sent_bytes_total", .counter, "bytes", [], "Bytes sent to origins.")
+    }
+  }
+
+  private var serverLine: MetricDescriptor {
+    let labels = ["origin", "server"]
+    return switch self {
+    case .originServerState:
+      Line(
+        "weir_origin_server_state", .gauge, "", labels + ["state"],
+        "1 for the state that a server is in; it gets requests if that is up, half_open or resting."
+      )
+    case .originServerInFlight:
+      Line(
+        "weir_origin_server_in_flight", .gauge, "requests", labels,
+        "Requests under way to a server, of all workers.")
+    case .originServerRequests:
+      Line(
+        "weir_origin_server_requests_total", .counter, "requests", labels,
+        "Requests that a server has answered or failed.")
+    case .originServerFailures:
+      Line(
+        "weir_origin_server_failures_total", .counter, "requests", labels,
+        "Of these, those that count against it: no answer, or a failure_status.")
+    case .originServerLatency:
+      Line(
+        "weir_origin_server_latency_seconds", .gauge, "seconds", labels,
+        "How long a server takes to the head of its response: a moving average that rises at once.")
+    case .originServerEjections:
+      Line(
+        "weir_origin_server_ejections_total", .counter, "ejections", labels,
+        "How often a server was taken out for what clients' requests met.")
+    case .originServerBreakerOpenings:
+      Line(
+        "weir_origin_server_breaker_openings_total", .counter, "openings", labels,
+        "How often a server's breaker opened.")
+    default:
+      Line(
+        "weir_origin_server_checks_total", .counter, "checks", labels + ["result"],
+        "Health checks of a server: passed or failed.")
+    }
+  }
+
+  private var poolLine: MetricDescriptor {
+    let labels = ["origin"]
+    return switch self {
+    case .originInFlight:
+      Line(
+        "weir_origin_in_flight", .gauge, "requests", labels,
+        "Requests under way to an origin, of all workers.")
+    case .originWaiting:
+      Line(
+        "weir_origin_waiting", .gauge, "requests", labels,
+        "Requests that wait for a place at a server.")
+    case .originPoolRetries:
+      Line(
+        "weir_origin_further_tries_total", .counter, "requests", labels,
+        "Tries after the first of an origin's requests.")
+    case .originHedges:
+      Line(
+        "weir_origin_hedges_total", .counter, "requests", labels,
+        "Second tries sent beside a slow first one.")
+    case .originRetriesRefused:
+      Line(
+        "weir_origin_tries_refused_total", .counter, "requests", labels,
+        "Further tries that were not made because the retry budget was spent.")
+    case .originRefused:
+      Line(
+        "weir_origin_refused_total", .counter, "requests", labels + ["reason"],
+        "Requests for which there was no server: no_server (all taken out by an operator), breaker, "
+          + "full, or queue (waited in vain).")
+    case .originPanics:
+      Line(
+        "weir_origin_panics_total", .counter, "requests", labels,
+        "Requests sent to any server because too few were healthy.")
+    default:
+      Line(
+        "weir_origin_breaker_open", .gauge, "", labels,
+        "Whether an origin's breaker lets nothing pass (1), or a few (0.5).")
     }
   }
 

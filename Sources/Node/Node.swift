@@ -12,6 +12,7 @@ package import Metrics
 package import ObjectStore
 internal import Origins
 internal import RateLimiting
+internal import StaticFiles
 import Synchronization
 
 /// A running point of presence.
@@ -29,6 +30,7 @@ package final class Node: Sendable {
 
   private let context: NodeContext
   private let resolver: Resolver
+  private let checker: HealthChecker?
   private let admin: AdminServer?
   private let log: AccessLogWriter?
   private let keeper: LimitKeeper?
@@ -72,7 +74,7 @@ package final class Node: Sendable {
     metrics = MetricsRegistry()
     store = Self.openStore(configuration, workers: workerCount, note: note)
     log = try Self.openLog(configuration)
-    let pools = configuration.origins.map { OriginPool($0) }
+    let pools = Self.pools(of: configuration)
     resolver = try Resolver(pools: pools)
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
     if let directory = configuration.store?.path, limits.overlayPath != nil, limits.hasQuotas {
@@ -80,11 +82,20 @@ package final class Node: Sendable {
     } else {
       keeper = nil
     }
+    let isAnyChecked = pools.contains { $0.settings.health != nil }
+    checker =
+      isAnyChecked
+      ? try HealthChecker(pools: pools, clock: clock, seed: Random.hash128().low) { change in
+        note(Self.text(of: change))
+      } : nil
+    let sites = try Self.fileSites(of: configuration)
+    let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
     let credentials = try NodeCredentials(configuration, clock: clock)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
       limits: limits, metrics: metrics, log: log,
-      credentials: credentials, geo: try Self.openGeo(configuration))
+      credentials: credentials, geo: try Self.openGeo(configuration),
+      fileSites: sites, fileThreads: fileThreads)
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -102,7 +113,41 @@ package final class Node: Sendable {
     context.startCredentials()
     resolver.start()
     keeper?.start()
+    try checker?.start()
     admin?.start()
+  }
+
+  /// The pools of a configuration. Each goes on with what the one of its name in `former` knew.
+  private static func pools(
+    of configuration: NodeConfiguration, after former: [OriginPool] = []
+  ) -> [OriginPool] {
+    configuration.origins.map { origin in
+      OriginPool(
+        origin, settings: PoolSettings(origin),
+        successorOf: former.first { $0.settings.name == origin.name })
+    }
+  }
+
+  /// The directories of those pools that are files.
+  private static func fileSites(of configuration: NodeConfiguration) throws -> [FileSite?] {
+    try configuration.origins.map { origin in
+      guard let files = origin.files else { return nil }
+      var settings = FileSettings(root: files.root)
+      settings.indexes = files.indexes
+      settings.lists = files.lists
+      settings.followsLinks = files.followsLinks
+      settings.precompressed = files.precompressed
+      do throws(Errno) {
+        return try FileSite(settings)
+      } catch {
+        throw NodeError("files \(files.root): \(error)")
+      }
+    }
+  }
+
+  private static func text(of change: HealthChange) -> String {
+    let server = "origin \(change.pool): server \(change.server)"
+    return change.isUp ? "\(server) is up again" : "\(server) is down: \(change.result.name)"
   }
 
   private static func limits(
@@ -190,6 +235,8 @@ package final class Node: Sendable {
     keeper?.stop()
     resolver.stop()
     context.stopCredentials()
+    checker?.stop()
+    context.fileThreads?.stop()
     store?.close()
     log?.close()
   }
@@ -202,6 +249,12 @@ package final class Node: Sendable {
 
   /// Fills under way now.
   package var fillsUnderWay: Int { context.fillsUnderWay }
+
+  /// Requests that wait for a place at an origin's server.
+  package var waitingForOrigins: Int {
+    let now = clock.now().monotonic
+    return context.pools.reduce(0) { $0 + $1.report(now: now).waiting }
+  }
 
   // MARK: Figures
 
@@ -217,6 +270,7 @@ package final class Node: Sendable {
       writer.add(.startTime, startedAt)
       writer.add(.workers, workers)
       context?.addLimits(to: &writer)
+      context?.addOrigins(to: &writer)
       if let log {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)

@@ -25,10 +25,10 @@ private func dump(
   switch value {
   case let address as ListenAddress:
     lines.append("\(indentation)\(label): [\(address.host)]:\(address.port)")
-  case let server as ServerAddress:
-    lines.append("\(indentation)\(label): [\(server.host)]:\(server.port)")
   case let code as RuleCode:
     lines.append("\(indentation)\(label): \(code.summary)")
+  case let server as ServerConfiguration:
+    lines.append("\(indentation)\(label): \(text(server))")
   case let strings as [String]:
     lines.append("\(indentation)\(label): \(strings)")
   default:
@@ -48,6 +48,19 @@ private func dump(
   }
 }
 
+private func text(_ server: ServerConfiguration) -> String {
+  var text =
+    switch server.address {
+    case .host(let host, let port): "[\(host)]:\(port)"
+    case .unix(let path): "unix:\(path)"
+    }
+  if server.weight != 1 { text += " weight=\(server.weight)" }
+  if server.priority != 0 { text += " priority=\(server.priority)" }
+  if server.isBackup { text += " backup" }
+  if let limit = server.maxConnections { text += " max_connections=\(limit)" }
+  return text
+}
+
 /// A value of the same type with nothing set, so that only what was set is shown.
 private func blank(like value: Any) -> Any? {
   switch value {
@@ -59,6 +72,11 @@ private func blank(like value: Any) -> Any? {
   case is TokenConfiguration: TokenConfiguration(name: "")
   case is LimitConfiguration: LimitConfiguration(name: "", rule: .concurrency(0))
   case is LimitUse: LimitUse(name: "")
+  case is RetryConfiguration: RetryConfiguration()
+  case is EjectionConfiguration: EjectionConfiguration()
+  case is BreakerConfiguration: BreakerConfiguration()
+  case is HealthConfiguration: HealthConfiguration(path: nil)
+  case is FilesConfiguration: FilesConfiguration(root: "")
   default: nil
   }
 }

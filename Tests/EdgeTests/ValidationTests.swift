@@ -326,6 +326,10 @@ import Testing
       #expect(try await node.get("/a").text == "old")
       try await origin.waitForRequests(count)
       try await node.settle()
+      // Then the origin is left alone: for a second, two, four.
+      #expect(try await node.get("/a").text == "old")
+      #expect(origin.requests.count == count)
+      node.advance(seconds: Double(1 << (count - 2)) + 0.1)
     }
     try await node.expectAtRest()
   }

@@ -43,7 +43,7 @@ struct RealPartsTests {
 }
 
 /// The programs of one test.
-private final class RealParts {
+final class RealParts {
   static let needed = ["nginx", "wget", "curl", "wrk"]
   static var areInstalled: Bool { needed.allSatisfy { find($0) != nil } }
 
@@ -120,7 +120,7 @@ private final class RealParts {
       .first
   }
 
-  private static func startWeir(beside folder: URL, conf: String, notes: String) async throws
+  static func startWeir(beside folder: URL, conf: String, notes: String) async throws
     -> (Process, Int)
   {
     _ = FileManager.default.createFile(atPath: notes, contents: nil)
@@ -229,7 +229,7 @@ private final class RealParts {
 
   // MARK: Programs
 
-  private static func start(_ program: String, _ arguments: [String]) throws -> Process {
+  static func start(_ program: String, _ arguments: [String]) throws -> Process {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: find(program) ?? program)
     process.arguments = arguments
@@ -240,6 +240,10 @@ private final class RealParts {
   }
 
   func output(_ program: String, _ arguments: String...) throws -> String {
+    try Self.output(program, arguments)
+  }
+
+  static func output(_ program: String, _ arguments: [String]) throws -> String {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: Self.find(program) ?? "/bin/\(program)")
     process.arguments = arguments
@@ -252,7 +256,7 @@ private final class RealParts {
     return String(decoding: data, as: UTF8.self)
   }
 
-  private static func freePort() throws -> Int {
+  static func freePort() throws -> Int {
     let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(number) }
     var address = sockaddr_in()
@@ -268,7 +272,7 @@ private final class RealParts {
     return Int(UInt16(bigEndian: address.sin_port))
   }
 
-  private static func canConnect(_ port: Int) -> Bool {
+  static func canConnect(_ port: Int) -> Bool {
     let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(number) }
     var address = sockaddr_in()

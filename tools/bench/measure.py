@@ -115,10 +115,10 @@ def fetch_all(server, prefix, count):
     )
 
 
-def load(server, prefix, count, seconds):
+def load(server, prefix, count, seconds, requests="objects.lua"):
     """Runs the load generator; returns how many requests, and how long it took."""
     threads = max(1, len(PROCESSORS) - 2)
-    script = os.path.join(HERE, "configs", "objects.lua")
+    script = os.path.join(HERE, "configs", requests)
     url = f"http://127.0.0.1:{server.port}"
     output = subprocess.run(
         ["taskset", "-c", LOAD_CPUS, "wrk", f"-t{threads}", f"-c{CONNECTIONS}", f"-d{seconds}s"]

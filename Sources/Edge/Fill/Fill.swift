@@ -61,6 +61,7 @@ package final class Fill: @unchecked Sendable {
     var readers: [FillReader: UInt64] = [:]
     var isPaused = false
     var keepsAll = false
+    var retryAfter: Int64 = 0
   }
 
   /// What it is found by; nil for a request that nobody may share.
@@ -134,6 +135,9 @@ extension Fill {
 
   /// The head once it is there, and how the fill stands.
   func look() -> (phase: Phase, head: FillHead?) { state.withLock { ($0.phase, $0.head) } }
+
+  /// When a fill that failed is worth another try, in nanoseconds; 0: nobody knows.
+  var retryAfter: Int64 { state.withLock { $0.retryAfter } }
 
   /// The trailers, as field lines; known when the fill is complete.
   var trailers: [UInt8] { state.withLock { $0.trailers } }
@@ -240,10 +244,12 @@ extension Fill {
     }
   }
 
-  func fail(_ failure: OriginFailure) {
+  /// `retryAfter`: when it is worth another try, in nanoseconds; 0: nobody knows.
+  func fail(_ failure: OriginFailure, retryAfter: Int64 = 0) {
     state.withLock { state in
       if case .complete = state.phase { return }
       state.phase = .failed(failure)
+      state.retryAfter = retryAfter
     }
   }
 

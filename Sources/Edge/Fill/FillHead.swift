@@ -27,12 +27,20 @@ package enum OriginFailure: UInt8, Sendable {
   case notSliceable
   /// The origin has another representation than that of which parts are stored.
   case changed
+  /// An operator has taken every server out.
+  case noServer
+  /// The origin has failed so often that it is left alone for a while.
+  case breakerOpen
+  /// The origin has as many requests as it may, and nobody, or nobody else, may wait.
+  case tooBusy
+  /// It waited too long for a place at the origin.
+  case queueTimeout
 
   /// The status a client gets if nothing has been sent to it yet.
   var status: UInt16 {
     switch self {
     case .connectTimeout, .firstByteTimeout, .contentTimeout: 504
-    case .unresolved, .tooManyWaiters: 503
+    case .unresolved, .tooManyWaiters, .noServer, .breakerOpen, .tooBusy, .queueTimeout: 503
     default: 502
     }
   }
@@ -52,6 +60,10 @@ package enum OriginFailure: UInt8, Sendable {
     case .tooManyWaiters: "Too many requests wait for the same answer."
     case .notSliceable: "The origin's answer is not a part."
     case .changed: "The origin's content has changed."
+    case .noServer: "The origin is out of service."
+    case .breakerOpen: "The origin fails, and is left alone for a moment."
+    case .tooBusy: "The origin is busy."
+    case .queueTimeout: "The origin was busy for too long."
     }
   }
 
@@ -69,6 +81,8 @@ package enum OriginFailure: UInt8, Sendable {
     case .requestAborted: "connection_terminated"
     case .tooManyWaiters: "proxy_internal_response"
     case .notSliceable, .changed: "http_protocol_error"
+    case .noServer, .breakerOpen: "destination_unavailable"
+    case .tooBusy, .queueTimeout: "connection_limit_reached"
     }
   }
 }

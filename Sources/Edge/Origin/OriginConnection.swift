@@ -7,12 +7,6 @@ internal import EventLoop
 internal import Metrics
 internal import Origins
 
-/// A server of a pool, as a key.
-struct OriginKey: Hashable {
-  var pool: Int
-  var server: Int
-}
-
 final class OriginConnection {
   enum Phase {
     case connecting
@@ -28,7 +22,13 @@ final class OriginConnection {
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
   let socket: Descriptor
-  let key: OriginKey
+  /// The pool's number.
+  let pool: Int
+  let server: OriginServer
+  /// The address that it goes to; nil: a unix socket.
+  let address: SocketAddress?
+  /// Its number among the connections that are tried side by side (`ConnectPlan`).
+  let number: Int
   var token: UInt64 = 0
   var phase = Phase.connecting
   var isReadable = false
@@ -40,8 +40,9 @@ final class OriginConnection {
   var isReused = false
   /// The request that it works for.
   var request: OriginRequest?
-  /// The client's connection of a tunnel.
+  /// The client's connection of a tunnel, and the place at the server that the tunnel holds.
   var client: UInt64?
+  var tunnelAttempt: Attempt?
   /// Bytes of a head that is not whole yet.
   var input = ByteBuffer()
   /// Bytes that the kernel has not taken.
@@ -51,10 +52,16 @@ final class OriginConnection {
   private var timerSet = Int64.max
   private var endsSending = false
 
-  init(worker: Worker, socket: consuming Descriptor, key: OriginKey) {
+  init(
+    worker: Worker, socket: consuming Descriptor, pool: Int, server: OriginServer,
+    address: SocketAddress?, number: Int
+  ) {
     self.worker = worker
     self.socket = socket
-    self.key = key
+    self.pool = pool
+    self.server = server
+    self.address = address
+    self.number = number
   }
 
   func handle(_ readiness: Readiness) {
@@ -72,7 +79,7 @@ final class OriginConnection {
 
   func goOn() {
     switch phase {
-    case .active: request?.progress()
+    case .active: request?.goOn(on: self)
     case .tunnel:
       if let client, let connection = worker.clients.element(client) {
         connection.advance()
@@ -86,11 +93,11 @@ final class OriginConnection {
   private func connected() {
     guard isWritable else { return }
     if socket.socketError() != nil {
-      request?.failed(.connectFailed, on: self)
+      request?.connectFailed(on: self)
       return
     }
     phase = .active
-    request?.connected()
+    request?.connected(on: self)
   }
 
   // MARK: Sending
@@ -204,53 +211,60 @@ final class OriginConnection {
 }
 
 extension Worker {
-  /// An idle connection to a server, or a new one.
-  func openOrigin(_ key: OriginKey, reuse: Bool) throws(OriginFailureError) -> OriginConnection {
-    if reuse {
-      while let token = idleOrigins[key]?.popLast() {
-        guard let connection = origins.element(token), connection.phase == .idle else { continue }
-        guard connection.isSilent() else {
-          close(connection)
-          continue
-        }
-        counters.add(.originConnectionsReused)
-        connection.phase = .active
-        connection.isReused = true
-        connection.clearDeadline()
-        return connection
+  /// An idle connection to a server, if there is one that is still open.
+  func takeIdleOrigin(_ server: OriginServer) -> OriginConnection? {
+    while let token = idleOrigins[server.id]?.popLast() {
+      guard let connection = origins.element(token), connection.phase == .idle else { continue }
+      guard connection.isSilent() else {
+        close(connection)
+        continue
       }
+      counters.add(.originConnectionsReused)
+      connection.phase = .active
+      connection.isReused = true
+      connection.clearDeadline()
+      return connection
     }
-    let server = context.pools[key.pool].servers[key.server]
-    guard let address = server.nextAddress() else { throw OriginFailureError(.unresolved) }
-    let connection: OriginConnection
-    do {
-      connection = OriginConnection(
-        worker: self, socket: try Socket.connect(to: address), key: key)
-    } catch {
-      throw OriginFailureError(.connectFailed)
+    return nil
+  }
+
+  /// Begins a connection to a server: to an address, or to its unix socket.
+  func openOrigin(
+    _ server: OriginServer, pool: Int, address: SocketAddress?, number: Int
+  ) throws(Errno) -> OriginConnection {
+    let socket: Descriptor
+    if let address {
+      socket = try Socket.connect(to: address)
+    } else if case .unix(let path) = server.location {
+      socket = try UnixSocket.connect(to: path)
+    } else {
+      preconditionFailure("a server that is no unix socket is connected to by an address")
     }
+    let connection = OriginConnection(
+      worker: self, socket: socket, pool: pool, server: server, address: address, number: number)
     connection.token = origins.insert(connection)
     counters.add(.originConnectionsOpened)
-    do {
+    do throws(Errno) {
       try poller.add(connection.socket, token: connection.token | TokenKind.origin)
     } catch {
       close(connection)
-      throw OriginFailureError(.connectFailed)
+      throw error
     }
     return connection
   }
 
   /// Keeps a connection for the next request, unless there are enough.
   func keep(_ connection: OriginConnection) {
-    let settings = context.pools[connection.key.pool].configuration
+    let settings = sides[connection.pool].settings
+    let id = connection.server.id
     connection.request = nil
-    guard !isDraining, idleOrigins[connection.key, default: []].count < settings.keepalive else {
+    guard !isDraining, idleOrigins[id, default: []].count < settings.keepalive else {
       close(connection)
       return
     }
     connection.phase = .idle
     connection.input.release()
-    idleOrigins[connection.key, default: []].append(connection.token)
+    idleOrigins[id, default: []].append(connection.token)
     connection.setDeadline(now.monotonic + settings.keepaliveTimeout)
   }
 
@@ -258,21 +272,16 @@ extension Worker {
   func close(_ connection: OriginConnection) {
     guard connection.phase != .closed else { return }
     if connection.phase == .idle,
-      let place = idleOrigins[connection.key]?.firstIndex(of: connection.token)
+      let place = idleOrigins[connection.server.id]?.firstIndex(of: connection.token)
     {
-      idleOrigins[connection.key]?.remove(at: place)
+      idleOrigins[connection.server.id]?.remove(at: place)
     }
     if connection.phase == .tunnel { counters.add(.tunnelsClosed) }
     connection.phase = .closed
     counters.add(.originConnectionsClosed)
     connection.request = nil
+    connection.tunnelAttempt.take()?.end(now: now.monotonic)
     poller.remove(connection.socket)
     origins.remove(connection.token)
   }
-}
-
-/// An `OriginFailure` that is thrown.
-struct OriginFailureError: Error {
-  var failure: OriginFailure
-  init(_ failure: OriginFailure) { self.failure = failure }
 }

@@ -11,23 +11,14 @@ internal import Metrics
 internal import ObjectStore
 internal import Origins
 
-extension OriginSettings {
-  init(_ configuration: OriginConfiguration) {
-    connectTimeout = configuration.connectTimeout
-    firstByteTimeout = configuration.firstByteTimeout
-    betweenBytesTimeout = configuration.betweenBytesTimeout
-    maxHeader = configuration.maxHeader
-  }
-}
-
 extension OriginRequest {
-  private var betweenBytesTimeout: Int64 {
-    worker.context.pools[pool].configuration.betweenBytesTimeout
-  }
+  private var betweenBytesTimeout: Int64 { side.settings.betweenBytesTimeout }
 
   /// The final head is there; `content` is what came behind it in the same read.
   func final(content: ByteView) {
     connection?.setDeadline(worker.now.monotonic + betweenBytesTimeout)
+    if triesAgain(insteadOf: content) { return }
+    noteAnswer()
     invalidate()
     if stored != nil {
       if response.status == 304 {
@@ -451,12 +442,9 @@ extension OriginRequest {
   }
 
   private func conclude() {
-    stage = .done
-    worker.counters.add(.fillsEnded)
-    worker.leading[ObjectIdentifier(fill)] = nil
     // An error's content is of no use; a connection that still carries it neither.
-    if response.framing != .none { connection?.isReused = false }
     if response.status == 304 { releaseConnection() } else { dropConnection() }
+    retire()
   }
 
   private func dropConnection() {

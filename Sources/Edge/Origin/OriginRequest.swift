@@ -1,13 +1,11 @@
 // One request to an origin, and the reading of its answer into a fill.
 //
-//   start → connecting → sending → head (after any interim ones) → content → done
+//   start → queued → connecting → head (after any interim ones) → content → done
+//             ↑          ↓           ↓
+//             └────── pausing ←──────┘     (`OriginRequest+Tries.swift`: servers, further tries, hedges)
 //
 // It belongs to the worker that leads the fill. The client that began it may go; a fill that others
 // wait for, or that is being stored, goes on without it.
-//
-// A request is tried again on a fresh connection, once, if it went out on a connection that had been
-// idle and the server ended that one without a byte of an answer: it may have done so before it saw the
-// request (RFC 9112 §9.3.1). Only idempotent requests, and only if no content went with it.
 
 internal import Bytes
 internal import Configuration
@@ -20,6 +18,10 @@ internal import Origins
 
 final class OriginRequest {
   enum Stage {
+    /// It waits for a place at a server.
+    case queued
+    /// It waits until it may try again.
+    case pausing
     case connecting
     case head
     case content
@@ -38,6 +40,8 @@ final class OriginRequest {
   let isUpgrade: Bool
   /// The stored response that is being validated.
   var stored: StoredReference?
+  /// This worker's side of the pool, and the pool's number.
+  let side: PoolSide
   let pool: Int
   /// What rules have decided of the request; nil for routes without them.
   let decision: RuleDecision?
@@ -49,14 +53,37 @@ final class OriginRequest {
 
   var connection: OriginConnection?
   var stage = Stage.connecting
-  private var server = 0
-  private var serversLeft: Int
-  private var retriesLeft = 1
-  private var wire = ByteBuffer()
+
+  // Its tries.
+  var plan: TryPlan
+  /// Servers that have failed for it.
+  var tried = ServerSet()
+  /// Its place at a server: from the choice until the content has ended.
+  var attempt: Attempt?
+  /// Its place in the pool's queue.
+  var ticket: WaitTicket?
+  /// Connections that are being made.
+  var connecting: Connecting?
+  /// The second try beside the first.
+  var hedge: HedgedTry?
+  /// Until when the head of the present try's answer must be there (monotonic).
+  var tryEnd = Int64.max
+  /// The next try is made on a fresh connection: a kept one had ended.
+  var avoidsKept = false
+  /// What the last try failed with.
+  var lastFailure: OriginFailure?
+  /// Its name among the worker's requests, once it needs one; 0: none.
+  var token: UInt64 = 0
+  var timer = Int64.max
+  var timerSet = Int64.max
+  /// The file that answers it, in place of a server.
+  var file: FileSource?
+
   /// Whether all of the request is handed to the connection.
-  private var sentAll: Bool
-  private var sentContent = false
-  private var receivedAny = false
+  private(set) var sentAll: Bool
+  /// Whether some of its content is, which cannot be sent again.
+  private(set) var sentContent = false
+  var receivedAny = false
   private var interimCount = 0
 
   /// Whether the origin sent more than the answer.
@@ -95,7 +122,8 @@ final class OriginRequest {
     self.stored = stored
     self.decision = decision
     pool = Self.pool(worker, route, decision)
-    serversLeft = worker.context.pools[pool].servers.count
+    side = worker.sides[pool]
+    plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
     sink = FillSink(fill: fill, worker: worker)
   }
@@ -103,64 +131,38 @@ final class OriginRequest {
   // MARK: Beginning
 
   func start() {
-    worker.counters.add(.originRequests)
     worker.counters.add(.fillsStarted)
-    server = worker.context.pools[pool].nextServer()
-    connect(reuse: true)
+    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
   }
 
   /// Begins once more, on whatever connection there is.
   func startAgain() {
-    worker.counters.add(.originRequests)
-    connect(reuse: true)
+    attempt.take()?.end(now: worker.now.monotonic)
+    file = nil
+    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
   }
 
-  private var settings: OriginSettings { OriginSettings(worker.context.pools[pool].configuration) }
+  var settings: OriginSettings { side.settings }
 
-  private func connect(reuse: Bool) {
-    stage = .connecting
-    receivedAny = false
-    do {
-      let connection = try worker.openOrigin(OriginKey(pool: pool, server: server), reuse: reuse)
-      self.connection = connection
-      connection.request = self
-      if connection.phase == .active {
-        connected()
-      } else {
-        connection.setDeadline(worker.now.monotonic + settings.connectTimeout)
-      }
-    } catch {
-      tryNextServer(error.failure)
-    }
-  }
-
-  private func tryNextServer(_ failure: OriginFailure) {
-    worker.counters.add(failure == .connectTimeout ? .originTimeouts : .originConnectErrors)
-    serversLeft -= 1
-    if serversLeft > 0 && !sentContent {
-      server = (server + 1) % worker.context.pools[pool].servers.count
-      connect(reuse: true)
-    } else {
-      end(with: failure)
-    }
-  }
-
-  /// The connection is there: the request goes out.
-  func connected() {
-    guard let connection else { return }
+  /// A connection is there: the request goes out.
+  func send(on connection: OriginConnection) {
+    self.connection = connection
+    connection.request = self
     stage = .head
+    receivedAny = false
     requestTime = worker.now.wall
     compose()
-    connection.send(wire.view)
+    connection.send(worker.wire.view)
     waitForHead()
+    armHedge()
     // The client may go on with its content now.
     if !sentAll { worker.noteMoved(fill) }
   }
 
-  private func waitForHead() {
+  func waitForHead() {
     guard let connection else { return }
     if sentAll {
-      connection.setDeadline(worker.now.monotonic + settings.firstByteTimeout)
+      connection.setDeadline(min(worker.now.monotonic + settings.firstByteTimeout, tryEnd))
     } else if connection.backlog > 0 {
       connection.setDeadline(worker.now.monotonic + settings.betweenBytesTimeout)
     } else {
@@ -169,13 +171,13 @@ final class OriginRequest {
     }
   }
 
-  private func compose() {
-    wire.removeAll()
+  /// Writes the request into the worker's buffer.
+  func compose() {
+    worker.wire.removeAll()
     var options = ForwardingOptions()
     options.isFill = isFill
     options.isBackground = isBackground
     options.upgrade = isUpgrade
-    let host = Array((worker.context.pools[pool].configuration.hostField ?? "").utf8)
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     var target = ByteBuffer()
@@ -183,7 +185,7 @@ final class OriginRequest {
     options.target = target.view
     let tag = stored?.entityTag ?? []
     let modified = stored?.lastModified ?? []
-    host.withView { host in
+    side.host.withView { host in
       tag.withView { tag in
         modified.withView { modified in
           options.host = host
@@ -191,7 +193,7 @@ final class OriginRequest {
           options.entityTag = tag
           options.lastModified = modified
           options.slice = slice.view
-          RequestComposer.append(head, client: client, options: options, to: &wire)
+          RequestComposer.append(head, client: client, options: options, to: &worker.wire)
         }
       }
     }
@@ -225,6 +227,7 @@ final class OriginRequest {
   func endContent(trailers: ByteView) {
     guard let connection, !sentAll else { return }
     sentAll = true
+    sentContent = true
     if head.framing == .chunked {
       var last = ByteBuffer(capacity: 64)
       HTTP1Writer.lastChunk(trailers: trailers, to: &last)
@@ -250,6 +253,7 @@ final class OriginRequest {
 
   /// Sends and reads as far as it goes.
   func progress() {
+    if file != nil { readFile() }
     guard let connection, stage != .done else { return }
     let hadBacklog = connection.backlog > 0
     if connection.flush() && hadBacklog && !sentAll {
@@ -312,12 +316,13 @@ final class OriginRequest {
     }
     worker.counters.add(.originBytesReceived, UInt64(count))
     receivedAny = true
+    dropHedge()
     parse(bytes, isOwned: !connection.input.isEmpty)
     return count
   }
 
   /// Parses as many heads as there are: some interim ones (`interimLimit`), then the final one.
-  private func parse(_ bytes: ByteView, isOwned: Bool) {
+  func parse(_ bytes: ByteView, isOwned: Bool) {
     guard let connection else { return }
     var offset = 0
     while stage == .head {
@@ -373,10 +378,10 @@ final class OriginRequest {
       connection.phase = .tunnel
       connection.client = clientConnection.token
       connection.clearDeadline()
-      stage = .done
-      worker.leading[ObjectIdentifier(fill)] = nil
+      answered(status: 101)
+      connection.tunnelAttempt = attempt.take()
       connection.request = nil
-      worker.counters.add(.fillsEnded)
+      retire()
       worker.counters.add(.tunnelsOpened)
       fill.complete(trailers: [])
       clientConnection.exchange.becameTunnel(on: clientConnection)
@@ -395,75 +400,42 @@ final class OriginRequest {
 
   // MARK: The end
 
-  /// Something went wrong on a connection: once more, or that was it.
-  func failed(_ failure: OriginFailure, on connection: OriginConnection) {
+  /// The answer will not come, or not whole. `retryAfter`: when it may, as far as is known, in
+  /// nanoseconds.
+  func end(with failure: OriginFailure, retryAfter: Int64 = 0) {
     guard stage != .done else { return }
-    let wasReused = connection.isReused
-    self.connection = nil
-    worker.close(connection)
-    if stage == .connecting {
-      tryNextServer(failure)
-      return
-    }
-    if wasReused, !receivedAny, retriesLeft > 0, stage == .head, head.method.isIdempotent,
-      !sentContent, failure == .closedEarly
-    {
-      retriesLeft -= 1
-      worker.counters.add(.originRetries)
-      connect(reuse: false)
-      return
-    }
-    worker.counters.add(
-      failure == .malformed || failure == .headTooLarge ? .originFramingErrors : .originResets)
-    end(with: failure)
-  }
-
-  func timedOut(on connection: OriginConnection) {
-    guard stage != .done else { return }
-    let failure: OriginFailure =
-      switch stage {
-      case .connecting: .connectTimeout
-      case .head: .firstByteTimeout
-      case .content, .done: .contentTimeout
-      }
-    self.connection = nil
-    worker.close(connection)
-    if stage == .connecting {
-      tryNextServer(failure)
-    } else {
-      worker.counters.add(.originTimeouts)
-      end(with: failure)
-    }
-  }
-
-  /// The answer will not come, or not whole.
-  func end(with failure: OriginFailure) {
-    guard stage != .done else { return }
-    if let connection {
-      self.connection = nil
-      worker.close(connection)
-    }
+    dropConnections()
+    if failure != .requestAborted { noteFailure() }
     if stage != .content, serveStale(instead: nil) { return }
-    stage = .done
-    worker.leading[ObjectIdentifier(fill)] = nil
-    worker.counters.add(.fillsEnded)
+    retire()
     worker.counters.add(.fillsFailed)
     sink.fail()
-    fill.fail(failure)
+    fill.fail(failure, retryAfter: retryAfter)
     worker.noteMoved(fill)
   }
 
   /// The answer is whole.
   func complete(trailers: ByteView) {
     guard stage != .done else { return }
-    stage = .done
-    worker.counters.add(.fillsEnded)
     sink.finish()
     fill.complete(trailers: trailers.array)
     if fill.committed(through: 0) { worker.context.fills.remove(fill) }
-    worker.leading[ObjectIdentifier(fill)] = nil
     worker.noteMoved(fill)
     releaseConnection()
+    retire()
+  }
+
+  /// Its part is over: gives back its place and forgets its names.
+  func retire() {
+    stage = .done
+    worker.counters.add(.fillsEnded)
+    worker.leading[ObjectIdentifier(fill)] = nil
+    if token != 0 {
+      worker.requests.remove(token)
+      token = 0
+    }
+    file = nil
+    attempt.take()?.end(now: worker.now.monotonic)
   }
 
   /// Gives the connection back, if it may carry another request.
@@ -478,12 +450,4 @@ final class OriginRequest {
       worker.close(connection)
     }
   }
-}
-
-/// What a request goes by, of its pool.
-struct OriginSettings {
-  let connectTimeout: Int64
-  let firstByteTimeout: Int64
-  let betweenBytesTimeout: Int64
-  let maxHeader: Int
 }

@@ -121,7 +121,10 @@ extension Exchange {
   }
 
   /// No answer could be had from the origin (RFC 9110 §15.6, RFC 9209).
-  func fail(_ failure: OriginFailure, on connection: some ClientStream) {
+  /// `retryAfter`: when it may, in nanoseconds; 0: nobody knows.
+  func fail(
+    _ failure: OriginFailure, retryAfter: Int64 = 0, on connection: some ClientStream
+  ) {
     let worker = connection.worker
     result = .error
     worker.lines.removeAll()
@@ -130,7 +133,12 @@ extension Exchange {
     worker.lines.append("; error=")
     worker.lines.append(failure.proxyStatus)
     worker.lines.append("\r\n")
-    if failure.status == 503 { worker.lines.append("retry-after: 1\r\n") }
+    if failure.status == 503 {
+      worker.lines.append("retry-after: ")
+      // Whole seconds, rounded up: earlier would be refused again.
+      worker.lines.append(decimal: UInt64(max(1, (retryAfter + 999_999_999) / 1_000_000_000)))
+      worker.lines.append("\r\n")
+    }
     answer(status: failure.status, text: failure.text, on: connection)
   }
 

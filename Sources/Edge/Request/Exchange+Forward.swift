@@ -6,6 +6,7 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import Origins
 
 extension Exchange {
   /// Goes to the origin, together with others that want the same where that may be.
@@ -158,7 +159,7 @@ extension Exchange {
     _ response: StoredResponse, hash: Hash128, on connection: some ClientStream
   ) {
     let worker = connection.worker
-    guard let store = worker.context.store else { return }
+    guard let store = worker.context.store, !isLeftAlone(response, worker) else { return }
     let key = worker.keyBuffer.view.array
     let targetTags = targetTags(worker, store)
     let role = worker.context.fills.join(
@@ -180,6 +181,13 @@ extension Exchange {
     request.isBackground = true
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
+  }
+
+  /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who
+  /// is told that it may be asked again has to do it: the others are put off for as long again.
+  func isLeftAlone(_ response: StoredResponse, _ worker: Worker) -> Bool {
+    guard let failures = worker.context.keyFailures[route] else { return false }
+    return failures.wait(for: response.keyHash, now: worker.now.monotonic) != nil
   }
 
   // MARK: Answering from a fill
@@ -229,7 +237,7 @@ extension Exchange {
           pass(reason ?? .miss, key: key, on: connection)
           return true
         }
-        fail(failure, on: connection)
+        fail(failure, retryAfter: fill.retryAfter, on: connection)
         return true
       }
       guard isOverdue && !isLeader else { return false }

@@ -345,6 +345,14 @@ final class Exchange {
       if directives.permitsStoring { revalidateBehind(response, hash: hash, on: connection) }
       serve(response, freshness, on: connection)
     case .mustValidate(let reason):
+      // A client that insists on validation gets the origin's word, or what the failure leaves.
+      if !directives.demandsValidation,
+        ReuseRules.mayServeOnError(freshness, now: worker.now.wall), isLeftAlone(response, worker)
+      {
+        result = .stale
+        serve(response, freshness, on: connection)
+        return
+      }
       forward(
         reason, hash: hash, directives, stored: response, on: connection)
     case .gatewayTimeout: onlyIfCached(on: connection)

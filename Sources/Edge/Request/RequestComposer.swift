@@ -96,17 +96,29 @@ enum RequestComposer {
   private static func appendClient(
     _ client: SocketAddress, authority: ByteView, to wire: inout ByteBuffer
   ) {
-    let host = client.host
     wire.append("x-forwarded-for: ")
-    wire.append(text: host)
+    append(client, to: &wire)
     wire.append("\r\nx-forwarded-proto: http\r\nx-forwarded-host: ")
     wire.append(authority)
     // RFC 7239 §6: an IPv6 address is in brackets and quoted.
     wire.append("\r\nforwarded: for=")
-    wire.append(text: client.isIPv4 ? host : "\"[\(host)]\"")
+    if !client.isIPv4 { wire.append("\"[") }
+    append(client, to: &wire)
+    if !client.isIPv4 { wire.append("]\"") }
     wire.append(";host=\"")
     wire.append(authority)
     wire.append("\";proto=http\r\n")
+  }
+
+  private static func append(_ client: SocketAddress, to wire: inout ByteBuffer) {
+    guard client.isIPv4 else {
+      wire.append(text: client.host)
+      return
+    }
+    for shift in stride(from: UInt64(24), through: 0, by: -8) {
+      wire.append(decimal: client.low &>> shift & 0xFF)
+      if shift > 0 { wire.append(0x2E) }
+    }
   }
 
   /// RFC 9110 §7.6.3: what the request passed before, and now us.

@@ -72,7 +72,8 @@ struct RoutePolicy {
     return statuses.count == 100 ? .ofClass(UInt8(clamping: statuses.lowerBound / 100)) : .any
   }
 
-  private static func part(_ part: CacheKeyPart) -> KeyPart {
+  /// A part of a key, compiled.
+  static func part(_ part: CacheKeyPart) -> KeyPart {
     switch part {
     case .scheme: .scheme
     case .host: .host

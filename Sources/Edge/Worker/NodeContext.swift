@@ -8,6 +8,7 @@ package import Metrics
 package import ObjectStore
 package import Origins
 package import RateLimiting
+package import StaticFiles
 import Synchronization
 
 /// What all workers of a node share. Made once; nothing in it is locked on a hit.
@@ -33,6 +34,14 @@ package final class NodeContext: Sendable {
   let credentials: NodeCredentials
   /// Where addresses are, if rules ask for it.
   let geo: GeoDatabase?
+  /// The directories of those pools that are files, in the configuration's order.
+  package let fileSites: [FileSite?]
+  /// The threads that open and read them; nil if there are none.
+  package let fileThreads: FileThreads?
+  /// Keys whose origin failed, for each route; nil where none is left alone for that.
+  let keyFailures: [KeyFailures?]
+  /// What the workers' random numbers begin with.
+  let seed: UInt64
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -45,7 +54,8 @@ package final class NodeContext: Sendable {
   package init(
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
     limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
-    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil,
+    fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -57,6 +67,16 @@ package final class NodeContext: Sendable {
     self.log = log
     self.credentials = credentials
     self.geo = geo
+    self.fileSites = fileSites ?? pools.map { _ in nil }
+    self.fileThreads = fileThreads
+    keyFailures = configuration.sites.flatMap(\.routes).map { route in
+      let first = route.caching.failureBackoff
+      return first > 0 ? KeyFailures(first: first) : nil
+    }
+    seed = Random.hash128().low
+    for pool in pools {
+      pool.setGrantHandler { [weak self] in self?.post(.granted($0), to: $0.waiter.worker) }
+    }
   }
 
   /// How many fills are under way.
@@ -94,6 +114,12 @@ package enum WorkerMessage: Sendable {
   case warmed(UInt64)
   /// A request of this worker's is the first of its line now.
   case departure(DueDeparture)
+  /// A place at a server went to a request of this worker.
+  case granted(SlotGrant)
+  /// A helper's thread has looked for a file, for the request of that name.
+  case fileAnswered(UInt64, FileAnswer)
+  /// It has read a piece of one; nil: the file has become shorter.
+  case fileRead(UInt64, [UInt8]?)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }
@@ -127,6 +153,47 @@ extension NodeContext {
       routes: RouteTable(configuration).names,
       cache: CacheResult.allCases.map { "\($0.label)" },
       details: ForwardReason.allCases.map { "\($0.name)" })
+  }
+}
+
+extension NodeContext {
+  /// Adds the origins' figures to a scrape.
+  package func addOrigins(to writer: inout MetricsWriter) {
+    let now = clock.now().monotonic
+    for pool in pools where pool.configuration.files == nil {
+      let report = pool.report(now: now)
+      let name = [report.name]
+      writer.add(.originInFlight, UInt64(clamping: report.inFlight), name)
+      writer.add(.originWaiting, UInt64(clamping: report.waiting), name)
+      writer.add(.originPoolRetries, report.retries, name)
+      writer.add(.originHedges, report.hedges, name)
+      writer.add(.originRetriesRefused, report.budgetRefusals, name)
+      writer.add(.originRefused, report.refusedNoServer, name + ["no_server"])
+      writer.add(.originRefused, report.refusedBreaker, name + ["breaker"])
+      writer.add(.originRefused, report.refusedFull, name + ["full"])
+      writer.add(.originRefused, report.queueTimeouts, name + ["queue"])
+      writer.add(.originPanics, report.panics, name)
+      switch report.breaker {
+      case .closed: writer.add(.originBreakerOpen, 0, name)
+      case .open: writer.add(.originBreakerOpen, 1, name)
+      case .halfOpen: writer.add(.originBreakerOpen, seconds: 0.5, name)
+      }
+      for server in report.servers { add(server, of: report.name, to: &writer) }
+    }
+  }
+
+  private func add(_ server: ServerReport, of pool: String, to writer: inout MetricsWriter) {
+    let names = [pool, server.name]
+    writer.add(.originServerState, 1, names + [server.condition.rawValue])
+    writer.add(.originServerInFlight, UInt64(clamping: server.inFlight), names)
+    writer.add(.originServerRequests, server.requests, names)
+    writer.add(.originServerFailures, server.failures, names)
+    writer.add(.originServerLatency, seconds: Double(server.peakLatency) / 1_000_000, names)
+    writer.add(.originServerEjections, server.ejections, names)
+    writer.add(.originServerBreakerOpenings, server.breakerOpenings, names)
+    let passed = server.checks >= server.failedChecks ? server.checks - server.failedChecks : 0
+    writer.add(.originServerChecks, passed, names + ["passed"])
+    writer.add(.originServerChecks, server.failedChecks, names + ["failed"])
   }
 }
 

@@ -27,6 +27,7 @@ enum TokenKind {
   static let inbox: UInt64 = 3 << 60
   static let acceptPause: UInt64 = 4 << 60
   static let wake: UInt64 = 5 << 60
+  static let request: UInt64 = 6 << 60
   static let mask: UInt64 = 15 << 60
 }
 
@@ -41,7 +42,12 @@ package final class Worker {
   var listeners: [Listener]
   var clients = Slab<ClientConnection>()
   var origins = Slab<OriginConnection>()
-  var idleOrigins: [OriginKey: [UInt64]] = [:]
+  /// Idle connections to servers, by the servers' ids.
+  var idleOrigins: [Int: [UInt64]] = [:]
+  /// This worker's side of each pool.
+  let sides: [PoolSide]
+  /// Requests to origins that a timer, a granted place or a helper's thread may ask for.
+  var requests = Slab<OriginRequest>()
   var timers = TimerQueue()
   var now: Instant
   let reader: StoreReader?
@@ -86,6 +92,8 @@ package final class Worker {
   var pathBuffer = ByteBuffer(capacity: 1 << 10)
   /// Values that limits' keys are made of.
   var nameBuffer = ByteBuffer(capacity: 256)
+  /// A request to an origin that is being made.
+  var wire = ByteBuffer(capacity: 4 << 10)
   /// The head that is being read.
   var head = RequestHead()
   let dates = DateText()
@@ -129,6 +137,10 @@ package final class Worker {
     routes = RouteTable(context.configuration, limits: limitTable)
     gates = Gates(context.configuration, context.credentials)
     rules.scratch.geo = context.geo
+    let workers = context.configuration.workers ?? Machine.processors
+    let number = index
+    let seed = context.seed
+    sides = context.pools.map { PoolSide($0, worker: number, of: workers, seed: seed) }
     counters = CounterBlock()
     requestCounters = RequestCounters(routes: routes.names)
     context.metrics.register(counters: counters, requests: requestCounters)
@@ -159,6 +171,10 @@ package final class Worker {
       turn()
     }
     for request in Array(leading.values) { request.end(with: .requestAborted) }
+    // Places that were granted meanwhile go to other workers' requests.
+    for message in inbox.take() {
+      if case .granted(let grant) = message { OriginPool.decline(grant, now: now.monotonic) }
+    }
     tellReaders()
     for client in clients.all { client.cutOff() }
     for origin in origins.all { close(origin) }
@@ -225,6 +241,15 @@ package final class Worker {
         client.exchange.warmed()
         client.advance()
       case .departure(let due): isDue(due)
+      case .granted(let grant):
+        let request = requests.element(grant.waiter.id)
+        if let request, request.stage == .queued {
+          request.granted(grant)
+        } else {
+          OriginPool.decline(grant, now: now.monotonic)
+        }
+      case .fileAnswered(let token, let answer): requests.element(token)?.opened(answer)
+      case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
       case .drain(let deadline): drain(deadline)
       }
     }
@@ -235,6 +260,7 @@ package final class Worker {
       switch token & TokenKind.mask {
       case TokenKind.client: clients.element(token)?.timerRang()
       case TokenKind.origin: origins.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.request: requests.element(token & ~TokenKind.mask)?.timerRang()
       case TokenKind.acceptPause: resumeAccepting()
       case TokenKind.wake: clients.element(token & ~TokenKind.mask)?.woken()
       default: break

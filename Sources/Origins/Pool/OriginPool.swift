@@ -64,13 +64,6 @@ package final class OriginPool: Sendable {
     hasOneTier = Set(tiers).count <= 1
   }
 
-  /// The index of the server that the next request goes to, each in turn, whatever their state.
-  package func nextServer() -> Int {
-    guard servers.count > 1 else { return 0 }
-    state.words.add(PoolState.Word.turn)
-    return Int(state.words.load(PoolState.Word.turn) % UInt64(servers.count))
-  }
-
   /// Where places are announced that went to somebody who waited: called on any thread, and must only
   /// post to the waiter's worker.
   package func setGrantHandler(_ handler: @escaping @Sendable (SlotGrant) -> Void) {

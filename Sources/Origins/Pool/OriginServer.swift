@@ -42,12 +42,6 @@ package final class OriginServer: Sendable {
     return SocketAddress(host: host, port: port) == nil
   }
 
-  /// An address to connect to, each in turn; nil while the name has none, and for a unix socket.
-  package func nextAddress() -> SocketAddress? {
-    let order = book.withLock { $0.next(now: 0) }
-    return order.count > 0 ? order[0] : nil
-  }
-
   /// How to connect next (monotonic time); without addresses it is exhausted at once.
   package func connectPlan(now: Int64) -> ConnectPlan {
     ConnectPlan(book.withLock { $0.next(now: now) })

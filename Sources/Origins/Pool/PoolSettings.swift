@@ -193,6 +193,97 @@ package struct PoolSettings: Sendable, Equatable {
   /// What an `origin` block says.
   package init(_ configuration: OriginConfiguration) {
     name = configuration.name
-    servers = configuration.servers.map { ServerSettings(.host($0.host, port: $0.port)) }
+    servers = configuration.servers.map { ServerSettings($0) }
+    balancing =
+      switch configuration.balancing {
+      case .roundRobin: .roundRobin
+      case .leastConnections: .leastConnections
+      case .leastTime: .leastTime
+      case .randomTwo: .twoChoices
+      case .resource: .leastLoad
+      case .ipHash: .clientHash
+      case .hash(_, let bound): .keyHash(bound: bound)
+      }
+    maxConnections = configuration.maxConnections
+    queueLimit = configuration.queueLimit
+    queueTimeout = configuration.queueTimeout
+    slowStart = configuration.slowStart
+    panicPercent = configuration.panicPercent
+    loadField = configuration.loadField
+    resolveInterval = configuration.resolveInterval
+    failureStatuses = configuration.failureStatuses
+    health = configuration.health.map { HealthCheckSettings($0) }
+    outliers = configuration.ejection.map { OutlierSettings($0) }
+    breaker = configuration.breaker.map { BreakerSettings($0) }
+    retries = RetrySettings(configuration)
+  }
+}
+
+extension ServerSettings {
+  fileprivate init(_ configuration: ServerConfiguration) {
+    switch configuration.address {
+    case .host(let host, let port): self.init(.host(host, port: port))
+    case .unix(let path): self.init(.unix(path))
+    }
+    weight = configuration.weight
+    priority = configuration.priority
+    isBackup = configuration.isBackup
+    maxConnections = configuration.maxConnections
+  }
+}
+
+extension HealthCheckSettings {
+  fileprivate init(_ configuration: HealthConfiguration) {
+    path = configuration.path
+    host = configuration.host
+    interval = configuration.interval
+    timeout = configuration.timeout
+    statuses = configuration.statuses
+    body = configuration.content
+    fall = configuration.fall
+    rise = configuration.rise
+  }
+}
+
+extension OutlierSettings {
+  fileprivate init(_ configuration: EjectionConfiguration) {
+    consecutiveFailures = configuration.failures
+    failurePercent = configuration.rate
+    latencyFactor = configuration.latency
+    window = configuration.window
+    minimumRequests = configuration.requests
+    ejection = configuration.time
+    longestEjection = configuration.longest
+    maxEjectedPercent = configuration.most
+  }
+}
+
+extension BreakerSettings {
+  fileprivate init(_ configuration: BreakerConfiguration) {
+    failurePercent = configuration.rate
+    minimumRequests = configuration.requests
+    windowSeconds = Int(configuration.window / 1_000_000_000)
+    open = configuration.open
+    longestOpen = configuration.longest
+    probes = configuration.probes
+  }
+}
+
+extension RetrySettings {
+  /// Nil where nothing is ever tried again and no time is set.
+  fileprivate init?(_ configuration: OriginConfiguration) {
+    let retry = configuration.retry
+    // One server that failed is not asked again for the same request unless that is said.
+    limit = retry.limit ?? (configuration.servers.count > 1 ? 2 : 0)
+    guard limit > 0 || retry.tryTimeout != nil || retry.totalTimeout != nil else { return nil }
+    budgetPercent = retry.budget
+    reserve = retry.reserve
+    backoff = retry.pause
+    longestBackoff = retry.longestPause
+    perTry = retry.tryTimeout
+    let one = configuration.connectTimeout &+ configuration.firstByteTimeout
+    overall = retry.totalTimeout ?? max(30_000_000_000, one)
+    statuses = retry.statuses
+    hedges = retry.hedges
   }
 }

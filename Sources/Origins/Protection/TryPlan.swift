@@ -107,11 +107,15 @@ package struct TryPlan: Sendable {
       if !hasOther { least = retryAfter ?? 0 }
     }
     guard retries < settings.limit else { return .stop(.limit) }
-    let pause = max(
-      least,
-      Backoff.pause(
-        retry: retries + 1, first: settings.backoff, longest: settings.longestBackoff,
-        random: &random))
+    // The first goes at once where another server is left: that one has not failed.
+    let pause =
+      hasOther && retries == 0
+      ? 0
+      : max(
+        least,
+        Backoff.pause(
+          retry: retries + 1, first: settings.backoff, longest: settings.longestBackoff,
+          random: &random))
     guard pause < end &- now else { return .stop(.deadline) }
     guard withdraw() else { return .stop(.budget) }
     retries += 1

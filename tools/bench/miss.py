@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Misses of 1 KiB of Weir beside nginx, in one run: proxied as they are, and stored on the way.
+
+Each server has one worker and, with all its processes and threads, processor 0; the load
+generator and the origin (nginx, connections kept) have the others. Both write an access log.
+The servers take turns; the round with the least processor time per request counts.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import sys
+import tempfile
+
+import measure
+from servers import Nginx, Origin, Weir
+
+SCENARIOS = [
+    ("1 KiB, proxied", "/pass/", 10_000, "objects.lua"),
+    # So many that hardly any is asked for twice.
+    ("1 KiB, stored", "/fill/", 1_000_000_000, "random.lua"),
+]
+
+
+class MissNginx(Nginx):
+    def launch(self):
+        config = self.configure("nginx-miss.conf")
+        self.spawn("nginx", "-p", self.directory, "-c", config, "-e", f"{self.directory}/error.log")
+
+
+class MissWeir(Weir):
+    def launch(self):
+        self.spawn(self.binary, "run", self.configure("weir-miss.conf", ADMIN=self.admin))
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="tools/bench/miss",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, help="rounds per scenario (5)")
+    add("--seconds", type=int, default=8, help="length of a round (8)")
+    add("--weir", metavar="BINARY", required=True, help="the weir that is measured")
+    return parser.parse_args()
+
+
+def measured(server, origin, prefix, count, script, seconds):
+    asked = origin.requests()
+    user, system = server.cpu()
+    requests, elapsed = measure.load(server, prefix, count, seconds, script)
+    user, system = server.cpu()[0] - user, server.cpu()[1] - system
+    misses = origin.requests() - asked - 1
+    if misses < requests * 0.99:
+        raise SystemExit(f"bench: {server.name} asked the origin {misses} of {requests} times")
+    return {
+        "requests_per_second": requests / elapsed,
+        "cpu_us": (user + system) / requests * 1e6,
+        "user_us": user / requests * 1e6,
+    }
+
+
+def report(results):
+    lines = [
+        measure.machine(measure.congestion()),
+        "",
+        "| miss | server | requests/s | CPU µs/request | of it user | CPU to nginx's |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for title, servers in results.items():
+        for name, one in servers.items():
+            share = one["cpu_us"] / servers["nginx"]["cpu_us"]
+            lines.append(
+                f"| {title} | {name} | {one['requests_per_second']:,.0f} | {one['cpu_us']:.2f} "
+                f"| {one['user_us']:.2f} | {share:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def main():
+    options = arguments()
+    if len(measure.PROCESSORS) < 2:
+        raise SystemExit("bench: one processor is not enough: the load must not share it")
+    if (busy := os.getloadavg()[0]) > 0.5:
+        measure.say(f"the machine is busy (load {busy:.1f}); figures will be higher")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    root = tempfile.mkdtemp(prefix="weir-bench-")
+    os.chmod(root, 0o755)
+    running = []
+    results = {}
+    try:
+        origin = Origin("origin", root, 0, measure.ORIGIN_CPU)
+        running.append(origin.start())
+        common = (root, origin.port, measure.SERVER_CPU)
+        weir = MissWeir("weir", *common, binary=os.path.abspath(options.weir))
+        nginx = MissNginx("nginx", *common, sendfile="off")
+        for server in weir, nginx:
+            running.append(server)
+            server.start()
+        for title, prefix, count, script in SCENARIOS:
+            rounds = {"weir": [], "nginx": []}
+            for number in range(options.rounds):
+                for server in weir, nginx:
+                    measure.say(f"{title}: round {number + 1} of {options.rounds}, {server.name}")
+                    rounds[server.name].append(
+                        measured(server, origin, prefix, count, script, options.seconds)
+                    )
+            results[title] = {
+                name: min(figures, key=lambda one: one["cpu_us"])
+                for name, figures in rounds.items()
+            }
+    finally:
+        for server in reversed(running):
+            server.stop()
+        shutil.rmtree(root, ignore_errors=True)
+    print(report(results))
+
+
+if __name__ == "__main__":
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
