@@ -27,7 +27,7 @@ package enum TokenOutcome {
 /// Verifies tokens for one worker.
 package final class TokenAuthenticator {
   private let rules: TokenRules
-  private let check: ClaimsCheck
+  private let claimsCheck: ClaimsCheck
   private let source: KeySource
   private let hash: SipHash
   private var keys: WorkerKeys?
@@ -40,7 +40,7 @@ package final class TokenAuthenticator {
   /// A gate with the given rules and keys. `secret` keys the hash of remembered tokens.
   package init(rules: TokenRules, source: KeySource, secret: Hash128) {
     self.rules = rules
-    check = ClaimsCheck(rules)
+    claimsCheck = ClaimsCheck(rules)
     self.source = source
     hash = SipHash(key: secret)
     remembered = RecentTable(maxCount: rules.maxRemembered, maxCost: rules.maxRememberedBytes)
@@ -57,7 +57,7 @@ package final class TokenAuthenticator {
     guard let found = remembered.find(key(of: token)), found.matches(token) else { return nil }
     let refusal = TokenTimes.check(
       expires: found.expires, notBefore: found.notBefore, tooOldAt: found.tooOldAt, now: now.wall,
-      skew: check.skew)
+      skew: claimsCheck.skew)
     if let refusal { return .refused(refusal) }
     return .verified(found)
   }
@@ -65,6 +65,16 @@ package final class TokenAuthenticator {
   /// What comes of a token.
   package func verify(_ token: ByteView, now: Instant) -> TokenOutcome {
     if let outcome = known(token, now: now) { return outcome }
+    let outcome = check(token, now: now)
+    guard case .refused(.unknownKey(fetching: false)) = outcome,
+      source.keys.generation != generation
+    else { return outcome }
+    // Keys came between the look at them and the question for more.
+    adoptKeys()
+    return check(token, now: now)
+  }
+
+  private func check(_ token: ByteView, now: Instant) -> TokenOutcome {
     do throws(TokenRefusal) {
       let verified = try verifyNew(token, now: now)
       remembered.insert(key(of: token), verified, cost: verified.memory)
@@ -94,7 +104,7 @@ package final class TokenAuthenticator {
     } catch {
       throw .malformed
     }
-    let times = try check.check(claims, now: now.wall)
+    let times = try claimsCheck.check(claims, now: now.wall)
     return VerifiedToken(
       token, claims: claims, key: keys.identity(of: number), times: times)
   }

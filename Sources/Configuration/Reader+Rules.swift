@@ -24,6 +24,16 @@ extension Reader {
     }
   }
 
+  /// A request is under at most eight limits, whoever chooses them.
+  mutating func checkLimitCount(of route: RouteConfiguration) {
+    guard let limits = route.rules?.limits, limits.count + route.limits.count > 8,
+      let last = limits.last, ruleNeeds.names.insert(-1 - last.range.lower).inserted
+    else { return }
+    findings.error(
+      "limit: a route has at most 8, those that rules choose included",
+      at: SourceRange(last.range, of: 0))
+  }
+
   /// The rules of a route, with those of its site before them; nil if there are none, or wrong ones.
   mutating func compile(_ rules: [RuleStatement], of route: String) -> RuleCode? {
     guard !rules.isEmpty else { return nil }

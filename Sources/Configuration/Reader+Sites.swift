@@ -47,6 +47,7 @@ extension Reader {
       admit(&site.routes[index], draft.openRoutes.isEmpty ? nil : draft.openRoutes[index])
       let own = draft.openRoutes.isEmpty ? [] : draft.openRoutes[index].rules
       site.routes[index].rules = compile(draft.siteRules + own, of: site.routes[index].name)
+      checkLimitCount(of: site.routes[index])
     }
     draft.node.sites.append(site)
   }

@@ -235,6 +235,29 @@ import Testing
 
 /// Limits that rules choose.
 @Suite struct RuleLimitTests {
+  @Test func `a request waits in the line of a limit that rules chose, with its rules`()
+    async throws
+  {
+    let origin = try await ScriptedOrigin.answering { request in
+      Reply(200, [], request.header("x-who") ?? "-")
+    }
+    let node = try TestNode.start(
+      origin: origin.port,
+      route: """
+        set header.x-who query.who;
+        when path == "/paced" { limit line; }
+        on response { set header.x-done query.who; }
+        """, top: "limit line { leaky_bucket 1/s queue=5; }", workers: 1)
+    var clients: [RawClient] = []
+    for who in 0..<3 { clients.append(try await node.ask("/paced?who=\(who)")) }
+    #expect(try await node.get("/free?who=x").text == "x")
+    for (who, client) in clients.enumerated() {
+      if who > 0 { node.advance(seconds: 1) }
+      let response = try await client.readResponse()
+      #expect(response.text == "\(who)" && response.header("x-done") == "\(who)")
+    }
+  }
+
   @Test func `a limit counts only requests that rules choose it for`() async throws {
     let origin = try await RuleAnswerTests.echo()
     let node = try TestNode.start(

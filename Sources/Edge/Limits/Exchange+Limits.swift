@@ -17,6 +17,7 @@
 
 internal import Bytes
 internal import ClientAddress
+internal import Configuration
 internal import EventLoop
 internal import HTTPMessage
 internal import Metrics
@@ -61,25 +62,27 @@ extension Exchange {
   /// Asks the limits of the route. False: the request was refused, or waits.
   @inline(__always)
   func passesLimits(on connection: some ClientStream) -> Bool {
-    let limits = connection.worker.routes.routes[route].limits
+    var limits = connection.worker.routes.routes[route].limits
+    if isRuled { addChosen(to: &limits, connection.worker) }
     if limits.bandwidth >= 0 || limits.responseBandwidth >= 0 {
       beginPacing(limits, connection.worker)
     }
-    if isRuled, hasChosenLimits(connection.worker) {
-      return ask(limits.request, chosen: true, endsAtOnce: false, on: connection)
-    }
-    if limits.request.isEmpty { return true }
-    return ask(limits.request, endsAtOnce: limits.endsAtOnce, on: connection)
+    if limits.request.isEmpty && !limits.hasChosen { return true }
+    return ask(limits.request, .request, endsAtOnce: limits.endsAtOnce, on: connection)
   }
 
   private func ask(
-    _ range: Range<Int>, chosen: Bool = false, endsAtOnce: Bool, on connection: some ClientStream
+    _ range: Range<Int>, _ stage: LimitStage, endsAtOnce: Bool, on connection: some ClientStream
   ) -> Bool {
     let worker = connection.worker
     let box = endsAtOnce ? worker.passingChecks : worker.takeChecks()
     box.checks.removeAll()
     put(range, worker, on: &box.checks)
-    if chosen { putChosen(worker, on: &box.checks) }
+    if isRuled {
+      forEachChosenLimit(worker) { chosen in
+        put(stage == .request ? chosen.request : chosen.miss, worker, on: &box.checks)
+      }
+    }
     let outcome = worker.limits.decide(
       &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000,
       worker: UInt32(truncatingIfNeeded: worker.index), request: connection.token)
@@ -94,6 +97,18 @@ extension Exchange {
     return goOn(with: outcome, on: connection)
   }
 
+  /// What the limits that rules have chosen change of a route's.
+  private func addChosen(to limits: inout RouteLimits, _ worker: Worker) {
+    var sum = limits
+    forEachChosenLimit(worker) { chosen in
+      sum.hasChosen = true
+      if !chosen.endsAtOnce { sum.endsAtOnce = false }
+      if chosen.bandwidth >= 0 { sum.bandwidth = chosen.bandwidth }
+      if chosen.responseBandwidth >= 0 { sum.responseBandwidth = chosen.responseBandwidth }
+    }
+    limits = sum
+  }
+
   /// Puts the limits of a range of the table's on a request.
   private func put(_ range: Range<Int>, _ worker: Worker, on checks: inout LimitChecks) {
     var index = range.lowerBound
@@ -105,26 +120,6 @@ extension Exchange {
       }
       worker.limits.add(use.limit, key: key, cost: use.cost, to: &checks)
       if worker.limitTable.traits[use.limit].tellsAlways { tellsLimits = true }
-    }
-  }
-
-  /// Whether rules have named limits for this request, in this turn.
-  private func hasChosenLimits(_ worker: Worker) -> Bool {
-    ruled.hasRun && worker.rules.scratch.limits.count > 0
-  }
-
-  /// Puts the limits that rules have named on a request, as far as there is room.
-  private func putChosen(_ worker: Worker, on checks: inout LimitChecks) {
-    let numbers = worker.routes.ruleLimits[route]
-    for index in 0..<worker.rules.scratch.limits.count {
-      let chosen = worker.rules.scratch.limits[index]
-      guard numbers.indices.contains(chosen) else { continue }
-      let limit = numbers[chosen]
-      guard limit >= 0, !isExempt(from: limit, worker), let key = limitKey(limit, worker) else {
-        continue
-      }
-      worker.limits.add(limit, key: key, cost: 1, to: &checks)
-      if worker.limitTable.traits[limit].tellsAlways { tellsLimits = true }
     }
   }
 
@@ -162,9 +157,10 @@ extension Exchange {
       shed(on: connection)
       return false
     }
-    let limits = worker.routes.routes[route].limits
-    if limits.miss.isEmpty { return true }
-    return ask(limits.miss, endsAtOnce: false, on: connection)
+    var limits = worker.routes.routes[route].limits
+    if isRuled { addChosen(to: &limits, worker) }
+    if limits.miss.isEmpty && !limits.hasChosen { return true }
+    return ask(limits.miss, .miss, endsAtOnce: false, on: connection)
   }
 
   /// Not now: the worker is behind.

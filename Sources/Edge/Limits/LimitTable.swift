@@ -26,6 +26,8 @@ struct RouteLimits: Sendable {
   /// Whether the checks of a request are over when it has been let through: nothing waits, nothing is
   /// to be given back at its end, nothing is told.
   var endsAtOnce = true
+  /// Whether rules have chosen further ones for the request.
+  var hasChosen = false
 }
 
 /// What of a limit's settings each request reads.

@@ -67,7 +67,10 @@ extension Exchange {
       return true
     }
     ruled.pending = nil
-    guard passesRules(on: connection), passesLimits(on: connection) else { return true }
+    guard passesRules(on: connection), passesLimits(on: connection) else {
+      if case .limited = state { return false }
+      return true
+    }
     proceed(head(worker), on: connection)
     return true
   }

@@ -22,7 +22,6 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
-internal import RateLimiting
 internal import Rules
 
 /// What rules and authentication know of a request. Empty for routes that have neither.
@@ -281,6 +280,20 @@ extension Exchange {
     return tags + own.filter { !tags.contains($0) }
   }
 
+  /// Goes through the limits that rules have chosen.
+  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits) -> Void) {
+    guard ruled.hasRun else { return }
+    let limits = worker.routes.ruleLimits[route]
+    if let decision = ruled.decision {
+      for number in decision.limits where limits.indices.contains(number) { body(limits[number]) }
+      return
+    }
+    for index in 0..<worker.rules.scratch.limits.count {
+      let number = worker.rules.scratch.limits[index]
+      if limits.indices.contains(number) { body(limits[number]) }
+    }
+  }
+
   // MARK: A request that waits
 
   /// Keeps what the rules decided, and the heads, beyond the turn.
@@ -324,6 +337,7 @@ extension Exchange {
     decision.lifetime = scratch.lifetime
     let origins = worker.routes.ruleOrigins[route]
     if origins.indices.contains(scratch.origin) { decision.origin = origins[scratch.origin] }
+    for index in 0..<scratch.limits.count { decision.limits.append(scratch.limits[index]) }
     for index in 0..<scratch.tags.count { decision.tags.append(scratch.tags[index].array) }
     room.log.removeAll()
     Self.appendLog(scratch, to: &room.log)

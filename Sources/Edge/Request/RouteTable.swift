@@ -63,7 +63,7 @@ final class RouteTable {
   let programs: [RuleProgram?]
   /// The pools and the limits that their rules name, by the rules' own numbers.
   let ruleOrigins: [[Int]]
-  let ruleLimits: [[Int]]
+  let ruleLimits: [[RouteLimits]]
   /// From where may be asked.
   let access: [AccessConfiguration]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
@@ -86,7 +86,7 @@ final class RouteTable {
     var policies: [RoutePolicy] = []
     var programs: [RuleProgram?] = []
     var ruleOrigins: [[Int]] = []
-    var ruleLimits: [[Int]] = []
+    var ruleLimits: [[RouteLimits]] = []
     for site in configuration.sites {
       for route in site.routes {
         routes.append(
@@ -112,7 +112,7 @@ final class RouteTable {
           } ?? [])
         ruleLimits.append(
           route.rules?.limits.map { used in
-            configuration.limits.firstIndex { $0.name == used.name } ?? -1
+            limits?.add([LimitUse(name: used.name)]) ?? RouteLimits()
           } ?? [])
         policies.append(RoutePolicy(route.caching))
         names.append(route.name)

@@ -25,6 +25,8 @@ final class RuleDecision {
   var lifetime: Int64 = -1
   /// The index of the chosen pool; -1: the route's.
   var origin = -1
+  /// The numbers of the limits that were chosen.
+  var limits: [Int] = []
   /// Tags for the response.
   var tags: [[UInt8]] = []
   /// Members of the log's line, packed.
