@@ -313,13 +313,14 @@ import Testing
     func checks(until note: String) async throws {
       for _ in 0..<200 where !node.notes.value.contains(where: { $0.contains(note) }) {
         let asked = checked.requests.count
-        node.advance(seconds: 1)
+        // More than the interval and its jitter.
+        node.advance(seconds: 2)
         try await checked.waitForRequests(asked + 1)
       }
       try await node.notes.wait(for: note) { $0.contains { $0.contains(note) } }
     }
     let asked = checked.requests.count
-    node.advance(seconds: 1)
+    node.advance(seconds: 2)
     try await checked.waitForRequests(asked + 1)
     isWell.update { $0 = false }
     try await checks(until: "\(name) down: wrong_status")

@@ -206,4 +206,62 @@ import Testing
     #expect(more.text == Self.part(300_000..<300_010))
     #expect(origin.requests.count == 2)
   }
+
+  @Test func `a slice that breaks off without a length is a reset, and not the end of the worker`()
+    async throws
+  {
+    let origin = try await ScriptedOrigin { connection in
+      while true {
+        let request = try await connection.readRequest()
+        let first = request.header("if-range") == nil
+        let range = first ? 0..<Self.slice : Self.slice..<Self.slice * 2
+        let head =
+          "HTTP/1.1 206 Partial\r\n\(Self.fresh)\r\nETag: \"v1\"\r\nContent-Range: bytes "
+          + "\(range.lowerBound)-\(range.upperBound - 1)/\(Self.length)\r\n"
+        if first {
+          try await connection.write(head + "Content-Length: \(range.count)\r\n\r\n")
+          try await connection.write(Self.part(range))
+        } else {
+          try await connection.write(head + "Connection: close\r\n\r\nshort")
+          return
+        }
+      }
+    }
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; }", workers: 1)
+    _ = try await node.get("/x", "Range: bytes=0-9")
+    try await node.settle()
+    let client = try await node.connect()
+    try await client.send("GET", "/x", ["Range: bytes=\(Self.slice)-\(Self.slice + 99)"])
+    _ = try await client.readResponseHead()
+    try await client.expectReset()
+    // The only worker still answers.
+    #expect(try await node.get("/other", "Range: bytes=0-9").status == 206)
+  }
+
+  @Test func `an origin that answers a slice with chunks of the whole is stored whole`()
+    async throws
+  {
+    let content = RangeTests.content(Self.length)
+    let origin = try await ScriptedOrigin { connection in
+      while true {
+        _ = try await connection.readRequest()
+        try await connection.write(
+          "HTTP/1.1 200 OK\r\n\(Self.fresh)\r\nETag: \"v1\"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        var start = 0
+        while start < Self.length {
+          let end = min(start + 50_000, Self.length)
+          try await connection.writeChunk(RangeTests.part(content, start..<end))
+          start = end
+        }
+        try await connection.writeChunk("")
+      }
+    }
+    let node = try Self.start(origin)
+    let answer = try await node.get("/x", "Range: bytes=5-9")
+    #expect(answer.status == 200 && answer.text == content)
+    try await node.settle()
+    let part = try await node.get("/x", "Range: bytes=900000-900009")
+    #expect(part.isHit && part.text == Self.part(900_000..<900_010))
+  }
 }

@@ -194,7 +194,7 @@ private func range(_ start: UInt64, _ end: UInt64) -> ByteRange {
     )
   {
     let answer = plan.check(
-      response(status, lines), asked: range(100, 200), storedETag: view("\"a\""),
+      sized(status, lines), asked: range(100, 200), storedETag: view("\"a\""),
       storedLastModified: nil, storedDate: nil, now: t0)
     let text =
       switch answer {
@@ -208,11 +208,31 @@ private func range(_ start: UInt64, _ end: UInt64) -> ByteRange {
     #expect(text == expected)
   }
 
+  /// A response whose Content-Length says what its Content-Range says.
+  private func sized(_ status: UInt16, _ lines: [String]) -> ResponseHead {
+    let head = response(status, lines)
+    let range = head.value(.contentRange).flatMap { ContentRange.parse($0) }
+    if case .range(let range, _) = range { head.framing = .length(range.count) }
+    return head
+  }
+
+  @Test func `a slice without a length is none: it could break off unseen`() {
+    let lines = ["Content-Range: bytes 100-199/250", "ETag: \"a\""]
+    for framing in [BodyFraming.chunked, .untilClose] {
+      let head = response(206, lines)
+      head.framing = framing
+      let answer = plan.check(
+        head, asked: range(100, 200), storedETag: view("\"a\""), storedLastModified: nil,
+        storedDate: nil, now: t0)
+      #expect(answer == .mismatch)
+    }
+  }
+
   @Test func `the first tells the length, and must have a strong validator`() {
     let first = SlicePlan(sliceSize: 100)
     func check(_ lines: String...) -> SliceAnswer {
       first.check(
-        response(206, lines), asked: range(0, 100), storedETag: nil, storedLastModified: nil,
+        sized(206, lines), asked: range(0, 100), storedETag: nil, storedLastModified: nil,
         storedDate: nil, now: t0)
     }
     #expect(

@@ -166,7 +166,8 @@ final class CheckLoop {
   }
 
   private func pause() -> Int64 {
-    guard let next = timers.next, !clock.standsStill else { return -1 }
+    guard let next = timers.next else { return -1 }
+    if clock.standsStill { return next <= clock.now().monotonic ? 0 : -1 }
     return max(0, next &- clock.now().monotonic)
   }
 
