@@ -8,7 +8,7 @@ struct AdminRoute: Sendable, Equatable {
     case anyone
     /// Whoever reaches a loopback listener; elsewhere whoever has the token.
     case reading
-    /// Whoever has the token, wherever.
+    /// Whoever has the token, wherever: it changes something, or shows what clients hold secret.
     case changing
   }
 
@@ -68,7 +68,7 @@ struct AdminRoute: Sendable, Equatable {
       method: .patch, path: "/v1/limits/{name}", access: .changing, action: .changeLimit,
       text: "Changes a limit, from the next request on, in every worker: see below."),
     AdminRoute(
-      method: .get, path: "/v1/limits/{name}/keys", access: .reading, action: .limitKeys,
+      method: .get, path: "/v1/limits/{name}/keys", access: .changing, action: .limitKeys,
       text: "The keys that have spent most lately, heaviest first; `?top=NUMBER`, else 50."),
     AdminRoute(
       method: .delete, path: "/v1/limits/{name}/keys/{key}", access: .changing, action: .forgive,

@@ -56,7 +56,7 @@ final class AdminService {
       throw Self.methodNotAllowed(onPath)
     }
     try access.check(request, for: route.access)
-    if route.access == .changing && request.hasQuery {
+    if route.method != .get && request.hasQuery {
       throw Problem(.unexpectedQuery, "This route takes no query; what it is to do is its content.")
     }
     if route.takesContent { try Self.checkContent(request) }

@@ -11,10 +11,10 @@ struct OpenRoute {
   var namesOrigin: Bool
   /// Its rules.
   var rules: [RuleStatement] = []
-  /// Who may ask; nil: as the site says.
-  var authentication: AuthenticationChoice?
   /// Whether it says how it caches.
   var hasCache: Bool
+  /// Who may ask; nil: as the site says.
+  var authentication: AuthenticationChoice?
 }
 
 extension Reader {
@@ -112,8 +112,8 @@ extension Reader {
     let open = OpenRoute(
       route: draft.route, directive: arguments.directive,
       namesOrigin: seen.has("origin") || seen.has("files") || !arguments.directive.isWhole,
-      rules: draft.routeRules, authentication: draft.routeAuthentication,
-      hasCache: seen.has("cache"))
+      rules: draft.routeRules, hasCache: seen.has("cache"),
+      authentication: draft.routeAuthentication)
     draft.openRoutes.append(open)
   }
 

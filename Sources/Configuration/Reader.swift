@@ -21,16 +21,16 @@ struct Draft {
   var tokens = TokenConfiguration(name: "")
   var adminToken: String?
   var siteOrigin: Placed<String>?
-  var siteAuthentication = AuthenticationChoice.off
-  /// Of the open route; nil: the site's.
-  var routeAuthentication: AuthenticationChoice?
-  var siteAccess = AccessConfiguration()
   var health = HealthConfiguration(path: nil)
   var ejection = EjectionConfiguration()
   var breaker = BreakerConfiguration()
   var files = FilesConfiguration(root: "")
   /// Routes that say nothing of caching: site and route.
   var plainRoutes: [(site: Int, route: Int)] = []
+  var siteAuthentication = AuthenticationChoice.off
+  /// Of the open route; nil: the site's.
+  var routeAuthentication: AuthenticationChoice?
+  var siteAccess = AccessConfiguration()
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.
   var siteRules: [RuleStatement] = []

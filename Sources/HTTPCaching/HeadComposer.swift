@@ -40,13 +40,15 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   package init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// If-None-Match, If-Modified-Since, If-Match and If-Unmodified-Since: for a fill, and for a
-  /// validation with the node's own conditions. Fields that ask for another method likewise.
+  /// validation with the node's own conditions.
   package static var conditions: RequestFieldOmissions { RequestFieldOmissions(rawValue: 1) }
   /// Range and If-Range: for a fill, which wants the whole.
   package static var ranges: RequestFieldOmissions { RequestFieldOmissions(rawValue: 2) }
   /// X-Forwarded-For, -Host, -Proto and Forwarded: the node writes its own. And what else speaks for
   /// proxies: `PoisoningDefence`.
   package static var forwarding: RequestFieldOmissions { RequestFieldOmissions(rawValue: 4) }
+  /// Fields that ask for another method than the request's: where others may get the answer.
+  package static var methods: RequestFieldOmissions { RequestFieldOmissions(rawValue: 32) }
   /// Cache-Control and Pragma: of a request that the node makes for itself.
   package static var directives: RequestFieldOmissions { RequestFieldOmissions(rawValue: 16) }
   /// Max-Forwards: the node writes its own, one less.
@@ -127,7 +129,7 @@ package enum HeadComposer {
 
   private static func isOmitted(_ name: ByteView, _ omitting: RequestFieldOmissions) -> Bool {
     if omitting.contains(.forwarding), PoisoningDefence.speaksForProxies(name) { return true }
-    return omitting.contains(.conditions) && PoisoningDefence.changesMethod(name)
+    return omitting.contains(.methods) && PoisoningDefence.changesMethod(name)
   }
 
   private static func isOmitted(_ known: KnownField, _ omitting: RequestFieldOmissions) -> Bool {

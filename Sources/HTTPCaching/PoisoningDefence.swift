@@ -19,9 +19,19 @@ package enum PoisoningDefence {
 
   private static func contains(_ names: [StaticString], _ name: ByteView) -> Bool {
     for index in names.indices where name.count == names[index].utf8CodeUnitCount {
-      if name.equalsIgnoringCase(ByteView(names[index])) { return true }
+      if isSame(name, ByteView(names[index])) { return true }
     }
     return false
+  }
+
+  /// Without regard to case, and with `_` for `-`: CGI and its like make one variable of both.
+  private static func isSame(_ name: ByteView, _ listed: ByteView) -> Bool {
+    for index in 0..<name.count {
+      let byte = name[index]
+      let folded: UInt8 = byte == 0x5F ? 0x2D : byte &- 0x41 < 26 ? byte | 0x20 : byte
+      if folded != listed[index] { return false }
+    }
+    return true
   }
 
   private static let proxies: [StaticString] = [
@@ -31,7 +41,8 @@ package enum PoisoningDefence {
     "x-forwarded-path", "x-forwarded-uri", "x-forwarded-by", "x-original-forwarded-for",
     "x-url-scheme", "front-end-https", "x-real-ip", "x-client-ip", "true-client-ip",
     "x-cluster-client-ip", "cluster-client-ip", "x-remote-ip", "x-remote-addr",
-    "x-originating-ip", "proxy",
+    "x-originating-ip", "proxy", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+    "forwarded",
   ]
 
   private static let methods: [StaticString] = [

@@ -123,6 +123,8 @@ package struct SlicePlan: Sendable, Equatable {
     case 206: break
     default: return .other
     }
+    // Without a length one that breaks off would look whole.
+    guard case .length = response.framing else { return .mismatch }
     switch PartialResponses.storage(of: response) {
     case .refuse: return .mismatch
     // The first slice must be joined with later ones; without a strong validator it cannot be.

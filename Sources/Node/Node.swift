@@ -94,8 +94,8 @@ package final class Node: Sendable {
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
       limits: limits, metrics: metrics, log: log,
-      credentials: credentials, geo: try Self.openGeo(configuration),
-      fileSites: sites, fileThreads: fileThreads)
+      fileSites: sites, fileThreads: fileThreads, credentials: credentials,
+      geo: try Self.openGeo(configuration))
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -234,9 +234,9 @@ package final class Node: Sendable {
     admin?.stop()
     keeper?.stop()
     resolver.stop()
-    context.stopCredentials()
     checker?.stop()
     context.fileThreads?.stop()
+    context.stopCredentials()
     store?.close()
     log?.close()
   }

@@ -74,6 +74,8 @@ struct AdminLimitTests {
     #expect(response.status == 401)
     let forgiven = try await AdminFixture().ask("DELETE", "/v1/limits/few/keys/127.0.0.1")
     #expect(forgiven.status == 401)
+    // Keys may be what clients prove themselves with.
+    #expect(try await AdminFixture().ask("GET", "/v1/limits/few/keys").status == 401)
   }
 
   @Test func `a change cannot be kept without a store`() async throws {
@@ -93,7 +95,8 @@ struct AdminLimitTests {
 
   @Test(arguments: ["top=0", "top=257", "top=x", "top", "n=5", "top=5&top=6"])
   func `another query is refused`(_ query: String) async throws {
-    let response = try await AdminFixture().ask("GET", "/v1/limits/few/keys?\(query)")
+    let response = try await AdminFixture().ask(
+      "GET", "/v1/limits/few/keys?\(query)", [AdminFixture.bearer])
     #expect(response.problem == "invalid_query")
   }
 

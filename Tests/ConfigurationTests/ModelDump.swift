@@ -69,7 +69,6 @@ private func blank(like value: Any) -> Any? {
   case is SiteConfiguration: SiteConfiguration(hosts: [])
   case is RouteConfiguration: RouteConfiguration(path: .prefix(""), origin: "", name: "")
   case is ClientConfiguration: ClientConfiguration()
-  case is TokenConfiguration: TokenConfiguration(name: "")
   case is LimitConfiguration: LimitConfiguration(name: "", rule: .concurrency(0))
   case is LimitUse: LimitUse(name: "")
   case is RetryConfiguration: RetryConfiguration()
@@ -77,6 +76,7 @@ private func blank(like value: Any) -> Any? {
   case is BreakerConfiguration: BreakerConfiguration()
   case is HealthConfiguration: HealthConfiguration(path: nil)
   case is FilesConfiguration: FilesConfiguration(root: "")
+  case is TokenConfiguration: TokenConfiguration(name: "")
   default: nil
   }
 }

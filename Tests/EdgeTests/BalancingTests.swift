@@ -227,7 +227,7 @@ import Testing
     try await origin.waitForRequests(3)
     let sixth = try await node.ask("/6")
     try await eventually("one to wait") { node.waiting == 1 }
-    sixth.close()
+    sixth.reset()
     try await eventually("none to wait") { node.waiting == 0 }
     release.update { $0 = 9 }
     #expect(try await fifth.readResponse().text == "/5")

@@ -29,8 +29,62 @@ struct FillReader: Hashable, Sendable {
   var connection: UInt64
 }
 
+/// Who reads a fill, and how far each is. The first stands by itself: most fills have one, which then
+/// costs no memory.
+struct FillReaders: Sendable {
+  private var first: FillReader?
+  private var firstPosition: UInt64 = 0
+  private var others: [FillReader: UInt64] = [:]
+
+  var count: Int { others.count + (first == nil ? 0 : 1) }
+  var isEmpty: Bool { first == nil && others.isEmpty }
+
+  /// Adds one at the start.
+  mutating func insert(_ reader: FillReader) {
+    if first == nil || first == reader {
+      first = reader
+      firstPosition = 0
+    } else {
+      others[reader] = 0
+    }
+  }
+
+  mutating func remove(_ reader: FillReader) {
+    if first == reader { first = nil } else { others[reader] = nil }
+  }
+
+  /// Notes how far one is, if it is there.
+  mutating func move(_ reader: FillReader, to position: UInt64) {
+    if first == reader {
+      firstPosition = position
+    } else if let place = others.index(forKey: reader) {
+      others.values[place] = position
+    }
+  }
+
+  /// How far the first is; nil if nobody reads.
+  var fastest: UInt64? {
+    let most = others.isEmpty ? nil : others.values.max()
+    guard first != nil else { return most }
+    return max(firstPosition, most ?? 0)
+  }
+
+  /// How far the last is; nil if nobody reads.
+  var slowest: UInt64? {
+    let least = others.isEmpty ? nil : others.values.min()
+    guard first != nil else { return least }
+    return min(firstPosition, least ?? .max)
+  }
+
+  func forEach(_ body: (FillReader) -> Void) {
+    if let first { body(first) }
+    for reader in others.keys { body(reader) }
+  }
+}
+
 package final class Fill: @unchecked Sendable {
-  // Sendable because all that changes is in `state`, under its lock.
+  // Sendable because what changes is in `state`, under its lock, but for `soleReader`, which belongs to
+  // the leader's thread.
 
   /// How many bytes may be read ahead of the fastest client, and of the store's commits. At a commit
   /// every 20 ms it lets an origin send 200 MB/s.
@@ -58,7 +112,7 @@ package final class Fill: @unchecked Sendable {
     var bodyID: UInt64 = 0
     var committed: UInt64 = 0
     var trailers: [UInt8] = []
-    var readers: [FillReader: UInt64] = [:]
+    var readers = FillReaders()
     var isPaused = false
     var keepsAll = false
     var retryAfter: Int64 = 0
@@ -79,6 +133,8 @@ package final class Fill: @unchecked Sendable {
   /// When it began (monotonic).
   let began: Int64
   private let state: Mutex<State>
+  /// The connection that reads a fill which nobody may share. Only the leader's thread looks at it.
+  var soleReader: UInt64?
 
   init(
     key: Hash128?, fullKey: [UInt8], targetTags: [UInt64], mark: FillMark?, leader: Int,
@@ -123,14 +179,14 @@ extension Fill {
   func join(_ reader: FillReader, limit: Int) -> Bool {
     state.withLock { state in
       guard state.readers.count < limit else { return false }
-      state.readers[reader] = 0
+      state.readers.insert(reader)
       return true
     }
   }
 
   /// Takes a client out. The leader is told, since it may have been the one it waited for.
   func leave(_ reader: FillReader) {
-    state.withLock { _ = $0.readers.removeValue(forKey: reader) }
+    state.withLock { $0.readers.remove(reader) }
   }
 
   /// The head once it is there, and how the fill stands.
@@ -146,7 +202,7 @@ extension Fill {
   /// leader had stopped reading and may go on now.
   func piece(for reader: FillReader, at position: UInt64, wakesLeader: inout Bool) -> Piece {
     state.withLock { state in
-      if state.readers[reader] != nil { state.readers[reader] = position }
+      state.readers.move(reader, to: position)
       trim(&state)
       wakesLeader = state.isPaused && mayRead(state)
       if position < state.base {
@@ -224,7 +280,9 @@ extension Fill {
     state.withLock { state in
       state.committed = max(state.committed, position)
       trim(&state)
-      guard slice != nil, case .complete = state.phase else { return false }
+      guard state.head?.sliced != nil, slice != nil, case .complete = state.phase else {
+        return false
+      }
       return state.committed == state.received
     }
   }
@@ -270,9 +328,8 @@ extension Fill {
   func otherWorkers() -> [Int] {
     state.withLock { state in
       var found: [Int] = []
-      for reader in state.readers.keys
-      where reader.worker != leader && !found.contains(reader.worker) {
-        found.append(reader.worker)
+      state.readers.forEach { reader in
+        if reader.worker != leader && !found.contains(reader.worker) { found.append(reader.worker) }
       }
       return found
     }
@@ -291,7 +348,7 @@ extension Fill {
     let held = state.received - state.base
     let isStored = (state.head?.isStored ?? false) && !state.keepsAll
     guard held < (isStored ? Self.window : Self.passingWindow) else { return false }
-    guard let fastest = state.readers.values.max() else { return true }
+    guard let fastest = state.readers.fastest else { return true }
     return state.received < fastest + Self.window
   }
 
@@ -308,7 +365,7 @@ extension Fill {
       } else {
         // The last segment still grows.
         guard state.segments.count > 1, state.head?.isValidated != true,
-          let slowest = state.readers.values.min(), end <= slowest
+          let slowest = state.readers.slowest, end <= slowest
         else { return }
       }
       state.segments.removeFirst()

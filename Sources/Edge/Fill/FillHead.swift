@@ -25,6 +25,8 @@ package enum OriginFailure: UInt8, Sendable {
   case tooManyWaiters
   /// The origin's answer cannot be put together in slices: the request goes to the origin as it is.
   case notSliceable
+  /// The origin does not have the slice that was asked for.
+  case unsatisfiable
   /// The origin has another representation than that of which parts are stored.
   case changed
   /// An operator has taken every server out.
@@ -58,7 +60,7 @@ package enum OriginFailure: UInt8, Sendable {
     case .headTooLarge: "The origin's answer has too large a head."
     case .requestAborted: "The request was aborted."
     case .tooManyWaiters: "Too many requests wait for the same answer."
-    case .notSliceable: "The origin's answer is not a part."
+    case .notSliceable, .unsatisfiable: "The origin's answer is not a part."
     case .changed: "The origin's content has changed."
     case .noServer: "The origin is out of service."
     case .breakerOpen: "The origin fails, and is left alone for a moment."
@@ -80,7 +82,7 @@ package enum OriginFailure: UInt8, Sendable {
     case .headTooLarge: "http_response_header_section_size"
     case .requestAborted: "connection_terminated"
     case .tooManyWaiters: "proxy_internal_response"
-    case .notSliceable, .changed: "http_protocol_error"
+    case .notSliceable, .unsatisfiable, .changed: "http_protocol_error"
     case .noServer, .breakerOpen: "destination_unavailable"
     case .tooBusy, .queueTimeout: "connection_limit_reached"
     }

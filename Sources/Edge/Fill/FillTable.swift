@@ -52,9 +52,14 @@ final class FillTable: Sendable {
 
   /// Finds the fill of a key or makes one. `mayJoin` says whether the one that is there may be used
   /// (its full key is the same, and no purge came since it began).
-  func join(_ key: Hash128, now: Int64, mayJoin: (Fill) -> Bool, make: () -> Fill) -> Role {
+  func join(
+    _ key: Hash128, now: Int64, ignoresMarks: Bool = false, mayJoin: (Fill) -> Bool,
+    make: () -> Fill
+  ) -> Role {
     stripe(key).stripe.withLock { stripe in
-      if stripe.marks.contains(where: { $0.key == key && $0.until > now }) { return .alone }
+      if !ignoresMarks, stripe.marks.contains(where: { $0.key == key && $0.until > now }) {
+        return .alone
+      }
       if let fill = stripe.fills[key], mayJoin(fill) { return .follow(fill) }
       let fill = make()
       stripe.fills[key] = fill

@@ -22,6 +22,7 @@ internal import EventLoop
 internal import HTTPMessage
 internal import Metrics
 internal import RateLimiting
+internal import Rules
 
 extension Exchange {
   // MARK: The client

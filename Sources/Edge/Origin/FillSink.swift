@@ -21,6 +21,8 @@ struct FillSink {
   private var firstChunk: UInt32 = 0
   private var tags: [UInt64] = []
   private var implicitTags: [UInt64] = []
+  /// The longest content that is stored here.
+  private let limit: UInt64
   /// Whether the content is on its way to the store.
   private(set) var isStoring = false
 
@@ -29,9 +31,11 @@ struct FillSink {
   /// Segments of a content that is not stored.
   private static let passingSegment = 64 << 10
 
-  init(fill: Fill, worker: Worker) {
+  init(fill: Fill, worker: Worker, route: Int) {
     self.fill = fill
     self.worker = worker
+    limit = min(
+      worker.context.largestObject, worker.routes.policies[route].caching.greatestObject)
   }
 
   /// Begins; returns the id under which chunks will be in the store, 0 if there will be none.
@@ -80,7 +84,7 @@ struct FillSink {
   private mutating func grew(by count: Int) {
     received += UInt64(count)
     fill.grew(by: count)
-    if isStoring && received > worker.context.largestObject { stopStoring() }
+    if isStoring && received > limit { stopStoring() }
     if let segment, segment.isFull { handOver(segment) }
   }
 
@@ -106,7 +110,7 @@ struct FillSink {
   private var isFirstAndGrowing: Bool { head?.length == nil && chunksHandedOver == 0 }
 
   /// How much of a slice there is.
-  private var sliceLength: UInt64? { fill.slice?.range.count }
+  private var sliceLength: UInt64? { head?.sliced == nil ? nil : fill.slice?.range.count }
 
   private func capacity(wanted: UInt64) -> Int {
     if let length = sliceLength ?? head?.length {
@@ -157,17 +161,18 @@ struct FillSink {
   }
 
   /// The slice is whole: its record is there already.
-  private mutating func finishSlice(_ mark: FillMark) {
+  private mutating func finishSlice() {
     if let segment, segment.count > 0 { storeChunk(segment) }
+    guard isStoring else { return }
     // It stays where others find it until the store has committed it (`Fill.committed`).
     isStoring = false
-    worker.context.store?.endFill(mark)
+    endMark()
   }
 
   /// The content is whole: the record follows its chunks.
   mutating func finish() {
-    if isStoring, head?.sliced != nil, let mark = fill.mark {
-      finishSlice(mark)
+    if isStoring, head?.sliced != nil {
+      finishSlice()
       return
     }
     guard isStoring, let store = worker.context.store, let head, let mark = fill.mark else {
@@ -212,6 +217,8 @@ struct FillSink {
   }
 
   private func endMark() {
+    // That of a first slice ends with the storing of its record.
+    if head?.sliced != nil && fill.slice?.body == nil { return }
     if let mark = fill.mark { worker.context.store?.endFill(mark) }
   }
 }

@@ -36,6 +36,12 @@ final class OriginConnection {
   var hasEnded = false
   /// Whether it has a place among the connections that go on in the next turn.
   var isLeftOver = false
+  /// Whether the last read took all there was.
+  var isDrained = false
+  /// Whether the server has ended its side.
+  var peerEnded = false
+  /// The worker's turn in which it became idle.
+  var keptInTurn: UInt64 = 0
   /// Whether a request was answered on it before.
   var isReused = false
   /// The request that it works for.
@@ -67,6 +73,7 @@ final class OriginConnection {
   func handle(_ readiness: Readiness) {
     if readiness.mayRead { isReadable = true }
     if readiness.mayWrite { isWritable = true }
+    if readiness.peerEnded { peerEnded = true }
     switch phase {
     case .connecting: connected()
     case .idle:
@@ -157,6 +164,10 @@ final class OriginConnection {
     return result.wouldBlock
   }
 
+  /// Notes what a read into a buffer of that size says of what is left.
+  @inline(__always)
+  func note(_ result: IOResult, room: Int) { isDrained = (result.count ?? 0) < room }
+
   // MARK: A tunnel
 
   /// What the server has sent, at most one read; empty when there is nothing now.
@@ -211,11 +222,14 @@ final class OriginConnection {
 }
 
 extension Worker {
-  /// An idle connection to a server, if there is one that is still open.
-  func takeIdleOrigin(_ server: OriginServer) -> OriginConnection? {
+  /// An idle connection to a server, if there is one that is still open. Of one that became idle in this
+  /// very turn, with nothing left to read, the kernel has had no time to tell more than a look at it
+  /// would; that look is left out for a request that `mayRepeat`.
+  func takeIdleOrigin(_ server: OriginServer, mayRepeat: Bool) -> OriginConnection? {
     while let token = idleOrigins[server.id]?.popLast() {
       guard let connection = origins.element(token), connection.phase == .idle else { continue }
-      guard connection.isSilent() else {
+      let isFresh = mayRepeat && connection.isDrained && connection.keptInTurn == turnNumber
+      guard isFresh || connection.isSilent() else {
         close(connection)
         continue
       }
@@ -258,10 +272,13 @@ extension Worker {
     let settings = sides[connection.pool].settings
     let id = connection.server.id
     connection.request = nil
-    guard !isDraining, idleOrigins[id, default: []].count < settings.keepalive else {
+    guard !isDraining, !connection.peerEnded,
+      idleOrigins[id, default: []].count < settings.keepalive
+    else {
       close(connection)
       return
     }
+    connection.keptInTurn = turnNumber
     connection.phase = .idle
     connection.input.release()
     idleOrigins[id, default: []].append(connection.token)

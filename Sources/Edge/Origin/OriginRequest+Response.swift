@@ -39,9 +39,11 @@ extension OriginRequest {
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response, policy: policy.caching)
     let plan = plan(directives)
-    noteSearchRule(plan)
+    noteSearchRule()
     // What was stored is not what the origin has now, though this may not be stored either.
-    if !plan.isStored && response.status < 500 { removeStored() }
+    if !plan.isStored, response.status < 500, !StatusRules.answersOneRequest(response.status) {
+      removeStored()
+    }
     publish(plan, directives: directives)
     begin(framing: response.framing)
     if isForNobody {
@@ -84,7 +86,8 @@ extension OriginRequest {
     var rule = ByteBuffer()
     let varies = !caching.ignored.contains(.vary)
     guard !varies || VaryRule.append(of: response, to: &rule) != .star,
-      isWithinSize, isFill || !asksForPart, fitsExtension, addGroups(to: &plan, store)
+      isWithinSize, isFill || !asksForPart, fitsExtension, addGroups(to: &plan, store),
+      isSaidByAnswer
     else {
       // An error may be over at the next request; it is no reason to let all of them through.
       plan.marksKey = response.status < 500
@@ -144,7 +147,8 @@ extension OriginRequest {
     let fillHead = FillHead(
       status: response.status, lines: lines.view.array, ownLines: ownLines, length: contentLength,
       metadata: metadata,
-      entityTag: Validators.etag(of: lines.view), varyRule: plan.varyRule,
+      // Only conditions that are evaluated here ask for it.
+      entityTag: isFill ? Validators.etag(of: lines.view) : nil, varyRule: plan.varyRule,
       varyValues: plan.varyValues, purgeTags: plan.purgeTags, isShared: plan.isShared,
       isStored: plan.isStored, isValidated: false, isServedOnError: false,
       forwardedStatus: response.status)
@@ -184,10 +188,24 @@ extension OriginRequest {
     }
   }
 
+  /// Whether the key, where an earlier answer's No-Vary-Search shaped it, is what this one says, too.
+  private var isSaidByAnswer: Bool {
+    guard worker.routes.routes[route].hasUsualKey, decision == nil, let query = head.query else {
+      return true
+    }
+    var key = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &key)
+    if fill.fullKey.withView({ $0 == key.view }) { return true }
+    RequestTarget.apply(NoVarySearch(response), query: head.bytes[query], to: &key)
+    return fill.fullKey.withView { $0 == key.view }
+  }
+
   /// Notes which parameters of the query count, for the requests to come.
-  private func noteSearchRule(_ plan: Plan) {
-    guard plan.isStored, head.query != nil, worker.routes.routes[route].hasUsualKey,
-      let store = worker.context.store
+  private func noteSearchRule() {
+    guard response.status == 200, decision == nil, !fill.fullKey.isEmpty, head.query != nil,
+      worker.routes.routes[route].hasUsualKey, let store = worker.context.store
     else { return }
     let rules = worker.context.searchRules
     let rule = NoVarySearch(response)
@@ -247,6 +265,7 @@ extension OriginRequest {
     for tag in RequestTarget.tags(of: head, normalization: policy.key.query, store: store) {
       store.invalidate(tag: tag)
     }
+    invalidateKey(store)
     if let decision, decision.isRewritten {
       let tags = RequestTarget.tags(
         of: decision.head, normalization: policy.key.query, store: store)
@@ -268,6 +287,16 @@ extension OriginRequest {
       RequestTarget.appendKey(scheme: "http", authority: authority, target: target.view, to: &key)
       store.invalidate(tag: store.tagHash(ofKey: key.view))
     }
+  }
+
+  /// Invalidates what a GET for the URI would be found by, where the key is not the URI.
+  private func invalidateKey(_ store: ObjectStore) {
+    var key = ByteBuffer(capacity: 256)
+    policy.key.append(head, scheme: "http", to: &key)
+    if worker.routes.routes[route].hasUsualKey, let query = head.query {
+      RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
+    }
+    store.invalidate(tag: store.tagHash(ofKey: key.view))
   }
 
   // MARK: Validation
@@ -375,6 +404,33 @@ extension OriginRequest {
       id: stored.id, keyHash: stored.keyHash, head: lines.view.array,
       metadata: freshness.metadata(status: stored.status, lines: lines.view), tags: nil,
       sequence: stored.sequence, completion: { _ in })
+  }
+
+  /// The tags that a 304 gives a stored response; empty if they stay as they are, nil if its cache groups
+  /// are too many to be kept.
+  private func freshenedTags(
+    of stored: StoredResponse, _ merged: ResponseHead, _ store: ObjectStore
+  ) -> [UInt64]? {
+    var tags: [UInt64] = []
+    Tags.forEach(in: response) { tags.append(store.tagHash($0)) }
+    let before = ResponseHead()
+    StoredLines.read(stored.head, status: stored.status, into: before)
+    guard let groups = groupTags(of: merged, store), let old = groupTags(of: before, store) else {
+      return nil
+    }
+    if tags.isEmpty && groups == old { return [] }
+    if tags.isEmpty {
+      tags = (0..<stored.tagCount).map { stored.tag($0) }.filter { !old.contains($0) }
+    }
+    return tags + groups
+  }
+
+  private func groupTags(of head: ResponseHead, _ store: ObjectStore) -> [UInt64]? {
+    switch CacheGroups.groups(of: head) {
+    case .none: []
+    case .excessive: nil
+    case .groups(let groups): groups.map { groupTag($0, store) }
+    }
   }
 
   /// Whether a stored response may stay stored with the fields that a 304 gave it, and is still found
@@ -522,12 +578,14 @@ extension OriginRequest {
     let result: IOResult
     if case .chunked = response.framing {
       result = unsafe connection.socket.receive(into: worker.originBuffer)
+      connection.note(result, room: unsafe worker.originBuffer.count)
       if let count = result.count, count > 0 {
         takeChunked(
           unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer)).prefix(count))
       }
     } else {
       // Straight into the segment that clients and the store will read.
+      connection.isDrained = false
       result = sink.read(from: connection.socket, limit: remaining)
       if let count = result.count, count > 0 {
         if case .length = response.framing { remaining -= UInt64(count) }

@@ -25,8 +25,10 @@ extension OriginRequest {
     let answer = check(plan, slice)
     if let body = slice.body {
       guard case .slice(let part) = answer else {
-        // What is stored and what the origin has do not belong together any more.
-        worker.context.store?.removeSliced(keyHash: body.keyHash, body: body.id)
+        // Of an error or a refusal nothing follows for what is stored.
+        if isAboutObject(answer) {
+          worker.context.store?.removeSliced(keyHash: body.keyHash, body: body.id)
+        }
         end(with: .changed)
         return true
       }
@@ -44,9 +46,21 @@ extension OriginRequest {
       _ = body
       return true
     case .whole, .other: return false
-    case .changed, .unsatisfiable, .mismatch:
+    case .unsatisfiable:
+      end(with: .unsatisfiable)
+      return true
+    case .changed, .mismatch:
       end(with: .notSliceable)
       return true
+    }
+  }
+
+  /// Whether an answer says that what is stored and what the origin has do not belong together.
+  private func isAboutObject(_ answer: SliceAnswer) -> Bool {
+    switch answer {
+    case .changed, .whole, .unsatisfiable, .mismatch: true
+    case .other: response.status == 404 || response.status == 410
+    case .slice: false
     }
   }
 
@@ -73,10 +87,16 @@ extension OriginRequest {
   /// store, or not for others.
   private func storeSliced(_ part: PartialContent) -> SlicedBody? {
     guard let length = part.completeLength, let store = worker.context.store,
-      let mark = fill.mark, length <= worker.context.largestObject
+      let mark = fill.mark,
+      length <= min(worker.context.largestObject, policy.caching.greatestObject)
     else { return nil }
     var caching = policy.caching
     caching.storesPartial = true
+    // It is a 200 that is stored.
+    if let rule = caching.lifetime(for: 200) {
+      caching.lifetimes.insert(
+        LifetimeRule(.code(206), milliseconds: rule.milliseconds, overrides: rule.overrides), at: 0)
+    }
     let directives = ResponseDirectives(response, policy: caching)
     let plan = plan(directives, policy: caching)
     guard plan.isStored, plan.isShared else { return nil }
@@ -103,7 +123,7 @@ extension OriginRequest {
       metadata: metadata, head: lines.view.array, tags: plan.tags,
       implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)),
       body: .slices(id: body.id, length: length), sequence: mark.sequence)
-    guard store.store(object, completion: { _ in }) else { return nil }
+    guard store.store(object, completion: { _ in store.endFill(mark) }) else { return nil }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     publishSlice(part, of: body, lines: lines.view.array, metadata: metadata, plan: plan)
     return body

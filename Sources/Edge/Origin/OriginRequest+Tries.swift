@@ -111,7 +111,7 @@ extension OriginRequest {
     receivedAny = false
     // How long a client takes to send its content is not the server's time.
     tryEnd = head.framing == .none || isFill ? plan.deadline(now: now, timeout: .max) : .max
-    if !avoidsKept, let kept = worker.takeIdleOrigin(server) {
+    if !avoidsKept, let kept = worker.takeIdleOrigin(server, mayRepeat: mayRepeat) {
       send(on: kept)
       return
     }
@@ -132,6 +132,9 @@ extension OriginRequest {
       goOnConnecting()
     }
   }
+
+  /// Whether it costs nothing but a try if a kept connection turns out to be closed.
+  private var mayRepeat: Bool { head.method.isIdempotent && sentAll }
 
   private var serverOfAttempt: OriginServer? {
     switch attempt {
@@ -384,7 +387,7 @@ extension OriginRequest {
     if let index = indexOfAttempt { request.tried.insert(index) }
     guard case .attempt(let second) = side.balancer.choose(request, now: now) else { return }
     let server = second.server
-    let kept = worker.takeIdleOrigin(server)
+    let kept = worker.takeIdleOrigin(server, mayRepeat: true)
     guard let connection = kept ?? firstConnection(to: server) else {
       second.end(now: now)
       return
@@ -533,7 +536,8 @@ extension TryFailure {
     case .connectTimeout: self = .connectTimeout
     case .firstByteTimeout, .contentTimeout: self = .timeout
     case .malformed, .headTooLarge: self = .malformed
-    case .closedEarly, .requestAborted, .tooManyWaiters, .notSliceable, .changed, .noServer,
+    case .closedEarly, .requestAborted, .tooManyWaiters, .notSliceable, .unsatisfiable, .changed,
+      .noServer,
       .breakerOpen, .tooBusy, .queueTimeout:
       self = .reset
     }

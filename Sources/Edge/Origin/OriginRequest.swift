@@ -125,7 +125,7 @@ final class OriginRequest {
     side = worker.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
-    sink = FillSink(fill: fill, worker: worker)
+    sink = FillSink(fill: fill, worker: worker, route: route)
   }
 
   // MARK: Beginning
@@ -181,7 +181,8 @@ final class OriginRequest {
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     var target = ByteBuffer()
-    if isFill { policy.appendTarget(head, to: &target) }
+    options.isKeyed = !fill.fullKey.isEmpty
+    if isFill || options.isKeyed { policy.appendTarget(head, to: &target) }
     options.target = target.view
     let tag = stored?.entityTag ?? []
     let modified = stored?.lastModified ?? []
@@ -303,9 +304,11 @@ final class OriginRequest {
     let bytes: ByteView
     if connection.input.isEmpty {
       result = unsafe connection.socket.receive(into: worker.originBuffer)
+      connection.note(result, room: unsafe worker.originBuffer.count)
       bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer))
         .prefix(result.count ?? 0)
     } else {
+      connection.isDrained = false
       result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
       bytes = connection.input.view
     }

@@ -26,7 +26,7 @@ extension Exchange {
     self.reason = reason
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
-    let targetTags = targetTags(worker, store)
+    let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let patience = worker.routes.routes[route].collapseTimeout
     let slice = firstSlice(stored: stored, worker)
     let role = worker.context.fills.join(
@@ -92,7 +92,10 @@ extension Exchange {
     result = .pass
     own(worker)
     let mark = key.isEmpty ? nil : worker.context.store?.beginFill()
-    let tags = mark == nil ? [] : worker.context.store.map { targetTags(worker, $0) } ?? []
+    var tags: [UInt64] = []
+    if mark != nil, let store = worker.context.store {
+      tags = key.withView { targetTags(worker, store, key: $0) }
+    }
     let fill = Fill(
       key: nil, fullKey: mark == nil ? [] : key, targetTags: tags, mark: mark,
       leader: worker.index, began: worker.now.monotonic)
@@ -112,8 +115,10 @@ extension Exchange {
       worker: worker, fill: fill, head: head(worker), route: route, client: client,
       isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
     request.clientConnection = connection.token
-    if let key = fill.key, request.policy.caching.minimumUses > 1 {
-      request.uses = worker.context.fills.use(key)
+    if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
+      let store = worker.context.store
+    {
+      request.uses = worker.context.fills.use(fill.fullKey.withView { store.keyHash($0) })
     }
     wait(for: fill, on: connection)
     if takesBody || upgrade || !isFill { upstream = request }
@@ -161,9 +166,9 @@ extension Exchange {
     let worker = connection.worker
     guard let store = worker.context.store, !isLeftAlone(response, worker) else { return }
     let key = worker.keyBuffer.view.array
-    let targetTags = targetTags(worker, store)
+    let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let role = worker.context.fills.join(
-      hash, now: worker.now.monotonic, mayJoin: { _ in true },
+      hash, now: worker.now.monotonic, ignoresMarks: true, mayJoin: { _ in true },
       make: {
         Fill(
           key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
@@ -197,14 +202,14 @@ extension Exchange {
     while true {
       switch state {
       case .idle: return .waiting
-      case .admitting:
-        guard goOnWithAdmission(on: connection) else { return .waiting }
       case .warming:
         if isWarming { return .waiting }
         state = .waiting
         proceed(head(connection.worker), on: connection)
       case .limited:
         guard departs(on: connection) else { return .waiting }
+      case .admitting:
+        guard goOnWithAdmission(on: connection) else { return .waiting }
       case .finished:
         finish(on: connection)
         return .finished
@@ -231,11 +236,17 @@ extension Exchange {
     guard let head else {
       if case .failed(let failure) = phase {
         if !isLeader { connection.wait(until: .max) }
-        if case .notSliceable = failure {
+        switch failure {
+        case .notSliceable:
+          avoidsSlices = true
+          beginAgain(countsAttempt: false, on: connection)
+          return true
+        case .unsatisfiable:
           let key = fill.fullKey
           releaseFill(on: connection)
           pass(reason ?? .miss, key: key, on: connection)
           return true
+        default: break
         }
         fail(failure, retryAfter: fill.retryAfter, on: connection)
         return true
@@ -243,7 +254,7 @@ extension Exchange {
       guard isOverdue && !isLeader else { return false }
       connection.worker.counters.add(.fillsOverdue)
       connection.wait(until: .max)
-      beginAgain(on: connection)
+      beginAgain(countsAttempt: false, on: connection)
       return true
     }
     if !isLeader {
@@ -397,6 +408,10 @@ extension Exchange {
         chunk.dropping(first: offset).prefix(Int(clamping: end - position)), on: connection)
     case .wait: return .waiting
     case .end where sliced != nil:
+      guard isSliceOver(fill) else {
+        cutOff(on: connection)
+        return .waiting
+      }
       leaveSlice(on: connection)
       return nil
     case .end:
@@ -449,7 +464,10 @@ extension Exchange {
         body: bodyID, number: UInt32(truncatingIfNeeded: position / size)),
       offset < chunk.count
     else {
-      if let sliced { return fetchSlice(of: sliced, on: connection) }
+      if let sliced {
+        if !isDamaged(sliced, worker) { return fetchSlice(of: sliced, on: connection) }
+        worker.context.store?.removeSliced(keyHash: sliced.keyHash, body: sliced.id)
+      }
       // Missing or damaged: the next request is to find nothing rather than this.
       worker.context.store?.remove(keyHash: storedHash, id: storedID)
       cutOff(on: connection)
@@ -465,13 +483,22 @@ extension Worker {
     guard fill.join(FillReader(worker: index, connection: connection), limit: limit) else {
       return false
     }
-    readers[ObjectIdentifier(fill), default: []].append(connection)
+    if fill.key == nil {
+      fill.soleReader = connection
+    } else {
+      readers[ObjectIdentifier(fill), default: []].append(connection)
+    }
     return true
   }
 
   /// Takes a client out of a fill.
   func leave(_ fill: Fill, connection: UInt64) {
     fill.leave(FillReader(worker: index, connection: connection))
+    if fill.key == nil {
+      fill.soleReader = nil
+      wakeLeader(of: fill)
+      return
+    }
     let key = ObjectIdentifier(fill)
     if let place = readers[key]?.firstIndex(of: connection) { readers[key]?.swapRemove(at: place) }
     if readers[key]?.isEmpty ?? false { readers[key] = nil }

@@ -12,7 +12,7 @@ extension Exchange {
   /// stored is sliced. Nil: fetch the whole.
   func firstSlice(stored: StoredResponse?, _ worker: Worker) -> SliceJob? {
     let size = worker.routes.routes[route].slice
-    guard size > 0 else { return nil }
+    guard size > 0, !avoidsSlices else { return nil }
     let plan = SlicePlan(sliceSize: size)
     let value = head(worker).value(.range)
     let index = value.flatMap { plan.firstSlice(for: $0) }
@@ -57,11 +57,24 @@ extension Exchange {
     }
   }
 
+  /// Whether a slice's fill that has no more has had all of it.
+  func isSliceOver(_ fill: Fill) -> Bool {
+    guard let slice = fill.slice, let sliced else { return true }
+    return position >= min(slice.range.end, sliced.length)
+  }
+
   /// Leaves the fill of a slice: what comes next is in the store, or in another.
   func leaveSlice(on connection: some ClientStream) {
     releaseFill(on: connection)
     fillStart = 0
     state = .stored
+  }
+
+  /// Whether the chunk at the client's position is there, and cannot be read all the same.
+  func isDamaged(_ sliced: SlicedBody, _ worker: Worker) -> Bool {
+    worker.reader?.presence(
+      ofSliced: sliced.id, length: sliced.length, from: position, to: position + 1
+    ).isPresent ?? false
   }
 
   /// The slice at the client's position is missing: leads its fill, or joins it.
@@ -79,7 +92,7 @@ extension Exchange {
     }
     let key = worker.keyBytes(of: self)
     let hash = store.sliceHash(sliced, start: range.start)
-    let tags = targetTags(worker, store)
+    let tags = key.withView { targetTags(worker, store, key: $0) }
     let now = worker.now.monotonic
     let role = worker.context.fills.join(
       hash, now: now, mayJoin: { $0.fullKey == key && $0.slice?.body?.id == sliced.id },
@@ -112,7 +125,6 @@ extension Exchange {
       worker: worker, fill: fill, head: head(worker), route: route,
       client: client, isFill: true, upgrade: false, stored: nil, decision: decision(worker))
     joinSlice(fill, on: connection)
-    guard !connection.isClosed else { return }
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }
@@ -120,11 +132,8 @@ extension Exchange {
   private func joinSlice(_ fill: Fill, on connection: some ClientStream) {
     self.fill = fill
     state = .filling
-    let limit = isLeader ? Int.max : connection.worker.routes.routes[route].maxWaiters + 1
-    if !connection.worker.join(fill, connection: connection.token, limit: limit) {
-      self.fill = nil
-      reset(connection)
-    }
+    // Its response has begun: there is no refusing it now.
+    _ = connection.worker.join(fill, connection: connection.token, limit: .max)
   }
 
   private func reset(_ connection: some ClientStream) {

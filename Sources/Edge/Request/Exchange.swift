@@ -20,12 +20,12 @@ final class Exchange {
   enum State {
     /// No request.
     case idle
-    /// To be let in (Exchange+Admission.swift).
-    case admitting
     /// For the store to bring what it wants from the disk.
     case warming
     /// For its turn, in the line of a limit.
     case limited
+    /// To be let in (Exchange+Admission.swift).
+    case admitting
     /// For the head of a fill.
     case waiting
     /// Content of a fill is being sent.
@@ -106,6 +106,8 @@ final class Exchange {
   var takesBody = false
   /// Whether the client may still be sending what nobody will read.
   var wasRefused = false
+  /// Whether the origin's answer turned out not to be for slices.
+  var avoidsSlices = false
   /// Whether it has waited too long for another's answer.
   var isOverdue = false
   /// Whether chunks are being brought from the disk.
@@ -147,6 +149,7 @@ final class Exchange {
     wasRefused = false
     isLeader = false
     attempts = 0
+    avoidsSlices = false
     hasWarmed = false
     isOverdue = false
     isWarming = false
@@ -290,7 +293,7 @@ final class Exchange {
       RequestTarget.appendKey(
         scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &worker.keyBuffer)
-      if !worker.context.searchRules.isEmpty, let query = head.query {
+      if !worker.context.searchRules.isEmpty, !isRuled, let query = head.query {
         RequestTarget.applySearchRule(
           worker.context, query: head.bytes[query], to: &worker.keyBuffer)
       }
@@ -300,19 +303,23 @@ final class Exchange {
     if isRuled && ruled.hasRun { makeRuledKey(worker) }
   }
 
-  /// The tags by which a purge reaches whatever is stored for the request's URI: the URI as it was sent
-  /// and, if the route normalises queries, normalised too; and the host.
-  func targetTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
+  /// The tags by which a purge, or an unsafe request, reaches whatever is stored for the request's URI:
+  /// the URI as it was sent and, if the route normalises queries, normalised too; the key; and the
+  /// host.
+  func targetTags(_ worker: Worker, _ store: ObjectStore, key: ByteView) -> [UInt64] {
     let head = head(worker)
+    let own = store.tagHash(ofKey: key)
     let host = store.tagHash(ofHost: head.bytes[head.authority])
-    if isRuled { return ruledTags(worker, store) + [host] }
     let isUsual = worker.routes.routes[route].hasUsualKey
-    // Of a key that a No-Vary-Search shaped, the URI is not to be seen.
-    if isUsual && (worker.context.searchRules.isEmpty || head.query == nil) {
-      return [store.tagHash(ofKey: worker.keyBuffer.view), host]
+    if isUsual && !isRuled && (worker.context.searchRules.isEmpty || head.query == nil) {
+      return [own, host]
     }
     let query = isUsual ? QueryNormalization() : worker.routes.policies[route].key.query
-    return RequestTarget.tags(of: head, normalization: query, store: store) + [host]
+    var tags =
+      isRuled
+      ? ruledTags(worker, store) : RequestTarget.tags(of: head, normalization: query, store: store)
+    if !tags.contains(own) { tags.append(own) }
+    return tags + [host]
   }
 
   /// What the request asks of caches, as far as the route listens.
@@ -326,6 +333,12 @@ final class Exchange {
     on connection: some ClientStream
   ) {
     let worker = connection.worker
+    if response.isSliced && worker.routes.routes[route].slice == 0 {
+      // Stored when the route still sliced: nothing could fetch what is missing of it.
+      worker.context.store?.removeSliced(keyHash: response.keyHash, body: response.bodyID)
+      missed(.uriMiss, hash: hash, directives, on: connection)
+      return
+    }
     let freshness = Freshness(response)
     let reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
     switch reuse {
@@ -438,12 +451,12 @@ final class Exchange {
   }
 
   /// Begins again: the fill was not for this request.
-  func beginAgain(on connection: some ClientStream) {
+  func beginAgain(countsAttempt: Bool = true, on connection: some ClientStream) {
     let worker = connection.worker
     let key = fill?.fullKey ?? []
     release(worker, token: connection.token)
     isOverdue = false
-    attempts += 1
+    if countsAttempt { attempts += 1 }
     let head = head(worker)
     if attempts > Self.maxAttempts {
       pass(reason ?? .miss, key: key, on: connection)

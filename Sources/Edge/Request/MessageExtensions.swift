@@ -111,7 +111,9 @@ extension StorageRefusal {
   /// Whether the refusal says something about this request only, and nothing about the key's answers.
   var isTheRequests: Bool {
     switch self {
-    case .authorization, .requestNoStore, .statusAnswersOneRequest, .methodNotCacheable: true
+    case .authorization, .requestNoStore, .statusAnswersOneRequest, .methodNotCacheable,
+      .tooFewUses:
+      true
     default: false
     }
   }

@@ -10,6 +10,8 @@ internal import HTTPMessage
 struct ForwardingOptions {
   /// The answer may be stored: ask for the whole of it, whatever the client has already.
   var isFill = false
+  /// The answer may be stored under a key: what the key does not say must not shape it.
+  var isKeyed = false
   /// No client waits for the answer: what the one before it asked of caches does not count.
   var isBackground = false
   /// Validate the stored response with this entity tag.
@@ -50,6 +52,7 @@ enum RequestComposer {
     wire.append("\r\n")
     var omissions: RequestFieldOmissions = .forwarding
     if options.isFill { omissions.formUnion([.conditions, .ranges]) }
+    if options.isFill || options.isKeyed { omissions.insert(.methods) }
     if options.isBackground { omissions.insert(.directives) }
     if head.method == .options { omissions.insert(.maxForwards) }
     HeadComposer.appendRequestFields(head, omitting: omissions, to: &wire)

@@ -58,6 +58,12 @@ enum RequestTarget {
       let path = context.store?.keyHash(key.view[0..<mark]),
       let rule = context.searchRules.find(path)
     else { return }
+    apply(rule, query: query, to: &key)
+  }
+
+  /// Replaces a key's query by what a rule lets count of it.
+  static func apply(_ rule: NoVarySearch, query: ByteView, to key: inout ByteBuffer) {
+    guard let mark = key.view.firstIndex(of: ASCII.question) else { return }
     var counting = ByteBuffer(capacity: query.count + 64)
     guard rule.appendKey(query, to: &counting) else { return }
     key.truncate(to: mark)

@@ -1,7 +1,8 @@
 // What responses have said of their queries (No-Vary-Search), by the URI without its query. A request
 // is looked up by what the last answer for its path said; so the first request after that finds nothing
 // and asks, and from then on all that mean the same share one stored response. The key holds the rule
-// and what it lets count, so a rule that changes makes other keys and never a wrong answer.
+// and what it lets count; and an answer is stored, or shared, under such a key only if it says that rule
+// itself (`OriginRequest.isSaidByAnswer`).
 //
 // In memory only, and bounded: what is forgotten costs a request to the origin.
 

@@ -30,10 +30,6 @@ package final class NodeContext: Sendable {
   /// The longest content that is stored: as configured, and at most half of the store, since storing
   /// something longer would evict nearly all else for it.
   let largestObject: UInt64
-  /// What credentials are checked against.
-  let credentials: NodeCredentials
-  /// Where addresses are, if rules ask for it.
-  let geo: GeoDatabase?
   /// The directories of those pools that are files, in the configuration's order.
   package let fileSites: [FileSite?]
   /// The threads that open and read them; nil if there are none.
@@ -42,6 +38,10 @@ package final class NodeContext: Sendable {
   let keyFailures: [KeyFailures?]
   /// What the workers' random numbers begin with.
   let seed: UInt64
+  /// What credentials are checked against.
+  let credentials: NodeCredentials
+  /// Where addresses are, if rules ask for it.
+  let geo: GeoDatabase?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -54,8 +54,8 @@ package final class NodeContext: Sendable {
   package init(
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
     limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
-    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil,
-    fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil
+    fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil,
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -65,10 +65,10 @@ package final class NodeContext: Sendable {
     self.limits = limits
     self.metrics = metrics
     self.log = log
-    self.credentials = credentials
-    self.geo = geo
     self.fileSites = fileSites ?? pools.map { _ in nil }
     self.fileThreads = fileThreads
+    self.credentials = credentials
+    self.geo = geo
     keyFailures = configuration.sites.flatMap(\.routes).map { route in
       let first = route.caching.failureBackoff
       return first > 0 ? KeyFailures(first: first) : nil
@@ -106,10 +106,6 @@ package enum WorkerMessage: Sendable {
   case committed(Fill, through: UInt64)
   /// The store did not take a fill's content.
   case notStored(Fill)
-  /// Keys for tokens were fetched, or could not be.
-  case keysCame
-  /// A password was checked, for the request on a connection.
-  case passwordChecked(PasswordVerdict, token: UInt64)
   /// What a client's request wanted from the disk is in memory.
   case warmed(UInt64)
   /// A request of this worker's is the first of its line now.
@@ -120,6 +116,10 @@ package enum WorkerMessage: Sendable {
   case fileAnswered(UInt64, FileAnswer)
   /// It has read a piece of one; nil: the file has become shorter.
   case fileRead(UInt64, [UInt8]?)
+  /// Keys for tokens were fetched, or could not be.
+  case keysCame
+  /// A password was checked, for the request on a connection.
+  case passwordChecked(PasswordVerdict, token: UInt64)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }

@@ -109,6 +109,8 @@ package final class Worker {
   var isDraining = false
   var drainDeadline = Int64.max
   var acceptPaused = false
+  /// The number of the present turn.
+  private(set) var turnNumber: UInt64 = 0
 
   /// A worker with its listening sockets. It runs on the thread that calls `run`.
   package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
@@ -135,12 +137,12 @@ package final class Worker {
     overload = OverloadGuard(
       target: delay ?? 1, interval: min(delay ?? 1, 10_000_000_000) &* 10)
     routes = RouteTable(context.configuration, limits: limitTable)
-    gates = Gates(context.configuration, context.credentials)
-    rules.scratch.geo = context.geo
     let workers = context.configuration.workers ?? Machine.processors
     let number = index
     let seed = context.seed
     sides = context.pools.map { PoolSide($0, worker: number, of: workers, seed: seed) }
+    gates = Gates(context.configuration, context.credentials)
+    rules.scratch.geo = context.geo
     counters = CounterBlock()
     requestCounters = RequestCounters(routes: routes.names)
     context.metrics.register(counters: counters, requests: requestCounters)
@@ -188,8 +190,9 @@ package final class Worker {
   private func turn() {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
-    gates.checksLeft = Gates.checksPerTurn
     let began = now.monotonic
+    gates.checksLeft = Gates.checksPerTurn
+    turnNumber &+= 1
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
@@ -234,8 +237,6 @@ package final class Worker {
           request.stopStoring()
           request.goOn()
         }
-      case .keysCame: keysCame()
-      case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
       case .warmed(let token):
         guard let client = clients.element(token) else { continue }
         client.exchange.warmed()
@@ -250,6 +251,8 @@ package final class Worker {
         }
       case .fileAnswered(let token, let answer): requests.element(token)?.opened(answer)
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
+      case .keysCame: keysCame()
+      case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
       case .drain(let deadline): drain(deadline)
       }
     }
@@ -293,6 +296,10 @@ package final class Worker {
     let fills = moved
     moved = []
     for fill in fills {
+      guard fill.key != nil else {
+        if let token = fill.soleReader { clients.element(token)?.advance() }
+        continue
+      }
       if fill.leader == index {
         for worker in fill.otherWorkers() { context.post(.fillProgressed(fill), to: worker) }
       }
