@@ -73,14 +73,20 @@ enum Places {
     }
     guard let directory else { return try body("/nonexistent") }
     write("0123456789abcdef0123\n", to: directory + "/good.token", mode: 0o600)
-    write("{\"keys\": [{\"kty\": \"oct\", \"kid\": \"a\", \"k\": \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}]}\n", to: directory + "/keys.json", mode: 0o600)
+    let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+    write(
+      "{\"keys\": [{\"kty\": \"oct\", \"kid\": \"a\", \"k\": \"\(secret)\"}]}\n",
+      to: directory + "/keys.json", mode: 0o600)
     write(
       "shop:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683:plan=gold\n",
       to: directory + "/api.keys", mode: 0o600)
     write(
-      "anna:$2b$05$vYo2ml36nUoKR2e5NfIBRurrb77IEC6MvhDP1nQAiVyPixnNeY6vO\n", to: directory + "/users",
+      "anna:$2b$05$vYo2ml36nUoKR2e5NfIBRurrb77IEC6MvhDP1nQAiVyPixnNeY6vO\n",
+      to: directory + "/users",
       mode: 0o600)
-    write("2026a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n", to: directory + "/url.keys", mode: 0o600)
+    write(
+      "2026a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n", to: directory + "/url.keys",
+      mode: 0o600)
     write("192.0.2.1 # one\n10.0.0.0/8\n", to: directory + "/networks", mode: 0o600)
     write("0123456789abcdef0123\n", to: directory + "/admin.token", mode: 0o600)
     write("0123456789abcdef0123\n", to: directory + "/open.token", mode: 0o644)

@@ -196,7 +196,9 @@ extension Compiler {
     let register = UInt8(Registers.values)
     guard emitText(target, register) else { return true }
     let setsCookie = fields.contains { $0.name.lowercased() == "set-cookie" }
-    if !setsCookie, !isForgetful, let reason = SelfRedirect.reason(target, guards, refuted.map(\.condition)) {
+    if !setsCookie, !isForgetful,
+      let reason = SelfRedirect.reason(target, guards, refuted.map(\.condition))
+    {
       findings.error("this redirect leads to itself", at: target.range, help: reason)
     }
     note(.action(hasValue: true), rule.range, register, .text)
