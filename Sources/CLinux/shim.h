@@ -145,6 +145,11 @@ static inline int weir_compare_exchange(uint64_t *p, uint64_t expected, uint64_t
 }
 // Asks for a cache line that is about to be read and written. Any number will do: a prefetch of an
 // address that is not mapped does nothing.
+/* Asks for the cache lines of a run of bytes that is about to be read. */
+static inline void weir_prefetch_read(const void *start, size_t count) {
+  for (size_t offset = 0; offset < count; offset += 64)
+    __builtin_prefetch((const char *)start + offset, 0, 3);
+}
 static inline void weir_prefetch(uintptr_t address) { __builtin_prefetch((const void *)address, 1, 3); }
 static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 

@@ -5,6 +5,7 @@
 // a second transaction is taken beside the first, since views from the first must stay good.
 
 package import Bytes
+internal import CLinux
 internal import Checksum
 internal import LMDB
 internal import Synchronization
@@ -121,11 +122,17 @@ package final class StoreReader: @unchecked Sendable {
       record, softlyPurgedAt: slot.entry.isSoft ? softTime(record, slot.entry) : .max)
   }
 
+  /// Bytes of a record that are asked for before the first of them is read.
+  private static let readAhead = 2_048
+
   /// The record that a hash names, whole and not purged.
   @inline(__always)
   private func fetch(_ hash: Hash128, isUse: Bool = true) -> StoredResponse? {
     guard let slot = core.table.find(hash), !slot.entry.isDamaged else { return nil }
     guard let bytes = bytes(slot.entry, hash) else { return nil }
+    // All of a small response is about to be read, one line after the other: ask for it at once. Safe:
+    // the view covers what is asked for.
+    unsafe weir_prefetch_read(bytes.baseAddress, min(bytes.count, Self.readAhead))
     guard let record = RecordView(bytes) else { return damaged(slot, hash) }
     var bits: UInt64 = 0
     if !slot.entry.isVerified {
