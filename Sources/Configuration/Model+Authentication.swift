@@ -30,6 +30,8 @@ public struct TokenConfiguration: Sendable, Equatable {
   public var refresh: Int64 = 600_000_000_000
   /// The least time between two fetches, nanoseconds.
   public var cooldown: Int64 = 30_000_000_000
+  /// The certificates that are trusted for the keys' server, a file (absolute); nil: the system's.
+  public var trustFile: String?
 
   /// Tokens of a name.
   public init(name: String) { self.name = name }
@@ -65,6 +67,8 @@ public struct AuthenticationConfiguration: Sendable, Equatable {
     case basic(file: String, realm: String)
     /// A URL that was signed with a key of a file.
     case signedURL(file: String)
+    /// What the `auth_service` of that name wants to see.
+    case service(name: String)
   }
   /// What must be shown.
   public var kind: Kind

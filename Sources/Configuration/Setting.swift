@@ -25,6 +25,8 @@ public struct Setting: Sendable {
     case limit
     /// `jwt NAME { … }`
     case jwt
+    /// `auth_service NAME { … }`
+    case authenticationService = "auth_service"
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

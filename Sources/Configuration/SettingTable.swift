@@ -4,7 +4,8 @@ extension Setting {
   /// Every setting.
   public static let all: [Setting] =
     topLevel + limitTop + admin + store + client + originServers + origin + originHealth + files
-    + limit + tokens + site + admission(in: .site) + route + limitRoute + admission(in: .route)
+    + limit + tokens + authenticationService + site + admission(in: .site) + route + limitRoute
+    + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
@@ -79,6 +80,7 @@ extension Setting {
       "A limit on requests. Routes that name the same limit share it."
     ) { arguments, reader in reader.readLimit(&arguments) },
     tokenBlock,
+    authenticationServiceBlock,
     Setting(
       "site", in: .top, shape: "HOST…", body: .block(.site), repeatable: true,
       aliases: ["server", "server_name", "virtualhost", "vhost", "host", "domain"],

@@ -19,6 +19,10 @@ package enum LimitKeyPart: UInt8, Sendable {
   case host = 7
   /// Anything else.
   case other = 8
+  /// Who issued a token.
+  case issuer = 9
+  /// A user's name.
+  case user = 10
 }
 
 /// Puts the key of a limit together from parts of a request, under a secret.

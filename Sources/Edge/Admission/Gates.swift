@@ -21,6 +21,8 @@ enum Gate {
   case password(PasswordGate)
   /// A signature in the URL.
   case url(URLGate)
+  /// What a service wants to see.
+  case service(ServiceGate)
 }
 
 final class TokenGate {
@@ -125,6 +127,10 @@ final class Gates {
       authenticators[tokens.name] = TokenAuthenticator(
         rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
     }
+    var memories: [String: ServiceMemory] = [:]
+    for service in configuration.authenticationServices {
+      memories[service.name] = ServiceGate.memory(service)
+    }
     gates = configuration.sites.flatMap(\.routes).map { route in
       guard let authentication = route.authentication else { return nil }
       let isShared = authentication.isShared
@@ -147,6 +153,12 @@ final class Gates {
         return .password(PasswordGate(authenticator, realm: realm, isShared: isShared))
       case .signedURL(let file):
         return .url(URLGate(credentials.urlKeys[file] ?? Published([])))
+      case .service(let name):
+        guard let service = configuration.authenticationServices.first(where: { $0.name == name }),
+          let memory = memories[name],
+          let pool = configuration.origins.firstIndex(where: { $0.name == service.origin })
+        else { return Gates.shut }
+        return .service(ServiceGate(service, pool: pool, isShared: isShared, memory: memory))
       }
     }
   }

@@ -25,6 +25,8 @@ package final class NodeLimits: Sendable {
   package let hash: SipHash
   /// The names of routes, for keys of limits that tell them apart.
   package let routes: [String]
+  /// The issuers of tokens that the configuration names, for keys by subject.
+  let issuers: [String]
   /// The file that changes are kept in; nil if there is nowhere to keep them.
   package let overlayPath: String?
   private let kept = Mutex<[String: LimitChange]>([:])
@@ -40,6 +42,7 @@ package final class NodeLimits: Sendable {
     configurations = configuration.limits
     hash = SipHash(key: secret)
     routes = configuration.sites.flatMap { $0.routes.map(\.name) }
+    issuers = configuration.tokens.flatMap(\.issuers)
     self.overlayPath = overlayPath
     var limits: [Limit] = []
     for limit in configuration.limits { limits.append(try Self.limit(limit, secret: secret)) }

@@ -164,6 +164,8 @@ extension OriginRequest {
   }
 
   private var fieldOptions: ResponseFieldOptions {
+    // A service's answer has its cookies whatever the route makes of those of responses.
+    if isQuestion { return [] }
     let options = policy.caching.fieldOptions
     return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }

@@ -98,6 +98,10 @@ final class OriginRequest {
   var sink: FillSink
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
+  /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
+  var isQuestion = false
+  /// Lines of the node's own that it has besides.
+  var ownLines: [UInt8] = []
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -110,7 +114,7 @@ final class OriginRequest {
 
   init(
     worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
-    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?
+    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?, pool chosen: Int? = nil
   ) {
     self.worker = worker
     self.fill = fill
@@ -121,7 +125,7 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = Self.pool(worker, route, decision)
+    pool = chosen ?? Self.pool(worker, route, decision)
     side = worker.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
@@ -180,6 +184,7 @@ final class OriginRequest {
     options.upgrade = isUpgrade
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
+    if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
     if isFill || options.isKeyed { policy.appendTarget(head, to: &target) }

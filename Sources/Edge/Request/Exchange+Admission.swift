@@ -22,6 +22,8 @@ struct PendingAdmission {
     case keys
     /// A password.
     case password
+    /// A service's answer.
+    case service
   }
   var cause: Cause
   /// Whether it has come.
@@ -49,6 +51,7 @@ extension Exchange {
     case .key(let gate): return admit(gate, on: connection)
     case .password(let gate): return admit(gate, on: connection)
     case .url(let gate): return admit(gate, on: connection)
+    case .service(let gate): return admit(gate, on: connection)
     }
   }
 
@@ -56,9 +59,10 @@ extension Exchange {
   func goOnWithAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     guard let pending = ruled.pending else { return false }
-    if case .turn = pending.cause {
-    } else if !pending.isReady && !pending.isOver {
-      return false
+    switch pending.cause {
+    case .turn: break
+    case .keys, .password: if !pending.isReady && !pending.isOver { return false }
+    case .service: if waitsForService(worker, token: connection.token) { return false }
     }
     connection.wait(until: .max)
     state = .waiting
@@ -67,6 +71,8 @@ extension Exchange {
       return true
     }
     ruled.pending = nil
+    // What a second wait has noted was before anybody knew who asks.
+    ruled.decision = nil
     guard passesRules(on: connection), passesLimits(on: connection) else {
       if case .limited = state { return false }
       return true
@@ -86,7 +92,7 @@ extension Exchange {
     case .keys:
       worker.gates.waitingForKeys.append(connection.token)
       connection.wait(until: worker.now.monotonic + Gates.patience)
-    case .password: connection.wait(until: worker.now.monotonic + Gates.patience)
+    case .password, .service: connection.wait(until: worker.now.monotonic + Gates.patience)
     }
   }
 

@@ -42,6 +42,15 @@ struct RuledRequest {
   var job: PasswordJob?
   /// Whether the response is for who asks, and shared only if the origin permits it (RFC 9111 §3.5).
   var isRestricted = false
+  /// The question to a service that is waited for.
+  var question: ServiceQuestion?
+  /// Whether it is this request's own, and whether it may only be that.
+  var isAsker = false
+  var asksAlone = false
+  /// Lines that a service has put into the request, which are part of the key, and lines for the
+  /// response.
+  var keyLines: [UInt8] = []
+  var responseLines: [UInt8] = []
   /// Where the request came from.
   var client = RuleClient()
   /// Whether the response goes out as it is, because its rules have failed.
@@ -223,7 +232,7 @@ extension Exchange {
       }
     } else {
       makeKeyPrefix(room)
-      if let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
+      if ruled.hasRun, let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
     }
     guard !room.keyPrefix.isEmpty else { return }
     // In front, behind its length: nothing in the rest of the key can look like it.
@@ -247,6 +256,11 @@ extension Exchange {
   private func makeKeyPrefix(_ room: RuleRoom) {
     let scratch = room.scratch
     room.keyPrefix.removeAll()
+    if !ruled.keyLines.isEmpty && !(ruled.hasRun && scratch.cacheKey != nil) {
+      room.keyPrefix.append(0x6C as UInt8)
+      ruled.keyLines.withView { Self.append($0, to: &room.keyPrefix) }
+    }
+    guard ruled.hasRun else { return }
     for index in 0..<scratch.varyBy.count {
       room.keyPrefix.append(0x76 as UInt8)
       Self.append(scratch.varyBy[index], to: &room.keyPrefix)
@@ -327,11 +341,12 @@ extension Exchange {
     let decision = RuleDecision(head: head, identity: ruled.identity, client: ruled.client)
     decision.isRestricted = ruled.isRestricted
     decision.isRewritten = ruled.isEdited
-    guard ruled.hasRun else { return decision }
+    guard ruled.hasRun || !ruled.keyLines.isEmpty else { return decision }
     let room = worker.rules
     let scratch = room.scratch
     makeKeyPrefix(room)
     decision.keyPrefix = room.keyPrefix.view.array
+    guard ruled.hasRun else { return decision }
     decision.cacheKey = scratch.cacheKey?.array
     decision.bypassesCache = scratch.bypassesCache
     decision.lifetime = scratch.lifetime
@@ -360,6 +375,9 @@ extension Exchange {
     isStored: Bool = false, on connection: some ClientStream
   ) -> Bool {
     let worker = connection.worker
+    if isRuled, !ruled.responseLines.isEmpty {
+      ruled.responseLines.withView { worker.lines.append($0) }
+    }
     guard route < worker.routes.unrouted, worker.routes.routes[route].hasResponseRules else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,

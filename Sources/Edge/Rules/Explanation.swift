@@ -197,6 +197,7 @@ private final class Explainer {
     case .apiKeys(_, let field): explanation.authentication = "an API key in \(field)"
     case .basic: explanation.authentication = "a name and a password"
     case .signedURL: explanation.authentication = "a signed URL"
+    case .service(let name): explanation.authentication = "service \(name)"
     }
     if isSigned || isOptional { return true }
     if case .signedURL = authentication.kind { return true }
