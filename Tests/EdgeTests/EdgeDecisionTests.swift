@@ -1,3 +1,4 @@
+import Cryptography
 import EdgeTesting
 import EventLoop
 import Testing
