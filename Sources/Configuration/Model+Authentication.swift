@@ -79,12 +79,23 @@ public struct AuthenticationConfiguration: Sendable, Equatable {
   public init(_ kind: Kind) { self.kind = kind }
 }
 
+/// A list of addresses and networks.
+package struct AccessList: Sendable, Equatable {
+  /// What is on it, or was when its file was read.
+  package var addresses: AddressSet
+  /// The file that it comes from, absolute; nil: it stands in the configuration.
+  package var file: String?
+
+  /// Whether an address is on it.
+  package func contains(_ address: IPAddress) -> Bool { addresses.contains(address) }
+}
+
 /// `allow` and `deny` of a site and a route.
 public struct AccessConfiguration: Sendable, Equatable {
   /// Who may ask; empty: all who are not denied.
-  package var allowed: [AddressSet] = []
+  package var allowed: [AccessList] = []
   /// Who may not.
-  package var denied: [AddressSet] = []
+  package var denied: [AccessList] = []
 
   /// Everybody.
   public init() {}

@@ -208,7 +208,7 @@ extension Reader {
 
   /// `allow FILE|NETWORK…;` and `deny FILE|NETWORK…;`
   mutating func readAccess(
-    _ arguments: inout Arguments, _ list: WritableKeyPath<AccessConfiguration, [AddressSet]>,
+    _ arguments: inout Arguments, _ list: WritableKeyPath<AccessConfiguration, [AccessList]>,
     in block: Setting.Block
   ) {
     var networks: [IPNetwork] = []
@@ -223,14 +223,16 @@ extension Reader {
       } else if Self.looksLikeNetwork(word.value) {
         findings.error("\(quoted(word.value)) is neither an address nor a network", at: word.range)
       } else if let set = addresses(inFile: word) {
-        add(set, to: list, in: block)
+        add(AccessList(addresses: set, file: resolve(word.value)), to: list, in: block)
       }
     } while arguments.upcoming != nil
-    if !networks.isEmpty { add(AddressSet(networks), to: list, in: block) }
+    if !networks.isEmpty {
+      add(AccessList(addresses: AddressSet(networks)), to: list, in: block)
+    }
   }
 
   private mutating func add(
-    _ set: AddressSet, to list: WritableKeyPath<AccessConfiguration, [AddressSet]>,
+    _ set: AccessList, to list: WritableKeyPath<AccessConfiguration, [AccessList]>,
     in block: Setting.Block
   ) {
     if block == .site {

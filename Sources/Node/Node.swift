@@ -5,7 +5,7 @@ internal import AccessLog
 internal import Admin
 internal import Bytes
 package import Configuration
-internal import Edge
+package import Edge
 package import EventLoop
 internal import GeoDatabase
 package import Metrics
@@ -34,6 +34,7 @@ package final class Node: Sendable {
   private let admin: AdminServer?
   private let log: AccessLogWriter?
   private let keeper: LimitKeeper?
+  private let watcher: FileWatcher?
   private let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   private let workerCount: Int
@@ -95,7 +96,11 @@ package final class Node: Sendable {
       configuration: configuration, clock: clock, store: store, pools: pools,
       limits: limits, metrics: metrics, log: log,
       fileSites: sites, fileThreads: fileThreads, credentials: credentials,
-      geo: try Self.openGeo(configuration))
+      geo: try Self.openGeo(configuration, watchedBy: credentials.files))
+    let files = credentials.files
+    watcher =
+      files.isEmpty
+      ? nil : try FileWatcher(clock: clock, note: note) { files.reload(onlySettled: true) }
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -113,6 +118,7 @@ package final class Node: Sendable {
     context.startCredentials()
     resolver.start()
     keeper?.start()
+    watcher?.start()
     try checker?.start()
     admin?.start()
   }
@@ -163,9 +169,11 @@ package final class Node: Sendable {
     }
   }
 
-  private static func openGeo(_ configuration: NodeConfiguration) throws -> GeoDatabase? {
+  private static func openGeo(
+    _ configuration: NodeConfiguration, watchedBy files: WatchedFiles
+  ) throws -> GeoSource? {
     guard !configuration.geoDatabases.isEmpty else { return nil }
-    switch GeoDatabase.open(paths: configuration.geoDatabases) {
+    switch files.openGeo(configuration.geoDatabases) {
     case .success(let database): return database
     case .failure(let problem):
       throw NodeError("cannot open the geo database \(problem.path): \(problem.message)")
@@ -233,12 +241,22 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin?.stop()
     keeper?.stop()
+    watcher?.stop()
     resolver.stop()
     checker?.stop()
     context.fileThreads?.stop()
     context.stopCredentials()
     store?.close()
     log?.close()
+  }
+
+  /// Reads the files again that have changed: keys, users, lists of addresses, geo databases. A file that
+  /// is wrong changes nothing; what came of each is told to `note` and returned. Blocks.
+  @discardableResult
+  package func reloadFiles() -> [FileReload] {
+    let reloads = context.reloadFiles()
+    for reload in reloads { note("files: \(reload.text)") }
+    return reloads
   }
 
   /// Opens the access log's file again (SIGUSR1).

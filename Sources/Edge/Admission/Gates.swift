@@ -112,6 +112,8 @@ extension Optional where Wrapped == Challenge {
 final class Gates {
   /// By the route's index; nil where nothing must be shown.
   let gates: [Gate?]
+  /// By the route's index: from where it may be asked; nil: from everywhere.
+  let access: [RouteAccess?]
   /// First checks that this turn has left.
   var checksLeft = Gates.checksPerTurn
   /// Connections whose requests wait for keys.
@@ -126,6 +128,9 @@ final class Gates {
     where index < credentials.keySources.count {
       authenticators[tokens.name] = TokenAuthenticator(
         rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
+    }
+    access = configuration.sites.flatMap(\.routes).map { route in
+      route.access.isOpen ? nil : RouteAccess(route.access, credentials.lists)
     }
     var memories: [String: ServiceMemory] = [:]
     for service in configuration.authenticationServices {

@@ -6,6 +6,7 @@ internal import Bytes
 package import Configuration
 package import EventLoop
 internal import RateLimiting
+internal import Rules
 
 /// Why credentials could not be read.
 package struct CredentialFailure: Error, CustomStringConvertible {
@@ -21,6 +22,10 @@ package final class NodeCredentials: Sendable {
   let apiKeys: [String: Published<APIKeySet>]
   let passwords: [String: Published<PasswordFile>]
   let urlKeys: [String: Published<[URLKey]>]
+  /// Lists of addresses, by the file's path.
+  let lists: [String: Published<AddressSet>]
+  /// All files that may change while the node runs.
+  package let files = WatchedFiles()
   /// How often a client may have a password checked that is not remembered; for all workers.
   let attempts: RateLimiter?
   let checker: PasswordChecker?
@@ -31,6 +36,7 @@ package final class NodeCredentials: Sendable {
     apiKeys = [:]
     passwords = [:]
     urlKeys = [:]
+    lists = [:]
     attempts = nil
     checker = nil
   }
@@ -43,16 +49,23 @@ package final class NodeCredentials: Sendable {
     var apiKeys: [String: Published<APIKeySet>] = [:]
     var passwords: [String: Published<PasswordFile>] = [:]
     var urlKeys: [String: Published<[URLKey]>] = [:]
+    var lists: [String: Published<AddressSet>] = [:]
     do {
-      for tokens in configuration.tokens { sources.append(try Self.source(tokens, clock)) }
+      for tokens in configuration.tokens {
+        sources.append(try Self.source(tokens, clock, files))
+      }
       for route in configuration.sites.flatMap(\.routes) {
+        for list in route.access.allowed + route.access.denied {
+          guard let file = list.file, lists[file] == nil else { continue }
+          lists[file] = try files.publish(file, Self.addresses)
+        }
         switch route.authentication?.kind {
         case .apiKeys(let file, _) where apiKeys[file] == nil:
-          apiKeys[file] = Published(try APIKeySet.load(file))
+          apiKeys[file] = try files.publish(file, APIKeySet.load)
         case .basic(let file, _) where passwords[file] == nil:
-          passwords[file] = Published(try PasswordFile.load(file))
+          passwords[file] = try files.publish(file, PasswordFile.load)
         case .signedURL(let file) where urlKeys[file] == nil:
-          urlKeys[file] = Published(try URLKey.load(file))
+          urlKeys[file] = try files.publish(file, URLKey.load)
         default: continue
         }
       }
@@ -64,6 +77,7 @@ package final class NodeCredentials: Sendable {
     self.apiKeys = apiKeys
     self.passwords = passwords
     self.urlKeys = urlKeys
+    self.lists = lists
     // Twenty at once, then one each six seconds: a pair that is right is asked for once by each
     // worker, and by each connection that a browser opens at first.
     attempts =
@@ -74,18 +88,40 @@ package final class NodeCredentials: Sendable {
   }
 
   private static func source(
-    _ tokens: TokenConfiguration, _ clock: NodeClock
+    _ tokens: TokenConfiguration, _ clock: NodeClock, _ files: WatchedFiles
   ) throws -> KeySource {
     let timing = RefreshTiming(interval: tokens.refresh, cooldown: tokens.cooldown)
     switch tokens.keys {
     case .file(let path):
       let source = try KeySource(.file(path), timing: timing, clock: clock)
+      files.add(path) { () throws(WatchedFiles.Problem) in
+        do throws(KeySourceError) {
+          try source.load()
+        } catch {
+          throw WatchedFiles.Problem(text: "\(error)")
+        }
+      }
       try source.load()
       return source
     case .url(let text):
       return try KeySource(
-        .url(try KeyURL(text), trustFile: nil), timing: timing, clock: clock)
+        .url(try KeyURL(text), trustFile: tokens.trustFile), timing: timing, clock: clock)
     }
+  }
+
+  /// The addresses and networks of a file.
+  private static func addresses(_ path: String) throws(CredentialDefect) -> AddressSet {
+    let content: [UInt8]
+    do throws(Errno) {
+      content = try SmallFile.read(path, maxBytes: 64 << 20)
+    } catch {
+      throw CredentialDefect(file: path, line: 0, text: "\(error)")
+    }
+    let (set, problems) = ListFile.addresses(content)
+    // Not what stands there: it may be a file of secrets, named by mistake.
+    guard let first = problems.first else { return set }
+    throw CredentialDefect(
+      file: path, line: first.line, text: "neither an address nor a network")
   }
 
   /// Starts fetching keys and checking passwords; `post` is called after each attempt to get keys.
@@ -101,5 +137,23 @@ package final class NodeCredentials: Sendable {
   package func stop() {
     for source in keySources { source.stop() }
     checker?.stop()
+  }
+}
+
+extension WatchedFiles {
+  /// Reads a file, and again when it has changed.
+  fileprivate func publish<Value: Sendable>(
+    _ path: String, _ read: @escaping @Sendable (String) throws(CredentialDefect) -> Value
+  ) throws(CredentialDefect) -> Published<Value> {
+    let state = FileState(of: path)
+    let published = Published(try read(path))
+    add(path, as: state) { () throws(Problem) in
+      do throws(CredentialDefect) {
+        published.publish(try read(path))
+      } catch {
+        throw Problem(text: error.line > 0 ? "line \(error.line): \(error.text)" : error.text)
+      }
+    }
+    return published
   }
 }

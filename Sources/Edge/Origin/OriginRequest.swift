@@ -98,6 +98,8 @@ final class OriginRequest {
   var sink: FillSink
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
+  /// What limits have let it pass; settled at its end.
+  var held: HeldChecks?
   /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
   var isQuestion = false
   /// Lines of the node's own that it has besides.
@@ -444,6 +446,10 @@ final class OriginRequest {
     }
     file = nil
     attempt.take()?.end(now: worker.now.monotonic)
+    if let held {
+      self.held = nil
+      worker.settle(held, status: responseTime > 0 ? response.status : 0)
+    }
   }
 
   /// Gives the connection back, if it may carry another request.

@@ -108,12 +108,9 @@ extension Exchange {
   // MARK: Addresses
 
   private func isAddressAllowed(_ connection: some ClientStream) -> Bool {
-    let access = connection.worker.routes.access[route]
-    if access.isOpen { return true }
+    guard let access = connection.worker.gates.access[route] else { return true }
     let client = askedFrom(connection)
-    let address = IPAddress(high: client.high, low: client.low)
-    if access.denied.contains(where: { $0.contains(address) }) { return false }
-    return access.allowed.isEmpty || access.allowed.contains { $0.contains(address) }
+    return access.allows(IPAddress(high: client.high, low: client.low))
   }
 
   // MARK: Tokens

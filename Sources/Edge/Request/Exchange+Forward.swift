@@ -176,6 +176,11 @@ extension Exchange {
           slice: firstSlice(stored: response, worker))
       })
     guard case .lead(let fill) = role else { return }
+    guard let checks = admitBackground(worker) else {
+      worker.context.fills.remove(fill)
+      if let mark = fill.mark { store.endFill(mark) }
+      return
+    }
     let copy = RequestHead()
     copy.copy(head(worker))
     copy.method = .get
@@ -184,6 +189,7 @@ extension Exchange {
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
+    request.held = checks
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

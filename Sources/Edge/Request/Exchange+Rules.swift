@@ -295,16 +295,18 @@ extension Exchange {
   }
 
   /// Goes through the limits that rules have chosen.
-  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits) -> Void) {
+  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits, _ cost: UInt64?) -> Void) {
     guard ruled.hasRun else { return }
     let limits = worker.routes.ruleLimits[route]
     if let decision = ruled.decision {
-      for number in decision.limits where limits.indices.contains(number) { body(limits[number]) }
+      for chosen in decision.limits where limits.indices.contains(chosen.number) {
+        body(limits[chosen.number], chosen.cost)
+      }
       return
     }
     for index in 0..<worker.rules.scratch.limits.count {
-      let number = worker.rules.scratch.limits[index]
-      if limits.indices.contains(number) { body(limits[number]) }
+      let chosen = worker.rules.scratch.limits[index]
+      if limits.indices.contains(chosen.number) { body(limits[chosen.number], chosen.cost) }
     }
   }
 

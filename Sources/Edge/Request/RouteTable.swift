@@ -64,8 +64,6 @@ final class RouteTable {
   /// The pools and the limits that their rules name, by the rules' own numbers.
   let ruleOrigins: [[Int]]
   let ruleLimits: [[RouteLimits]]
-  /// From where may be asked.
-  let access: [AccessConfiguration]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
   private var sites: [Site] = []
@@ -123,7 +121,6 @@ final class RouteTable {
     self.programs = programs
     self.ruleOrigins = ruleOrigins
     self.ruleLimits = ruleLimits
-    access = configuration.sites.flatMap(\.routes).map(\.access)
     self.names = names + ["none"]
     addSites(configuration)
   }

@@ -230,7 +230,9 @@ private final class Explainer {
     effects.append("origin \(origin)")
     for name in route.limits { effects.append("limit \(name)") }
     for index in 0..<scratch.limits.count {
-      effects.append("limit \(code.limits[scratch.limits[index]].name)")
+      let limit = scratch.limits[index]
+      let cost = limit.cost.map { " cost \($0)" } ?? ""
+      effects.append("limit \(code.limits[limit.number].name)\(cost)")
     }
     if let key = scratch.cacheKey { effects.append("cache key \(key.string)") }
     for index in 0..<scratch.varyBy.count {

@@ -41,7 +41,7 @@ package final class NodeContext: Sendable {
   /// What credentials are checked against.
   let credentials: NodeCredentials
   /// Where addresses are, if rules ask for it.
-  let geo: GeoDatabase?
+  let geo: GeoSource?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -55,7 +55,7 @@ package final class NodeContext: Sendable {
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
     limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
     fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil,
-    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoSource? = nil
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -138,6 +138,14 @@ extension NodeContext {
   /// Begins to fetch keys and to check passwords, and tells every worker what came of it.
   package func startCredentials() {
     credentials.start { [weak self] in self?.postToAll(.keysCame) }
+  }
+
+  /// Reads the files again that have changed: keys, users, lists of addresses, geo databases. What came of
+  /// it; a file that is wrong changes nothing. Blocks.
+  ///
+  /// - Parameter onlySettled: leaves what somebody may still be writing for the next time.
+  package func reloadFiles(onlySettled: Bool = false) -> [FileReload] {
+    credentials.files.reload(onlySettled: onlySettled)
   }
 
   /// Ends the threads of that.

@@ -10,6 +10,7 @@ internal import Bytes
 internal import ClientAddress
 internal import Configuration
 package import EventLoop
+internal import GeoDatabase
 internal import HTTP1
 internal import HTTPMessage
 internal import Metrics
@@ -99,6 +100,8 @@ package final class Worker {
   let dates = DateText()
   /// What rules need.
   let rules = RuleRoom()
+  /// Which of the geo databases it has.
+  var geoGeneration: UInt64 = 0
   /// What routes want to be shown.
   let gates: Gates
 
@@ -142,7 +145,6 @@ package final class Worker {
     let seed = context.seed
     sides = context.pools.map { PoolSide($0, worker: number, of: workers, seed: seed) }
     gates = Gates(context.configuration, context.credentials)
-    rules.scratch.geo = context.geo
     counters = CounterBlock()
     requestCounters = RequestCounters(routes: routes.names)
     context.metrics.register(counters: counters, requests: requestCounters)
@@ -191,6 +193,9 @@ package final class Worker {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
     let began = now.monotonic
+    if let geo = context.geo, geo.generation != geoGeneration {
+      (rules.scratch.geo, geoGeneration) = geo.current
+    }
     gates.checksLeft = Gates.checksPerTurn
     turnNumber &+= 1
     counters.add(.loopTurns)
