@@ -1,7 +1,9 @@
 import Authentication
 import Cryptography
+import Edge
 import EdgeTesting
 import EventLoop
+import Node
 import Testing
 
 /// Files that change while the node runs.
