@@ -118,8 +118,8 @@ import Testing
       script: { connection in
         _ = try await connection.readRequest()
         try await connection.write("HTTP/1.1 200 OK\r\n\r\nhalf")
-        connection.reset()
       })
+    pair.front.endsAbruptly = true
     let node = try pair.node(pool: "tls { trusted_ca \(try pair.authority); }")
     let client = try await node.connect()
     await #expect(throws: (any Error).self) { try await client.get("/") }
