@@ -46,6 +46,23 @@ import Testing
     try TestNode.start(origin: origin.port, route: "cache { slice 256KiB; }")
   }
 
+  @Test func `who wants only what is stored gets no slice from the origin`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try Self.start(origin)
+    #expect(try await node.get("/x", "Range: bytes=10-19").status == 206)
+    try await node.settle()
+    let only = "Cache-Control: only-if-cached"
+    let there = try await node.get("/x", "Range: bytes=100-199", only)
+    #expect(there.status == 206 && there.text == Self.part(100..<200))
+    #expect(try await node.get("/x", only).status == 504)
+    #expect(
+      try await node.get("/x", "Range: bytes=\(Self.slice - 1)-\(Self.slice)", only).status == 504)
+    #expect(origin.requests.count == 1)
+    #expect(try await node.get("/x").text == RangeTests.content(Self.length))
+    try await node.settle()
+    #expect(try await node.get("/x", only).text == RangeTests.content(Self.length))
+  }
+
   @Test func `a range fetches its slices and no more, and each only once`() async throws {
     let origin = try await Self.origin(tag: Watched("\"v1\""))
     let node = try Self.start(origin)

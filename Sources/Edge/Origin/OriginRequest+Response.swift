@@ -20,6 +20,14 @@ extension OriginRequest {
     if triesAgain(insteadOf: content) { return }
     noteAnswer()
     invalidate()
+    if response.status == 304, let offer {
+      stored = offer.tags.selected(by: response).map { offer.stored[$0] }
+      if stored == nil {
+        hasExtra = !content.isEmpty
+        askAgainWithoutConditions()
+        return
+      }
+    }
     if stored != nil {
       if response.status == 304 {
         hasExtra = !content.isEmpty
@@ -155,12 +163,20 @@ extension OriginRequest {
     let bodyID = sink.begin(
       fillHead, tags: plan.tags, implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)))
     fill.begin(fillHead, bodyID: bodyID)
+    noteVariant(plan)
     if let key = fill.key {
       if !plan.isShared { worker.context.fills.remove(fill) }
       if plan.marksKey { worker.context.fills.mark(key, now: worker.now.monotonic) }
     }
     if plan.marksKey && fill.key != nil { worker.counters.add(.hitForMiss) }
     worker.noteMoved(fill)
+  }
+
+  private func noteVariant(_ plan: Plan) {
+    guard plan.isStored, let rule = plan.varyRule, let store = worker.context.store else { return }
+    worker.context.variants.note(
+      VariantSelector(rule: rule, values: plan.varyValues),
+      of: fill.fullKey.withView { store.keyHash($0) })
   }
 
   private var fieldOptions: ResponseFieldOptions {
@@ -480,7 +496,7 @@ extension OriginRequest {
       status: response.status, lines: lines.array, length: response.bodyLength,
       metadata: metadata, entityTag: Validators.etag(of: lines),
       varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
-      varyValues: response.varyValues.array, purgeTags: purgeTags,
+      varyValues: varyValues(of: response), purgeTags: purgeTags,
       isShared: isStored && fill.key != nil, isStored: isStored, isValidated: true,
       isServedOnError: status != 304, forwardedStatus: status,
       sliced: SlicedBody(response))
@@ -495,6 +511,15 @@ extension OriginRequest {
     }
     fill.beginValidated(fillHead, body: body, bodyID: response.bodyID, length: response.bodyLength)
     worker.noteMoved(fill)
+  }
+
+  /// What requests must have for a variant to be theirs: where the origin chose among several, what this
+  /// one has.
+  private func varyValues(of response: StoredResponse) -> [UInt8] {
+    guard offer != nil else { return response.varyValues.array }
+    var values = ByteBuffer()
+    VaryRule.appendValues(rule: response.varyRule, request: head, to: &values)
+    return values.view.array
   }
 
   private func conclude() {
@@ -512,6 +537,7 @@ extension OriginRequest {
   /// The 304 was not about what is stored, or that is gone meanwhile.
   private func askAgainWithoutConditions() {
     stored = nil
+    offer = nil
     releaseConnection()
     startAgain()
   }

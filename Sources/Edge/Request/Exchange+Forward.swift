@@ -29,6 +29,7 @@ extension Exchange {
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let patience = worker.routes.routes[route].collapseTimeout
     let slice = firstSlice(stored: stored, worker)
+    let offer = reason == .varyMiss && slice == nil ? worker.variantOffer(store) : nil
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
@@ -49,7 +50,9 @@ extension Exchange {
     switch role {
     case .lead(let fill):
       result = stored == nil ? .miss : .revalidated
-      lead(fill, isFill: true, stored: stored.map { StoredReference($0) }, on: connection)
+      lead(
+        fill, isFill: true, stored: stored.map { StoredReference($0) }, offer: offer,
+        on: connection)
     case .follow(let fill):
       result = .collapsed
       follow(fill, on: connection)
@@ -105,7 +108,7 @@ extension Exchange {
 
   func lead(
     _ fill: Fill, isFill: Bool, upgrade: Bool = false, stored: StoredReference?,
-    on connection: some ClientStream
+    offer: VariantOffer? = nil, on connection: some ClientStream
   ) {
     let worker = connection.worker
     isLeader = true
@@ -115,6 +118,7 @@ extension Exchange {
       worker: worker, fill: fill, head: head(worker), route: route, client: client,
       isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
     request.clientConnection = connection.token
+    request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
     {
@@ -364,7 +368,7 @@ extension Exchange {
           status: response.status, length: response.length,
           etag: response.entityTag.map { lines[$0] },
           lastModified: modified == .min ? nil : modified,
-          date: response.metadata.responseTime / 1000),
+          date: Validators.date(of: lines, received: response.metadata.responseTime)),
         now: worker.now.wall)
     }
   }
