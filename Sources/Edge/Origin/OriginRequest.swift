@@ -267,7 +267,7 @@ final class OriginRequest {
     }
     var budget = Self.bytesPerTurn
     while connection.isReadable && stage != .done && connection.phase == .active {
-      if stage == .content && !fill.mayReadOn() {
+      if stage == .content && !fill.mayReadOn(now: worker.now.monotonic) {
         if isForNobody { end(with: .requestAborted) } else { connection.clearDeadline() }
         return
       }

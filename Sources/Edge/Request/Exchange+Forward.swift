@@ -243,6 +243,8 @@ extension Exchange {
         switch failure {
         case .notSliceable:
           avoidsSlices = true
+          connection.worker.context.fills.mark(
+            Self.sliceMark(fill.fullKey, connection.worker), now: connection.worker.now.monotonic)
           beginAgain(countsAttempt: false, on: connection)
           return true
         case .unsatisfiable:
@@ -298,9 +300,22 @@ extension Exchange {
     connection.worker.leave(fill, connection: connection.token)
   }
 
+  /// Bytes before a range that are fetched for it, at most, if they are not stored.
+  private static let greatestDetour: UInt64 = 1 << 20
+
   private func answer(from fill: Fill, _ response: FillHead, on connection: some ClientStream) {
     let worker = connection.worker
     let request = head(worker)
+    if asksForWhole, isLeader, !response.isStored,
+      case .single(let range) = selection(response, request, worker),
+      range.start > Self.greatestDetour
+    {
+      // Nobody would have anything from what comes before: the origin is asked for the range alone.
+      let key = fill.fullKey
+      releaseFill(on: connection)
+      pass(reason ?? .miss, key: key, on: connection)
+      return
+    }
     status = response.status
     hasSentHead = true
     if response.isValidated && isLeader {
@@ -392,7 +407,8 @@ extension Exchange {
     }
     var wakesLeader = false
     let reader = FillReader(worker: worker.index, connection: connection.token)
-    let piece = fill.piece(for: reader, at: position - fillStart, wakesLeader: &wakesLeader)
+    let piece = fill.piece(
+      for: reader, at: position - fillStart, now: worker.now.monotonic, wakesLeader: &wakesLeader)
     if wakesLeader { worker.wakeLeader(of: fill) }
     switch piece {
     case .bytes(let segment, let range):

@@ -17,7 +17,9 @@ extension Exchange {
     let value = head(worker).value(.range)
     let index = value.flatMap { plan.firstSlice(for: $0) }
     guard let index = index ?? (stored?.isSliced ?? false ? 0 : nil),
-      let range = plan.range(ofSlice: index)
+      let range = plan.range(ofSlice: index),
+      !worker.context.fills.isMarked(
+        Self.sliceMark(worker.keyBytes(of: self), worker), now: worker.now.monotonic)
     else { return nil }
     return SliceJob(range: range, body: nil, size: size)
   }
@@ -42,6 +44,12 @@ extension Exchange {
       wanted = min(run.end, wanted.upperBound)..<wanted.upperBound
     }
     return true
+  }
+
+  /// What keeps in mind, for a while, that a key's answers are not for slices.
+  static func sliceMark(_ key: [UInt8], _ worker: Worker) -> Hash128 {
+    let hash = key.withView { worker.context.store?.keyHash($0) } ?? Hash128(low: 0, high: 0)
+    return Hash128(low: ~hash.low, high: hash.high)
   }
 
   /// Sends the head of a sliced representation, or of a range of it, and goes on with what the fill
