@@ -45,6 +45,8 @@ package final class Worker {
   var origins = Slab<OriginConnection>()
   /// Idle connections to servers, by the servers' ids.
   var idleOrigins: [Int: [UInt64]] = [:]
+  /// What servers have handed out for their next TLS handshake, by the servers' ids.
+  var originSessions: [Int: KeptSession] = [:]
   /// This worker's side of each pool.
   let sides: [PoolSide]
   /// Requests to origins that a timer, a granted place or a helper's thread may ask for.
@@ -112,8 +114,6 @@ package final class Worker {
   var isDraining = false
   var drainDeadline = Int64.max
   var acceptPaused = false
-  /// The number of the present turn.
-  private(set) var turnNumber: UInt64 = 0
 
   /// A worker with its listening sockets. It runs on the thread that calls `run`.
   package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
@@ -197,9 +197,9 @@ package final class Worker {
       (rules.scratch.geo, geoGeneration) = geo.current
     }
     gates.checksLeft = Gates.checksPerTurn
-    turnNumber &+= 1
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
+    hearIdleOrigins(count)
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
     ringTimers()
     if !bridges.isEmpty { unpinBridges() }
@@ -207,6 +207,17 @@ package final class Worker {
     tellReaders()
     reader?.endTurn()
     if watchesLoad { watchLoad(since: began) }
+  }
+
+  /// Hears first what idle connections to origins have to say: they are closed before anybody uses them.
+  private func hearIdleOrigins(_ count: Int) {
+    for event in 0..<count {
+      let token = poller.token(event)
+      guard token & TokenKind.mask == TokenKind.origin,
+        let connection = origins.element(token & ~TokenKind.mask), connection.phase == .idle
+      else { continue }
+      connection.handle(poller.readiness(event))
+    }
   }
 
   private func timeout() -> Int64 {
@@ -350,6 +361,8 @@ package final class Worker {
 extension Worker {
   /// At most so many connections are taken in a row, so that those that are there get their turn.
   private static let acceptsPerTurn = 64
+  /// How often so many are taken at the end: more than a listener's queue holds.
+  private static let lastRounds = 1_024
   /// What the kernel takes of a response before it is sent: a slow reader must not pin megabytes.
   private static let unsentLimit: Int32 = 128 << 10
   /// How long accepting pauses when the process has no descriptor left.
@@ -434,9 +447,15 @@ extension Worker {
       drainDeadline = min(drainDeadline, deadline)
       return
     }
-    // Closing a listener resets what is left in its queue.
+    // Closing a listener resets what is left in its queue; but those that keep coming must not keep it
+    // open for ever.
     acceptPaused = false
-    for number in listeners.indices { while accept(number) {} }
+    for number in listeners.indices {
+      var rounds = 0
+      while accept(number), rounds < Self.lastRounds, clock.now().monotonic < deadline {
+        rounds += 1
+      }
+    }
     for listener in listeners { poller.remove(listener.socket) }
     listeners = []
     isDraining = true
