@@ -134,7 +134,8 @@ final class AdminService {
   /// Does what an operator says to a server; in force for all workers when it returns.
   private func perform(_ asked: Asked, _ names: [String]) throws(Problem) -> JSONText {
     let command = try ServerOrder.read(asked.content)
-    guard names.count == 2, let pool = context.pools.first(where: { $0.settings.name == names[0] }),
+    guard names.count == 2,
+      let pool = context.current.pools.first(where: { $0.settings.name == names[0] }),
       pool.perform(command, on: names[1], now: asked.at.monotonic)
     else {
       throw Problem(.noServer, "There is no such server: see GET /v1/origins for those there are.")

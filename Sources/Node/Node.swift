@@ -32,7 +32,6 @@ package final class Node: Sendable {
   private let resolver: Resolver
   private let checker: HealthChecker?
   private let admin: AdminServer?
-  private let log: AccessLogWriter?
   private let keeper: LimitKeeper?
   private let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
@@ -73,7 +72,8 @@ package final class Node: Sendable {
     workerCount = Self.workers(of: configuration)
     metrics = MetricsRegistry()
     store = Self.openStore(configuration, workers: workerCount, note: note)
-    log = try Self.openLog(configuration)
+    let routeNames = NodeContext.makeRouteNames()
+    let log = try Self.openLog(configuration, routeNames)
     let pools = Self.pools(of: configuration)
     resolver = try Resolver(pools: pools)
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
@@ -91,11 +91,14 @@ package final class Node: Sendable {
     let sites = try Self.fileSites(of: configuration)
     let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
     let credentials = try NodeCredentials(configuration, clock: clock)
+    var parts = GenerationParts(configuration: configuration, pools: pools, limits: limits)
+    parts.log = log
+    parts.fileSites = sites
+    parts.fileThreads = fileThreads
+    parts.credentials = credentials
+    parts.geo = try Self.openGeo(configuration)
     context = NodeContext(
-      configuration: configuration, clock: clock, store: store, pools: pools,
-      limits: limits, metrics: metrics, log: log,
-      fileSites: sites, fileThreads: fileThreads, credentials: credentials,
-      geo: try Self.openGeo(configuration))
+      parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames)
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -110,7 +113,7 @@ package final class Node: Sendable {
     runningWorkers = Atomic(workerCount)
     addFigures()
     try startWorkers(listeners)
-    context.startCredentials()
+    context.start(credentials)
     resolver.start()
     keeper?.start()
     try checker?.start()
@@ -189,7 +192,9 @@ package final class Node: Sendable {
     }
   }
 
-  private static func openLog(_ configuration: NodeConfiguration) throws -> AccessLogWriter? {
+  private static func openLog(
+    _ configuration: NodeConfiguration, _ names: RouteNames
+  ) throws -> AccessLogWriter? {
     let target: AccessLogDestination
     switch configuration.accessLog {
     case .off: return nil
@@ -199,7 +204,7 @@ package final class Node: Sendable {
     do {
       return try AccessLogWriter(
         target: target, format: configuration.accessLogFormat == .json ? .json : .combined,
-        labels: NodeContext.logLabels(of: configuration))
+        labels: NodeContext.logLabels(routes: names))
     } catch {
       throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
     }
@@ -235,17 +240,17 @@ package final class Node: Sendable {
     keeper?.stop()
     resolver.stop()
     checker?.stop()
-    context.fileThreads?.stop()
-    context.stopCredentials()
+    context.current.fileThreads?.stop()
+    context.current.credentials.stop()
     store?.close()
-    log?.close()
+    context.current.log?.close()
   }
 
   /// Opens the access log's file again (SIGUSR1).
-  package func reopenLogs() { log?.reopen() }
+  package func reopenLogs() { context.current.log?.reopen() }
 
   /// Waits until what was logged is in the file. For tests.
-  package func flushLogs() { log?.flush() }
+  package func flushLogs() { context.current.log?.flush() }
 
   /// Fills under way now.
   package var fillsUnderWay: Int { context.fillsUnderWay }
@@ -253,7 +258,7 @@ package final class Node: Sendable {
   /// Requests that wait for a place at an origin's server.
   package var waitingForOrigins: Int {
     let now = clock.now().monotonic
-    return context.pools.reduce(0) { $0 + $1.report(now: now).waiting }
+    return context.current.pools.reduce(0) { $0 + $1.report(now: now).waiting }
   }
 
   // MARK: Figures
@@ -261,7 +266,6 @@ package final class Node: Sendable {
   private func addFigures() {
     let store = store
     let context = context
-    let log = log
     let workers = UInt64(workerCount)
     let startedAt = UInt64(max(0, clock.now().wall / 1000))
     // Weakly: the figures may be read for longer than the store is open.
@@ -271,7 +275,7 @@ package final class Node: Sendable {
       writer.add(.workers, workers)
       context?.addLimits(to: &writer)
       context?.addOrigins(to: &writer)
-      if let log {
+      if let log = context?.current.log {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)
         writer.add(.logDropped, log.unwritten, ["write"])

@@ -131,7 +131,7 @@ extension OriginRequest {
 
   private var isWithinSize: Bool {
     guard case .length(let length) = response.framing else { return true }
-    return length <= worker.context.largestObject
+    return length <= generation.shared.largestObject
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
@@ -165,7 +165,7 @@ extension OriginRequest {
 
   private var fieldOptions: ResponseFieldOptions {
     let options = policy.caching.fieldOptions
-    return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
+    return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }
 
   /// Whether the content is what the path's extension promises, where the route asks for that.
@@ -190,7 +190,8 @@ extension OriginRequest {
 
   /// Whether the key, where an earlier answer's No-Vary-Search shaped it, is what this one says, too.
   private var isSaidByAnswer: Bool {
-    guard worker.routes.routes[route].hasUsualKey, decision == nil, let query = head.query else {
+    guard generation.routes.routes[route].hasUsualKey, decision == nil, let query = head.query
+    else {
       return true
     }
     var key = ByteBuffer(capacity: 256)
@@ -205,7 +206,7 @@ extension OriginRequest {
   /// Notes which parameters of the query count, for the requests to come.
   private func noteSearchRule() {
     guard response.status == 200, decision == nil, !fill.fullKey.isEmpty, head.query != nil,
-      worker.routes.routes[route].hasUsualKey, let store = worker.context.store
+      generation.routes.routes[route].hasUsualKey, let store = worker.context.store
     else { return }
     let rules = worker.context.searchRules
     let rule = NoVarySearch(response)
@@ -293,7 +294,7 @@ extension OriginRequest {
   private func invalidateKey(_ store: ObjectStore) {
     var key = ByteBuffer(capacity: 256)
     policy.key.append(head, scheme: "http", to: &key)
-    if worker.routes.routes[route].hasUsualKey, let query = head.query {
+    if generation.routes.routes[route].hasUsualKey, let query = head.query {
       RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
     }
     store.invalidate(tag: store.tagHash(ofKey: key.view))

@@ -88,7 +88,12 @@ extension OriginRequest {
   func granted(_ grant: SlotGrant) {
     ticket = nil
     setTimer(.max)
-    attempt = OriginPool.accept(grant, now: worker.now.monotonic)
+    guard let place = side.pool.accept(grant, now: worker.now.monotonic) else {
+      // At a server that is not this configuration's.
+      choose()
+      return
+    }
+    attempt = consume place
     connect()
   }
 
@@ -147,7 +152,7 @@ extension OriginRequest {
   private func begin(_ address: SocketAddress?, number: Int, to server: OriginServer) -> Bool {
     connecting?.hasBegun = true
     do throws(Errno) {
-      let racer = try worker.openOrigin(server, pool: pool, address: address, number: number)
+      let racer = try worker.openOrigin(server, address: address, number: number)
       racer.request = self
       connecting?.racers.append(racer)
       return true
@@ -349,13 +354,13 @@ extension OriginRequest {
 
   /// The origin has failed for what is stored.
   func noteFailure(retryAfter: Int64? = nil) {
-    guard let stored, let failures = worker.context.keyFailures[route] else { return }
+    guard let stored, let failures = generation.shared.keyFailures[route] else { return }
     failures.failed(stored.hash, retryAfter: retryAfter, now: worker.now.monotonic)
   }
 
   /// The origin has answered.
   func noteAnswer() {
-    guard let stored, let failures = worker.context.keyFailures[route] else { return }
+    guard let stored, let failures = generation.shared.keyFailures[route] else { return }
     guard ReuseRules.isError(response.status) else {
       failures.succeeded(stored.hash)
       return
@@ -415,7 +420,7 @@ extension OriginRequest {
       address = first
     }
     do throws(Errno) {
-      return try worker.openOrigin(server, pool: pool, address: address, number: 0)
+      return try worker.openOrigin(server, address: address, number: 0)
     } catch {
       return nil
     }
