@@ -400,6 +400,8 @@ extension HeadLimits {
 extension Worker {
   /// At most so many connections are taken in a row, so that those that are there get their turn.
   private static let acceptsPerTurn = 64
+  /// How often so many are taken at the end: more than a listener's queue holds.
+  private static let lastRounds = 1_024
   /// What the kernel takes of a response before it is sent: a slow reader must not pin megabytes.
   private static let unsentLimit: Int32 = 128 << 10
   /// How long accepting pauses when the process has no descriptor left.
@@ -482,11 +484,17 @@ extension Worker {
   }
 
   /// Takes what is still in the queues of those sockets, and closes them.
-  private func closeListeners(_ numbers: [Int]) {
-    // Closing a listener resets what is left in its queue.
+  private func closeListeners(_ numbers: [Int], before deadline: Int64 = .max) {
+    // Closing a listener resets what is left in its queue; but those that keep coming must not keep it
+    // open for ever.
     let wasPaused = acceptPaused
     acceptPaused = false
-    for number in numbers { while accept(number) {} }
+    for number in numbers {
+      var rounds = 0
+      while accept(number), rounds < Self.lastRounds, clock.now().monotonic < deadline {
+        rounds += 1
+      }
+    }
     for listener in listeners where numbers.contains(listener.number) && !wasPaused {
       poller.remove(listener.listener.socket)
     }
@@ -501,7 +509,7 @@ extension Worker {
       return
     }
     acceptPaused = false
-    closeListeners(listeners.map(\.number))
+    closeListeners(listeners.map(\.number), before: deadline)
     isDraining = true
     drainDeadline = deadline
     for client in clients.all { client.drain() }
