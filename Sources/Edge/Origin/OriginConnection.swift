@@ -22,8 +22,6 @@ final class OriginConnection {
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
   let socket: Descriptor
-  /// The pool's number.
-  let pool: Int
   let server: OriginServer
   /// The address that it goes to; nil: a unix socket.
   let address: SocketAddress?
@@ -59,12 +57,11 @@ final class OriginConnection {
   private var endsSending = false
 
   init(
-    worker: Worker, socket: consuming Descriptor, pool: Int, server: OriginServer,
+    worker: Worker, socket: consuming Descriptor, server: OriginServer,
     address: SocketAddress?, number: Int
   ) {
     self.worker = worker
     self.socket = socket
-    self.pool = pool
     self.server = server
     self.address = address
     self.number = number
@@ -244,7 +241,7 @@ extension Worker {
 
   /// Begins a connection to a server: to an address, or to its unix socket.
   func openOrigin(
-    _ server: OriginServer, pool: Int, address: SocketAddress?, number: Int
+    _ server: OriginServer, address: SocketAddress?, number: Int
   ) throws(Errno) -> OriginConnection {
     let socket: Descriptor
     if let address {
@@ -255,7 +252,7 @@ extension Worker {
       preconditionFailure("a server that is no unix socket is connected to by an address")
     }
     let connection = OriginConnection(
-      worker: self, socket: socket, pool: pool, server: server, address: address, number: number)
+      worker: self, socket: socket, server: server, address: address, number: number)
     connection.token = origins.insert(connection)
     counters.add(.originConnectionsOpened)
     do throws(Errno) {
@@ -268,8 +265,7 @@ extension Worker {
   }
 
   /// Keeps a connection for the next request, unless there are enough.
-  func keep(_ connection: OriginConnection) {
-    let settings = sides[connection.pool].settings
+  func keep(_ connection: OriginConnection, _ settings: OriginSettings) {
     let id = connection.server.id
     connection.request = nil
     guard !isDraining, !connection.peerEnded,

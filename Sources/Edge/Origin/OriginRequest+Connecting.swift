@@ -67,7 +67,7 @@ extension OriginRequest {
   private func begin(_ address: SocketAddress?, number: Int, to server: OriginServer) -> Bool {
     connecting?.hasBegun = true
     do throws(Errno) {
-      let racer = try worker.openOrigin(server, pool: pool, address: address, number: number)
+      let racer = try worker.openOrigin(server, address: address, number: number)
       racer.request = self
       connecting?.racers.append(racer)
       return true

@@ -65,7 +65,7 @@ extension OriginRequest {
       address = first
     }
     do throws(Errno) {
-      return try worker.openOrigin(server, pool: pool, address: address, number: 0)
+      return try worker.openOrigin(server, address: address, number: 0)
     } catch {
       return nil
     }

@@ -54,7 +54,8 @@ extension Exchange {
   /// Runs the route's rules. False: the request is answered.
   func passesRules(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
-    guard worker.routes.routes[route].hasRules, let program = worker.routes.programs[route] else {
+    guard generation.routes.routes[route].hasRules, let program = generation.routes.programs[route]
+    else {
       return true
     }
     isRuled = true
@@ -79,7 +80,7 @@ extension Exchange {
     let worker = connection.worker
     let head = head(worker)
     guard head.value(.origin) != nil, head.hasField("access-control-request-method"),
-      let program = worker.routes.programs[route]
+      let program = generation.routes.programs[route]
     else { return false }
     let room = worker.rules
     let input = Self.input(head, ruled.client, room, now: worker.now.wall / 1000)
@@ -239,7 +240,7 @@ extension Exchange {
   /// The key of a request for which rules say what stands for path and query.
   private func makeNamedKey(_ key: ByteView, _ worker: Worker) {
     worker.keyBuffer.removeAll()
-    worker.routes.policies[route].namedKey.append(
+    generation.routes.policies[route].namedKey.append(
       head(worker), scheme: "http", variable: { _ in key }, to: &worker.keyBuffer)
   }
 
@@ -273,7 +274,7 @@ extension Exchange {
 
   /// The tags of the URI, as the origin knows it and, if that is another, as the client does.
   func ruledTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
-    let query = worker.routes.policies[route].key.query
+    let query = generation.routes.policies[route].key.query
     let tags = RequestTarget.tags(of: head(worker), normalization: query, store: store)
     guard ruled.isEdited else { return tags }
     let own = RequestTarget.tags(of: clientHead(worker), normalization: query, store: store)
@@ -283,7 +284,7 @@ extension Exchange {
   /// Goes through the limits that rules have chosen.
   func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits) -> Void) {
     guard ruled.hasRun else { return }
-    let limits = worker.routes.ruleLimits[route]
+    let limits = generation.routes.ruleLimits[route]
     if let decision = ruled.decision {
       for number in decision.limits where limits.indices.contains(number) { body(limits[number]) }
       return
@@ -335,14 +336,14 @@ extension Exchange {
     decision.cacheKey = scratch.cacheKey?.array
     decision.bypassesCache = scratch.bypassesCache
     decision.lifetime = scratch.lifetime
-    let origins = worker.routes.ruleOrigins[route]
+    let origins = generation.routes.ruleOrigins[route]
     if origins.indices.contains(scratch.origin) { decision.origin = origins[scratch.origin] }
     for index in 0..<scratch.limits.count { decision.limits.append(scratch.limits[index]) }
     for index in 0..<scratch.tags.count { decision.tags.append(scratch.tags[index].array) }
     room.log.removeAll()
     Self.appendLog(scratch, to: &room.log)
     decision.log = room.log.view.array
-    if let program = worker.routes.programs[route] {
+    if let program = generation.routes.programs[route] {
       room.carried.removeAll()
       program.carry(scratch, to: &room.carried)
       decision.carried = room.carried.view.array
@@ -359,8 +360,8 @@ extension Exchange {
     status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8,
     isStored: Bool = false, on connection: some ClientStream
   ) -> Bool {
-    let worker = connection.worker
-    guard route < worker.routes.unrouted, worker.routes.routes[route].hasResponseRules else {
+    guard route < generation.routes.unrouted, generation.routes.routes[route].hasResponseRules
+    else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,
         minorVersion: minorVersion)
@@ -378,7 +379,7 @@ extension Exchange {
   ) -> Bool {
     let worker = connection.worker
     let room = worker.rules
-    guard !ruled.skipsResponseRules, let program = worker.routes.programs[route] else {
+    guard !ruled.skipsResponseRules, let program = generation.routes.programs[route] else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,
         minorVersion: minorVersion)
