@@ -64,7 +64,7 @@ import Testing
       #expect(origin.requests.count == number + 1, "personal answers are not shared")
       client.close()
       // What was stored wrongly is to be found by the next.
-      node.node?.store?.flush()
+      try await node.settle()
     }
     try await flood.value
     for rival in rivals { rival.close() }
