@@ -1,4 +1,5 @@
 import Authentication
+import Cryptography
 import EdgeTesting
 import Metrics
 import Testing
