@@ -67,6 +67,8 @@ extension Exchange {
       return true
     }
     ruled.pending = nil
+    // Nothing was decided before now.
+    ruled.decision = nil
     guard passesRules(on: connection), passesLimits(on: connection) else {
       if case .limited = state { return false }
       return true
@@ -77,7 +79,7 @@ extension Exchange {
 
   private func wait(for cause: PendingAdmission.Cause, on connection: some ClientStream) {
     let worker = connection.worker
-    own(worker)
+    if ownHead == nil { own(worker) }
     // A second wait for the same thing would be for ever.
     ruled.pending = PendingAdmission(cause: cause)
     state = .admitting

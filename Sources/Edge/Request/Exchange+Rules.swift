@@ -223,7 +223,7 @@ extension Exchange {
         key.withView { makeNamedKey($0, worker) }
       }
     } else {
-      makeKeyPrefix(room)
+      makeKeyPrefix(worker)
       if let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
     }
     guard !room.keyPrefix.isEmpty else { return }
@@ -244,13 +244,18 @@ extension Exchange {
       head(worker), scheme: "http", variable: { _ in key }, to: &worker.keyBuffer)
   }
 
-  /// What the key begins with: each value of `vary_by`, and each change of a field, behind its length.
-  private func makeKeyPrefix(_ room: RuleRoom) {
+  /// What the key begins with: each value of `vary_by`, where a key is not the route's own what keeps it
+  /// apart from those of other routes, and each change of a field, behind its length.
+  private func makeKeyPrefix(_ worker: Worker) {
+    let room = worker.rules
     let scratch = room.scratch
     room.keyPrefix.removeAll()
     for index in 0..<scratch.varyBy.count {
       room.keyPrefix.append(0x76 as UInt8)
       Self.append(scratch.varyBy[index], to: &room.keyPrefix)
+    }
+    if scratch.cacheKey != nil || scratch.hasNewPath || scratch.origin >= 0 {
+      appendSource(worker, to: &room.keyPrefix)
     }
     guard scratch.cacheKey == nil else { return }
     for index in 0..<scratch.requestFields.count {
@@ -270,6 +275,51 @@ extension Exchange {
   private static func append(_ value: ByteView, to buffer: inout ByteBuffer) {
     buffer.append(littleEndian: UInt32(truncatingIfNeeded: value.count))
     buffer.append(value)
+  }
+
+  /// Appends whose content it is: the pool, and the route if not everybody may ask there.
+  ///
+  /// A URI alone stands for what a request for it gets of its route's own pool. A request that a rule
+  /// sends elsewhere, or whose path a rule has rewritten into one of another route's, gets something
+  /// else; and what a route shows only some is not for those who ask another route.
+  private func appendSource(_ worker: Worker, to prefix: inout ByteBuffer) {
+    let routes = worker.routes
+    let chosen = worker.rules.scratch.origin
+    let pools = routes.ruleOrigins[route]
+    let pool = pools.indices.contains(chosen) ? pools[chosen] : routes.routes[route].origin
+    if worker.rules.scratch.cacheKey == nil, isUsual(pool, worker) { return }
+    prefix.append(0x6F as UInt8)
+    Self.append(
+      text: routes.poolNames.indices.contains(pool) ? routes.poolNames[pool] : "", to: &prefix)
+    guard routes.routes[route].hasAdmission else { return }
+    prefix.append(0x67 as UInt8)
+    Self.append(text: routes.names[route], to: &prefix)
+  }
+
+  /// Whether a request that a client sends as it is now would be answered from that pool, too, and
+  /// whoever may send the one may send the other.
+  private func isUsual(_ pool: Int, _ worker: Worker) -> Bool {
+    let routes = worker.routes
+    guard worker.rules.scratch.hasNewPath else { return pool == routes.routes[route].origin }
+    let head = head(worker)
+    worker.hostBuffer.removeAll()
+    RequestTarget.appendHost(head.bytes[head.authority], to: &worker.hostBuffer)
+    var path = head.bytes[head.path]
+    if case .disguised = RequestTarget.shape(of: path) {
+      worker.pathBuffer.removeAll()
+      RequestTarget.appendPlain(path, to: &worker.pathBuffer)
+      path = worker.pathBuffer.view
+    }
+    guard let other = routes.find(host: worker.hostBuffer.view, path: path),
+      routes.routes[other].origin == pool
+    else { return false }
+    return other == route
+      || !routes.routes[other].hasAdmission && !routes.routes[route].hasAdmission
+  }
+
+  private static func append(text: String, to buffer: inout ByteBuffer) {
+    buffer.append(littleEndian: UInt32(truncatingIfNeeded: text.utf8.count))
+    buffer.append(text: text)
   }
 
   /// The tags of the URI, as the origin knows it and, if that is another, as the client does.
@@ -319,7 +369,9 @@ extension Exchange {
     let head = RequestHead()
     head.copy(clientHead(worker))
     let decision = makeDecision(head, worker)
-    // Of a request that waits: made after it began to, and then it stays.
+    // Of a request that waits: made after it began to, and then it stays. Not before it is let in: who
+    // asks and what rules make of it are not known until then.
+    if case .admitting = state { return decision }
     if ownHead != nil { ruled.decision = decision }
     return decision
   }
@@ -331,7 +383,7 @@ extension Exchange {
     guard ruled.hasRun else { return decision }
     let room = worker.rules
     let scratch = room.scratch
-    makeKeyPrefix(room)
+    makeKeyPrefix(worker)
     decision.keyPrefix = room.keyPrefix.view.array
     decision.cacheKey = scratch.cacheKey?.array
     decision.bypassesCache = scratch.bypassesCache

@@ -70,6 +70,8 @@ final class RouteTable {
   let access: [AccessConfiguration]
   /// Their names; one more stands for requests that no route takes.
   let names: [String]
+  /// The names of the pools, by their indices.
+  let poolNames: [String]
   private var sites: [Site] = []
   private var entries: [Entry] = []
   /// Open addressing by a hash of the name; a length of 0 is a free place.
@@ -133,6 +135,7 @@ final class RouteTable {
     self.ruleLimits = ruleLimits
     access = configuration.sites.flatMap(\.routes).map(\.access)
     self.names = names + ["none"]
+    poolNames = configuration.origins.map(\.name)
     addSites(configuration)
   }
 
