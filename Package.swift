@@ -36,6 +36,8 @@ let package = Package(
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
     // One module wraps one library or the kernel.
@@ -87,6 +89,10 @@ let package = Package(
     .target(
       name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
       swiftSettings: strict),
+
+    // Recorded traffic, in whatever form it was recorded.
+    .target(
+      name: "TrafficFormats", dependencies: ["CZlib", "CZstd", "Bytes"], swiftSettings: hot),
 
     // Who a client is: tokens, keys, passwords, signed URLs.
     .target(
@@ -214,6 +220,9 @@ let package = Package(
     .testTarget(
       name: "OriginsTests",
       dependencies: ["Origins", "CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TrafficFormatsTests", dependencies: ["TrafficFormats", "Bytes"],
       swiftSettings: strict),
     .testTarget(
       name: "StaticFilesTests",
