@@ -22,7 +22,8 @@ let package = Package(
     .executable(name: "origin", targets: ["origin"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     // C, as the system has it.
@@ -94,6 +95,14 @@ let package = Package(
     .target(
       name: "TrafficFormats", dependencies: ["CZlib", "CZstd", "Bytes"], swiftSettings: hot),
 
+    .target(
+      name: "Replay",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "TLS", "Cryptography",
+        "RegularExpressions", "TrafficFormats",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ], swiftSettings: hot),
+
     // Who a client is: tokens, keys, passwords, signed URLs.
     .target(
       name: "Authentication",
@@ -131,7 +140,7 @@ let package = Package(
       name: "weir",
       dependencies: [
         "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
-        "Authentication", "Cryptography",
+        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -220,6 +229,10 @@ let package = Package(
     .testTarget(
       name: "OriginsTests",
       dependencies: ["Origins", "CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ReplayTests",
+      dependencies: ["Replay", "TrafficFormats", "Bytes", "EventLoop", "HTTP1", "HTTPMessage"],
       swiftSettings: strict),
     .testTarget(
       name: "TrafficFormatsTests", dependencies: ["TrafficFormats", "Bytes"],

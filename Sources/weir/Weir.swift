@@ -13,6 +13,7 @@ import ArgumentParser
     subcommands: [
       RunCommand.self, CheckCommand.self, LimitCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
+      ReplayCommand.self,
       NodeCommand.self,
     ])
 }
