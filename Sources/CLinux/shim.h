@@ -137,6 +137,17 @@ static inline ssize_t weir_recv(int fd, void *buffer, size_t count) {
 static inline ssize_t weir_send(int fd, const void *bytes, size_t count, int flags) {
   return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);
 }
+/* TCP drops what MSG_TRUNC takes (tcp(7)). */
+static inline ssize_t weir_recv_discard(int fd, size_t count) {
+  return syscall(SYS_recvfrom, fd, NULL, count, MSG_TRUNC, NULL, NULL);
+}
+/* epoll_pwait2(2), Linux 5.11, of the same number on all architectures. */
+static inline int weir_epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *limit) {
+  return (int)syscall(441, fd, events, count, limit, NULL, (size_t)0);
+}
+static inline int weir_set_timer_slack(unsigned long nanoseconds) {
+  return prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0);
+}
 
 static inline int weir_thread_id(void) { return (int)syscall(SYS_gettid); }
 

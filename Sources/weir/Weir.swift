@@ -14,6 +14,7 @@ import ArgumentParser
       RunCommand.self, CheckCommand.self, LimitCommand.self, ReloadCommand.self,
       ConfigCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
+      ReplayCommand.self,
       NodeCommand.self,
     ])
 }
