@@ -283,7 +283,7 @@ extension Exchange {
   /// sends elsewhere, or whose path a rule has rewritten into one of another route's, gets something
   /// else; and what a route shows only some is not for those who ask another route.
   private func appendSource(_ worker: Worker, to prefix: inout ByteBuffer) {
-    let routes = worker.routes
+    let routes = generation.routes
     let chosen = worker.rules.scratch.origin
     let pools = routes.ruleOrigins[route]
     let pool = pools.indices.contains(chosen) ? pools[chosen] : routes.routes[route].origin
@@ -299,7 +299,7 @@ extension Exchange {
   /// Whether a request that a client sends as it is now would be answered from that pool, too, and
   /// whoever may send the one may send the other.
   private func isUsual(_ pool: Int, _ worker: Worker) -> Bool {
-    let routes = worker.routes
+    let routes = generation.routes
     guard worker.rules.scratch.hasNewPath else { return pool == routes.routes[route].origin }
     let head = head(worker)
     worker.hostBuffer.removeAll()
