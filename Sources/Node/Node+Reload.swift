@@ -35,6 +35,7 @@ private struct Opened {
   var fileSites: [FileSite?]
   var fileThreads: FileThreads?
   var credentials: NodeCredentials
+  var originTLS: [OriginTLS?]
   var geo: GeoDatabase?
   var addresses: OpenAddresses.Change
 }
@@ -178,6 +179,7 @@ extension Node: ConfigurationControl {
       fileSites: fileSites,
       fileThreads: try former.fileThreads ?? (needsThreads ? FileThreads() : nil),
       credentials: try NodeCredentials(wanted, clock: clock, after: former.credentials),
+      originTLS: try Self.originTLS(of: wanted, now: clock.now().wall / 1000),
       geo: try Self.openGeo(wanted),
       addresses: try addressBook.withLock { $0 }
         .changed(to: wanted.listeners, workers: workerCount))
@@ -188,7 +190,7 @@ extension Node: ConfigurationControl {
     _ wanted: NodeConfiguration, _ text: ConfigurationText, _ opened: Opened,
     after former: NodeGeneration, notes: inout [String]
   ) -> UInt64 {
-    let pools = Self.pools(of: wanted, after: former.pools)
+    let pools = Self.pools(of: wanted, after: former.pools, tls: opened.originTLS)
     resolver.replace(pools)
     var parts = GenerationParts(
       configuration: wanted, pools: pools, limits: opened.limits.limits)

@@ -14,6 +14,7 @@ internal import Origins
 internal import RateLimiting
 internal import StaticFiles
 import Synchronization
+internal import TLS
 
 /// A running point of presence.
 package final class Node: Sendable {
@@ -87,7 +88,8 @@ package final class Node: Sendable {
     store = Self.openStore(configuration, workers: workerCount, note: note)
     let routeNames = NodeContext.makeRouteNames()
     let log = try Self.openLog(configuration, routeNames)
-    let pools = Self.pools(of: configuration)
+    let pools = Self.pools(
+      of: configuration, tls: try Self.originTLS(of: configuration, now: clock.now().wall / 1000))
     resolver = try Resolver(pools: pools)
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
     let isAnyChecked = pools.contains { $0.settings.health != nil }
@@ -134,13 +136,26 @@ package final class Node: Sendable {
   /// The pools of a configuration. Each goes on with what the one of its name in `former` knew; one of
   /// which the configuration says nothing new is the very same.
   static func pools(
-    of configuration: NodeConfiguration, after former: [OriginPool] = []
+    of configuration: NodeConfiguration, after former: [OriginPool] = [], tls: [OriginTLS?]
   ) -> [OriginPool] {
-    configuration.origins.map { origin in
-      former.first { $0.configuration == origin }
-        ?? OriginPool(
-          origin, settings: PoolSettings(origin),
-          successorOf: former.first { $0.settings.name == origin.name })
+    zip(configuration.origins, tls).map { origin, tls in
+      // Files of certificates may have changed though the configuration has not.
+      if tls == nil, let same = former.first(where: { $0.configuration == origin }) { return same }
+      return OriginPool(
+        origin, settings: PoolSettings(origin),
+        successorOf: former.first { $0.settings.name == origin.name }, tls: tls)
+    }
+  }
+
+  /// What connections to the servers of each pool are secured by; nil for those that are not.
+  static func originTLS(of configuration: NodeConfiguration, now: Int64) throws -> [OriginTLS?] {
+    try configuration.origins.map { origin in
+      guard let settings = origin.tls else { return nil }
+      do throws(TLSLoadError) {
+        return try OriginTLS(settings, now: now)
+      } catch {
+        throw NodeError("origin \(origin.name): \(error)")
+      }
     }
   }
 

@@ -116,7 +116,7 @@ final class OriginRequest {
   init(
     worker: Worker, generation: WorkerGeneration, fill: Fill, head: RequestHead, route: Int,
     client: SocketAddress, isFill: Bool, upgrade: Bool, stored: StoredReference?,
-    decision: RuleDecision?
+    decision: RuleDecision?, fallback: Int? = nil
   ) {
     self.worker = worker
     self.generation = generation
@@ -128,7 +128,7 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = Self.pool(generation, route, decision)
+    pool = fallback ?? Self.pool(generation, route, decision)
     side = generation.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
@@ -311,13 +311,11 @@ final class OriginRequest {
     let result: IOResult
     let bytes: ByteView
     if connection.input.isEmpty {
-      result = unsafe connection.socket.receive(into: worker.originBuffer)
-      connection.note(result, room: unsafe worker.originBuffer.count)
+      result = unsafe connection.receive(into: worker.originBuffer)
       bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer))
         .prefix(result.count ?? 0)
     } else {
-      connection.isDrained = false
-      result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
+      result = connection.receiveInput(limit: 32 << 10)
       bytes = connection.input.view
     }
     guard let count = result.count, count > 0 else {
@@ -359,6 +357,7 @@ final class OriginRequest {
         } else {
           responseTime = worker.now.wall
           stage = .content
+          if connection.security != nil { connection.keepSession() }
           final(content: bytes.dropping(first: offset))
           if let connection = self.connection { connection.input.removeAll() }
           return
