@@ -114,34 +114,54 @@ final class Gates {
   let gates: [Gate?]
   /// By the route's index: from where it may be asked; nil: from everywhere.
   let access: [RouteAccess?]
-  /// First checks that this turn has left.
-  var checksLeft = Gates.checksPerTurn
-  /// Connections whose requests wait for keys.
-  var waitingForKeys: [UInt64] = []
+  /// What remembers clients, by the name of the `jwt` block, and by the file of passwords.
+  private let tokens: [String: (settings: TokenConfiguration, check: TokenAuthenticator)]
+  private let passwords: [String: BasicAuthenticator]
+  /// What services have answered, by the name of the `auth_service` block.
+  private let services:
+    [String: (settings: AuthenticationServiceConfiguration, memory: ServiceMemory)]
+  /// First checks of tokens in a turn.
   static let checksPerTurn = 32
   /// How long a request waits for keys or for a password to be checked.
   static let patience: Int64 = 10_000_000_000
 
-  init(_ configuration: NodeConfiguration, _ credentials: NodeCredentials) {
-    var authenticators: [String: TokenAuthenticator] = [:]
+  /// Gates, which know the clients that those of the configuration before knew.
+  init(
+    _ configuration: NodeConfiguration, _ credentials: NodeCredentials, after former: Gates? = nil
+  ) {
+    var authenticators: [String: (settings: TokenConfiguration, check: TokenAuthenticator)] = [:]
     for (index, tokens) in configuration.tokens.enumerated()
     where index < credentials.keySources.count {
-      authenticators[tokens.name] = TokenAuthenticator(
-        rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
+      // With the same settings it has the same source.
+      let known = former?.tokens[tokens.name]
+      if let known, known.settings == tokens {
+        authenticators[tokens.name] = known
+      } else {
+        let check = TokenAuthenticator(
+          rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
+        authenticators[tokens.name] = (tokens, check)
+      }
+    }
+    var services: [String: (settings: AuthenticationServiceConfiguration, memory: ServiceMemory)] =
+      [:]
+    for service in configuration.authenticationServices {
+      let known = former?.services[service.name]
+      if let known, known.settings == service {
+        services[service.name] = known
+      } else {
+        services[service.name] = (service, ServiceGate.memory(service))
+      }
     }
     access = configuration.sites.flatMap(\.routes).map { route in
       route.access.isOpen ? nil : RouteAccess(route.access, credentials.lists)
     }
-    var memories: [String: ServiceMemory] = [:]
-    for service in configuration.authenticationServices {
-      memories[service.name] = ServiceGate.memory(service)
-    }
+    var passwords: [String: BasicAuthenticator] = [:]
     gates = configuration.sites.flatMap(\.routes).map { route in
       guard let authentication = route.authentication else { return nil }
       let isShared = authentication.isShared
       switch authentication.kind {
       case .token(let name, let isOptional):
-        guard let authenticator = authenticators[name],
+        guard let authenticator = authenticators[name]?.check,
           let tokens = configuration.tokens.first(where: { $0.name == name })
         else { return .url(URLGate(Published([]))) }
         return .token(
@@ -151,21 +171,36 @@ final class Gates {
         guard let check = try? APIKeyCheck(source) else { return Gates.shut }
         return .key(KeyGate(check, field: field, isShared: isShared))
       case .basic(let file, let realm):
-        let source = credentials.passwords[file] ?? Published(PasswordFile())
-        guard let secret = try? SecureRandom.bytes(32), let attempts = credentials.attempts,
-          let authenticator = try? BasicAuthenticator(source, attempts: attempts, secret: secret)
-        else { return Gates.shut }
+        let authenticator =
+          passwords[file] ?? former?.passwords[file]
+          ?? Gates.authenticator(file, credentials)
+        guard let authenticator else { return Gates.shut }
+        passwords[file] = authenticator
         return .password(PasswordGate(authenticator, realm: realm, isShared: isShared))
       case .signedURL(let file):
         return .url(URLGate(credentials.urlKeys[file] ?? Published([])))
       case .service(let name):
-        guard let service = configuration.authenticationServices.first(where: { $0.name == name }),
-          let memory = memories[name],
-          let pool = configuration.origins.firstIndex(where: { $0.name == service.origin })
+        guard let service = services[name],
+          let pool = configuration.origins.firstIndex(where: {
+            $0.name == service.settings.origin
+          })
         else { return Gates.shut }
-        return .service(ServiceGate(service, pool: pool, isShared: isShared, memory: memory))
+        return .service(
+          ServiceGate(service.settings, pool: pool, isShared: isShared, memory: service.memory))
       }
     }
+    tokens = authenticators
+    self.passwords = passwords
+    self.services = services
+  }
+
+  private static func authenticator(
+    _ file: String, _ credentials: NodeCredentials
+  ) -> BasicAuthenticator? {
+    guard let source = credentials.passwords[file], let attempts = credentials.attempts,
+      let secret = try? SecureRandom.bytes(32)
+    else { return nil }
+    return try? BasicAuthenticator(source, attempts: attempts, secret: secret)
   }
 
   /// A gate that nobody passes, where a check cannot be made: there are no keys.

@@ -29,6 +29,11 @@ package final class NodeCredentials: Sendable {
   /// How often a client may have a password checked that is not remembered; for all workers.
   let attempts: RateLimiter?
   let checker: PasswordChecker?
+  private let settings: [TokenConfiguration]
+  /// The sources that no earlier configuration had.
+  private let freshSources: [KeySource]
+  /// Puts what was read in the place of what others go by.
+  private let pending: [@Sendable () -> Void]
 
   /// No credentials: nothing is asked for.
   package init() {
@@ -39,121 +44,167 @@ package final class NodeCredentials: Sendable {
     lists = [:]
     attempts = nil
     checker = nil
+    settings = []
+    freshSources = []
+    pending = []
   }
 
   /// Reads the files of a configuration. Keys that are fetched are not there yet; `start()` fetches them.
+  ///
+  /// - Parameter former: what the configuration before this went by. Sources, and what is remembered of
+  ///   clients, are taken on; what files say now is in force for both after `publish()`.
   package init(
-    _ configuration: NodeConfiguration, clock: NodeClock
+    _ configuration: NodeConfiguration, clock: NodeClock, after former: NodeCredentials? = nil
   ) throws(CredentialFailure) {
-    var sources: [KeySource] = []
-    var apiKeys: [String: Published<APIKeySet>] = [:]
-    var passwords: [String: Published<PasswordFile>] = [:]
-    var urlKeys: [String: Published<[URLKey]>] = [:]
-    var lists: [String: Published<AddressSet>] = [:]
+    var reading = Reading(clock: clock, former: former, files: files)
     do {
-      for tokens in configuration.tokens {
-        sources.append(try Self.source(tokens, clock, files))
+      for tokens in configuration.tokens { try reading.add(tokens) }
+      for route in configuration.routes {
+        try reading.add(route.authentication?.kind)
+        for list in route.access.allowed + route.access.denied { try reading.add(list) }
       }
-      for route in configuration.sites.flatMap(\.routes) {
-        for list in route.access.allowed + route.access.denied {
-          guard let file = list.file, lists[file] == nil else { continue }
-          lists[file] = try files.publish(file, Self.addresses)
-        }
-        switch route.authentication?.kind {
-        case .apiKeys(let file, _) where apiKeys[file] == nil:
-          apiKeys[file] = try files.publish(file, APIKeySet.load)
-        case .basic(let file, _) where passwords[file] == nil:
-          passwords[file] = try files.publish(file, PasswordFile.load)
-        case .signedURL(let file) where urlKeys[file] == nil:
-          urlKeys[file] = try files.publish(file, URLKey.load)
-        default: continue
-        }
-      }
-      checker = passwords.isEmpty ? nil : try PasswordChecker()
+      checker = try former?.checker ?? (reading.passwords.isEmpty ? nil : PasswordChecker())
     } catch {
       throw CredentialFailure(description: "\(error)")
     }
-    keySources = sources
-    self.apiKeys = apiKeys
-    self.passwords = passwords
-    self.urlKeys = urlKeys
-    self.lists = lists
+    settings = configuration.tokens
+    keySources = reading.sources
+    freshSources = reading.freshSources
+    apiKeys = reading.apiKeys
+    passwords = reading.passwords
+    urlKeys = reading.urlKeys
+    lists = reading.lists
+    pending = reading.pending
     // Twenty at once, then one each six seconds: a pair that is right is asked for once by each
     // worker, and by each connection that a browser opens at first.
-    attempts =
+    let limiter =
       passwords.isEmpty
       ? nil
       : TokenBucketRate(tokens: 10, per: 60_000_000_000, burst: 20)
         .map { RateLimiter(rate: $0, maxKeys: 100_000, secret: Random.hash128()) }
+    attempts = former?.attempts ?? limiter
   }
 
-  private static func source(
-    _ tokens: TokenConfiguration, _ clock: NodeClock, _ files: WatchedFiles
-  ) throws -> KeySource {
-    let timing = RefreshTiming(interval: tokens.refresh, cooldown: tokens.cooldown)
-    switch tokens.keys {
-    case .file(let path):
-      let source = try KeySource(.file(path), timing: timing, clock: clock)
-      files.add(path) { () throws(WatchedFiles.Problem) in
-        do throws(KeySourceError) {
-          try source.load()
-        } catch {
-          throw WatchedFiles.Problem(text: "\(error)")
-        }
-      }
-      try source.load()
-      return source
-    case .url(let text):
-      return try KeySource(
-        .url(try KeyURL(text), trustFile: tokens.trustFile), timing: timing, clock: clock)
-    }
-  }
+  /// Puts what the files say now in force, also for requests under the configuration before.
+  package func publish() { for action in pending { action() } }
 
-  /// The addresses and networks of a file.
-  private static func addresses(_ path: String) throws(CredentialDefect) -> AddressSet {
-    let content: [UInt8]
-    do throws(Errno) {
-      content = try SmallFile.read(path, maxBytes: 64 << 20)
-    } catch {
-      throw CredentialDefect(file: path, line: 0, text: "\(error)")
-    }
-    let (set, problems) = ListFile.addresses(content)
-    // Not what stands there: it may be a file of secrets, named by mistake.
-    guard let first = problems.first else { return set }
-    throw CredentialDefect(
-      file: path, line: first.line, text: "neither an address nor a network")
-  }
-
-  /// Starts fetching keys and checking passwords; `post` is called after each attempt to get keys.
+  /// Starts fetching keys and checking passwords, as far as that is not done already; `post` is called
+  /// after each attempt to get keys.
   package func start(afterKeys post: @escaping @Sendable () -> Void) {
-    for source in keySources {
+    for source in freshSources {
       source.afterEachAttempt(post)
       source.start()
     }
     checker?.start()
   }
 
-  /// Ends the threads.
-  package func stop() {
-    for source in keySources { source.stop() }
-    checker?.stop()
+  /// Ends the threads, but for those that `successor` goes on with. Blocks until they have ended.
+  package func stop(before successor: NodeCredentials? = nil) {
+    let kept = successor?.keySources ?? []
+    for source in keySources where !kept.contains(where: { $0 === source }) { source.stop() }
+    if successor?.checker == nil { checker?.stop() }
   }
-}
 
-extension WatchedFiles {
-  /// Reads a file, and again when it has changed.
-  fileprivate func publish<Value: Sendable>(
-    _ path: String, _ read: @escaping @Sendable (String) throws(CredentialDefect) -> Value
-  ) throws(CredentialDefect) -> Published<Value> {
-    let state = FileState(of: path)
-    let published = Published(try read(path))
-    add(path, as: state) { () throws(Problem) in
-      do throws(CredentialDefect) {
-        published.publish(try read(path))
-      } catch {
-        throw Problem(text: error.line > 0 ? "line \(error.line): \(error.text)" : error.text)
+  /// What is found on the way through a configuration.
+  private struct Reading {
+    let clock: NodeClock
+    let former: NodeCredentials?
+    let files: WatchedFiles
+    var sources: [KeySource] = []
+    var freshSources: [KeySource] = []
+    var apiKeys: [String: Published<APIKeySet>] = [:]
+    var passwords: [String: Published<PasswordFile>] = [:]
+    var urlKeys: [String: Published<[URLKey]>] = [:]
+    var lists: [String: Published<AddressSet>] = [:]
+    var pending: [@Sendable () -> Void] = []
+
+    mutating func add(_ tokens: TokenConfiguration) throws {
+      var state: FileState?
+      if case .file(let path) = tokens.keys { state = FileState(of: path) }
+      let source = try makeSource(tokens)
+      let place = former?.settings.firstIndex {
+        $0.keys == tokens.keys && $0.refresh == tokens.refresh && $0.cooldown == tokens.cooldown
+          && $0.trustFile == tokens.trustFile
+      }
+      let known = place.flatMap { former?.keySources[$0] }
+      sources.append(known ?? source)
+      if known == nil { freshSources.append(source) }
+      guard case .file(let path) = tokens.keys else { return }
+      // The file was fit to be read just now.
+      if let known { pending.append { try? known.load() } }
+      let used = known ?? source
+      files.add(path, as: state) { () throws(WatchedFiles.Problem) in
+        do throws(KeySourceError) {
+          try used.load()
+        } catch {
+          throw WatchedFiles.Problem(text: "\(error)")
+        }
       }
     }
-    return published
+
+    private func makeSource(_ tokens: TokenConfiguration) throws -> KeySource {
+      let timing = RefreshTiming(interval: tokens.refresh, cooldown: tokens.cooldown)
+      switch tokens.keys {
+      case .file(let path):
+        let source = try KeySource(.file(path), timing: timing, clock: clock)
+        try source.load()
+        return source
+      case .url(let text):
+        return try KeySource(
+          .url(try KeyURL(text), trustFile: tokens.trustFile), timing: timing, clock: clock)
+      }
+    }
+
+    mutating func add(_ kind: AuthenticationConfiguration.Kind?) throws {
+      switch kind {
+      case .apiKeys(let file, _) where apiKeys[file] == nil:
+        apiKeys[file] = try taken(file, former?.apiKeys[file], APIKeySet.load)
+      case .basic(let file, _) where passwords[file] == nil:
+        passwords[file] = try taken(file, former?.passwords[file], PasswordFile.load)
+      case .signedURL(let file) where urlKeys[file] == nil:
+        urlKeys[file] = try taken(file, former?.urlKeys[file], URLKey.load)
+      default: break
+      }
+    }
+
+    mutating func add(_ list: AccessList) throws {
+      guard let file = list.file, lists[file] == nil else { return }
+      lists[file] = try taken(file, former?.lists[file], Self.addresses)
+    }
+
+    /// The addresses and networks of a file.
+    private static func addresses(_ path: String) throws(CredentialDefect) -> AddressSet {
+      let content: [UInt8]
+      do throws(Errno) {
+        content = try SmallFile.read(path, maxBytes: 64 << 20)
+      } catch {
+        throw CredentialDefect(file: path, line: 0, text: "\(error)")
+      }
+      let (set, problems) = ListFile.addresses(content)
+      // Not what stands there: it may be a file of secrets, named by mistake.
+      guard let first = problems.first else { return set }
+      throw CredentialDefect(
+        file: path, line: first.line, text: "neither an address nor a network")
+    }
+
+    /// Reads a file, now and whenever it has changed. What is known of it is taken on.
+    private mutating func taken<Value: Sendable>(
+      _ path: String, _ known: Published<Value>?,
+      _ read: @escaping @Sendable (String) throws(CredentialDefect) -> Value
+    ) throws(CredentialDefect) -> Published<Value> {
+      let state = FileState(of: path)
+      let value = try read(path)
+      let published = known ?? Published(value)
+      if known != nil { pending.append { published.publish(value) } }
+      files.add(path, as: state) { () throws(WatchedFiles.Problem) in
+        do throws(CredentialDefect) {
+          published.publish(try read(path))
+        } catch {
+          throw WatchedFiles.Problem(
+            text: error.line > 0 ? "line \(error.line): \(error.text)" : error.text)
+        }
+      }
+      return published
+    }
   }
 }

@@ -12,7 +12,7 @@ extension Exchange {
   func admitBackground(_ worker: Worker) -> HeldChecks? {
     let box = worker.takeChecks()
     box.checks.removeAll()
-    put(worker.routes.routes[route].limits.miss, worker, on: &box.checks)
+    put(generation.routes.routes[route].limits.miss, worker, on: &box.checks)
     if isRuled {
       forEachChosenLimit(worker) { chosen, cost in
         put(chosen.miss, worker, cost: cost, on: &box.checks)
@@ -20,12 +20,12 @@ extension Exchange {
     }
     if box.checks.count == 0 { return box }
     let (now, time) = (worker.now.monotonic, worker.now.wall / 1000)
-    switch worker.limits.decide(
+    switch generation.limits.decide(
       &box.checks, now: now, time: time, worker: UInt32(truncatingIfNeeded: worker.index),
       request: 0)
     {
     case .allowed: return box
-    case .waits: worker.tell(worker.limits.leave(&box.checks, now: now, time: time))
+    case .waits: worker.tell(generation.limits.leave(&box.checks, now: now, time: time))
     case .refused: break
     }
     worker.giveChecks(box)
@@ -33,16 +33,17 @@ extension Exchange {
   }
 }
 
-extension Worker {
+extension OriginRequest {
   /// Settles the checks of a request that has ended with a status (0: without any).
   func settle(_ box: HeldChecks, status: UInt16) {
+    let (limits, table, now) = (generation.limits, generation.limitTable, worker.now)
     for index in 0..<box.checks.count {
       let limit = Int(box.checks[index].limit)
-      guard (200..<400).contains(status), limitTable.traits[limit].countsErrors else { continue }
+      guard (200..<400).contains(status), table.traits[limit].countsErrors else { continue }
       limits.correct(
         &box.checks, check: index, cost: 0, now: now.monotonic, time: now.wall / 1000)
     }
     limits.finish(&box.checks)
-    giveChecks(box)
+    worker.giveChecks(box)
   }
 }

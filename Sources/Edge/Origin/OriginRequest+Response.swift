@@ -139,7 +139,7 @@ extension OriginRequest {
 
   private var isWithinSize: Bool {
     guard case .length(let length) = response.framing else { return true }
-    return length <= worker.context.largestObject
+    return length <= generation.shared.largestObject
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
@@ -183,7 +183,7 @@ extension OriginRequest {
     // A service's answer has its cookies whatever the route makes of those of responses.
     if isQuestion { return [] }
     let options = policy.caching.fieldOptions
-    return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
+    return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }
 
   /// Whether the content is what the path's extension promises, where the route asks for that.
@@ -208,7 +208,8 @@ extension OriginRequest {
 
   /// Whether the key, where an earlier answer's No-Vary-Search shaped it, is what this one says, too.
   private var isSaidByAnswer: Bool {
-    guard worker.routes.routes[route].hasUsualKey, decision == nil, let query = head.query else {
+    guard generation.routes.routes[route].hasUsualKey, decision == nil, let query = head.query
+    else {
       return true
     }
     var key = ByteBuffer(capacity: 256)
@@ -223,7 +224,7 @@ extension OriginRequest {
   /// Notes which parameters of the query count, for the requests to come.
   private func noteSearchRule() {
     guard response.status == 200, decision == nil, !fill.fullKey.isEmpty, head.query != nil,
-      worker.routes.routes[route].hasUsualKey, let store = worker.context.store
+      generation.routes.routes[route].hasUsualKey, let store = worker.context.store
     else { return }
     let rules = worker.context.searchRules
     let rule = NoVarySearch(response)

@@ -36,7 +36,7 @@ extension Exchange {
   /// Whether there is no answer yet, and the time for it not over.
   func waitsForService(_ worker: Worker, token: UInt64) -> Bool {
     guard let question = ruled.question, let pending = ruled.pending, !pending.isOver,
-      case .service(let gate)? = worker.gates.gates[route]
+      case .service(let gate)? = generation.gates.gates[route]
     else { return false }
     let reader = FillReader(worker: worker.index, connection: token)
     return !question.look(for: reader, gate, now: worker.now.monotonic)
@@ -57,8 +57,8 @@ extension Exchange {
       key: key.isEmpty ? nil : gate.memory.hash(of: gate.key.view), fullKey: [], targetTags: [],
       mark: nil, leader: worker.index, began: worker.now.monotonic)
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head, route: route, client: client, isFill: false,
-      upgrade: false, stored: nil, decision: nil, pool: gate.pool)
+      worker: worker, generation: generation, fill: fill, head: head, route: route, client: client,
+      isFill: false, upgrade: false, stored: nil, decision: nil, pool: gate.pool)
     request.isQuestion = true
     request.ownLines = questionLines(worker)
     let question = ServiceQuestion(fill, key: key)
@@ -211,7 +211,7 @@ extension Exchange {
     ruled.isAsker = false
     worker.leave(question.fill, connection: token)
     // An answer that nobody waited for is not for whoever comes much later.
-    if !question.fill.hasReaders, case .service(let gate)? = worker.gates.gates[route],
+    if !question.fill.hasReaders, case .service(let gate)? = generation.gates.gates[route],
       gate.questions[question.key] === question
     {
       gate.questions[question.key] = nil
