@@ -129,7 +129,7 @@ final class ServiceQuestion {
       outcome = .failed
       return true
     }
-    guard let isWhole = readContent(for: reader) else { return false }
+    guard let isWhole = readContent(for: reader, now: now) else { return false }
     switch verdict {
     case .passes: outcome = .passes(answer(head, gate, now: now))
     // A page that is cut off is no answer, and a long one none that anybody meant.
@@ -141,10 +141,10 @@ final class ServiceQuestion {
 
   /// Whether all of the content is there, and not too long; nil: it is still coming. It is waited for,
   /// since a connection with content left in it cannot carry another question.
-  private func readContent(for reader: FillReader) -> Bool? {
+  private func readContent(for reader: FillReader, now: Int64) -> Bool? {
     while true {
       var wakesLeader = false
-      switch fill.piece(for: reader, at: position, wakesLeader: &wakesLeader) {
+      switch fill.piece(for: reader, at: position, now: now, wakesLeader: &wakesLeader) {
       case .bytes(let segment, let range):
         content.append(segment.view(range))
         position += UInt64(range.count)

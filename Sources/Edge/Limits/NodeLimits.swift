@@ -60,6 +60,7 @@ package final class NodeLimits: Sendable {
     configurations = configuration.limits
     hash = former.hash
     routes = configuration.routes.map(\.name)
+    issuers = configuration.tokens.flatMap(\.issuers)
     overlayPath = former.overlayPath
     kept = former.kept
     set = LimitSet(limits)
