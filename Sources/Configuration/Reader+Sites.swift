@@ -26,6 +26,7 @@ extension Reader {
     draft.siteAuthentication = .off
     draft.siteAccess = AccessConfiguration()
     declared.routes = [:]
+    beginSiteTLS()
     let hosts = readHosts(&arguments)
     let seen = read(.site, arguments.body, of: arguments.directive)
     checkOrigins(of: arguments.directive, seen)
@@ -49,6 +50,7 @@ extension Reader {
       site.routes[index].rules = compile(draft.siteRules + own, of: site.routes[index].name)
       checkLimitCount(of: site.routes[index])
     }
+    endSiteTLS(&site)
     draft.node.sites.append(site)
   }
 

@@ -18,6 +18,8 @@ package struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
   package static let wouldBlock = Errno(EAGAIN)
   /// No descriptor left for the process.
   package static let tooManyFiles = Errno(EMFILE)
+  /// The peer has broken the connection off.
+  package static let connectionReset = Errno(ECONNRESET)
   /// Address in use.
   package static let addressInUse = Errno(EADDRINUSE)
 }
@@ -30,6 +32,13 @@ package struct IOResult: Sendable, Equatable {
   /// What a system call returned, with the errno it set.
   @inline(__always)
   init(returned: Int) { value = returned >= 0 ? returned : -Int(weir_errno()) }
+
+  /// So many bytes, or 0 for the end: of a layer above the kernel's.
+  @inlinable
+  package init(count: Int) { value = max(count, 0) }
+
+  /// An error: of a layer above the kernel's.
+  package init(error: Errno) { value = -Int(max(error.code, 1)) }
 
   /// How many bytes; nil if the call failed.
   @inlinable package var count: Int? { value >= 0 ? value : nil }

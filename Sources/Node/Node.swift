@@ -13,6 +13,7 @@ package import ObjectStore
 internal import Origins
 internal import RateLimiting
 internal import StaticFiles
+internal import TLS
 import Synchronization
 
 /// A running point of presence.
@@ -95,7 +96,8 @@ package final class Node: Sendable {
       configuration: configuration, clock: clock, store: store, pools: pools,
       limits: limits, metrics: metrics, log: log,
       fileSites: sites, fileThreads: fileThreads, credentials: credentials,
-      geo: try Self.openGeo(configuration))
+      geo: try Self.openGeo(configuration),
+      certificates: try Self.certificates(of: configuration, note: note))
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -169,6 +171,17 @@ package final class Node: Sendable {
     case .success(let database): return database
     case .failure(let problem):
       throw NodeError("cannot open the geo database \(problem.path): \(problem.message)")
+    }
+  }
+
+  private static func certificates(
+    of configuration: NodeConfiguration, note: @escaping @Sendable (String) -> Void
+  ) throws -> NodeCertificates? {
+    guard !configuration.tlsListeners.isEmpty else { return nil }
+    do throws(TLSLoadError) {
+      return try NodeCertificates(configuration)
+    } catch {
+      throw NodeError("certificate \(error)")
     }
   }
 

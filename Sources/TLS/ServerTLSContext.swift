@@ -18,7 +18,7 @@ internal import Synchronization
 @safe
 package final class ServerTLSContext: @unchecked Sendable {
   // Sendable: nothing changes after init; OpenSSL counts references to an SSL_CTX atomically.
-  private let sets: [CertificateSet]
+  let sets: [CertificateSet]
   private let exact: [String: Int]
   private let wildcards: [String: Int]
   private let refusesUnknownNames: Bool
@@ -83,7 +83,7 @@ package final class ServerTLSContext: @unchecked Sendable {
   var first: OpaquePointer { unsafe sets[0].handle }
 
   /// The set for a server name; nil if no certificate has it.
-  private func set(named name: String) -> CertificateSet? {
+  func set(named name: String) -> CertificateSet? {
     let name = (name.hasSuffix(".") ? String(name.dropLast()) : name).lowercased()
     if let index = exact[name] { return sets[index] }
     guard let dot = name.firstIndex(of: ".") else { return nil }

@@ -195,7 +195,7 @@ extension OriginRequest {
     }
     var key = ByteBuffer(capacity: 256)
     RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
       to: &key)
     if fill.fullKey.withView({ $0 == key.view }) { return true }
     RequestTarget.apply(NoVarySearch(response), query: head.bytes[query], to: &key)
@@ -212,7 +212,7 @@ extension OriginRequest {
     guard !rule.isDefault || !rules.isEmpty else { return }
     var key = ByteBuffer(capacity: 256)
     RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
       to: &key)
     let mark = key.view.firstIndex(of: ASCII.question) ?? key.count
     rules.note(rule, for: store.keyHash(key.view[0..<mark]))
@@ -226,7 +226,7 @@ extension OriginRequest {
   private func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {
     var origin = ByteBuffer(capacity: 128)
     RequestTarget.appendOrigin(
-      scheme: "http", authority: head.bytes[head.authority], to: &origin)
+      scheme: scheme, authority: head.bytes[head.authority], to: &origin)
     var tag = ByteBuffer(capacity: 256)
     group.withView { CacheGroups.appendTag($0, origin: origin.view, to: &tag) }
     return store.tagHash(tag.view)
@@ -262,13 +262,15 @@ extension OriginRequest {
     else { return }
     let authority = head.bytes[head.authority]
     var key = ByteBuffer(capacity: 256)
-    for tag in RequestTarget.tags(of: head, normalization: policy.key.query, store: store) {
+    for tag in RequestTarget.tags(
+      of: head, scheme: scheme, normalization: policy.key.query, store: store)
+    {
       store.invalidate(tag: tag)
     }
     invalidateKey(store)
     if let decision, decision.isRewritten {
       let tags = RequestTarget.tags(
-        of: decision.head, normalization: policy.key.query, store: store)
+        of: decision.head, scheme: scheme, normalization: policy.key.query, store: store)
       for tag in tags { store.invalidate(tag: tag) }
     }
     if case .groups(let groups) = CacheGroups.invalidated(by: response, method: head.method) {
@@ -279,12 +281,12 @@ extension OriginRequest {
       var target = ByteBuffer(capacity: 256)
       guard
         Invalidation.appendTarget(
-          of: reference, scheme: ByteView("http"), authority: authority,
+          of: reference, scheme: ByteView(scheme), authority: authority,
           path: head.bytes[head.path],
           to: &target)
       else { continue }
       key.removeAll()
-      RequestTarget.appendKey(scheme: "http", authority: authority, target: target.view, to: &key)
+      RequestTarget.appendKey(scheme: scheme, authority: authority, target: target.view, to: &key)
       store.invalidate(tag: store.tagHash(ofKey: key.view))
     }
   }
@@ -292,7 +294,7 @@ extension OriginRequest {
   /// Invalidates what a GET for the URI would be found by, where the key is not the URI.
   private func invalidateKey(_ store: ObjectStore) {
     var key = ByteBuffer(capacity: 256)
-    policy.key.append(head, scheme: "http", to: &key)
+    policy.key.append(head, scheme: scheme, to: &key)
     if worker.routes.routes[route].hasUsualKey, let query = head.query {
       RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
     }

@@ -35,6 +35,10 @@ extension Exchange {
   func passesAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     guard worker.routes.routes[route].hasAdmission else { return true }
+    if secure == nil, redirectsToTLS(worker) {
+      redirectToTLS(on: connection)
+      return false
+    }
     guard isAddressAllowed(connection) else {
       connection.worker.lines.removeAll()
       answer(status: 403, text: "Not from there.", on: connection)
@@ -328,7 +332,7 @@ extension Worker {
     let tokens = gates.waitingForKeys
     gates.waitingForKeys = []
     for token in tokens {
-      guard let client = clients.element(token) else { continue }
+      guard let client = peer(token) else { continue }
       client.exchange.ruled.pending?.isReady = true
       client.advance()
     }
@@ -339,7 +343,7 @@ extension Worker {
     if case .password(let gate) = gates.gates[verdict.route] {
       gate.authenticator.remember(verdict.job, isRight: verdict.isRight, now: now)
     }
-    guard let client = clients.element(token), client.exchange.ruled.job === verdict.job else {
+    guard let client = peer(token), client.exchange.ruled.job === verdict.job else {
       return
     }
     client.exchange.ruled.pending?.isReady = true

@@ -66,6 +66,10 @@ final class RouteTable {
   let ruleLimits: [[RouteLimits]]
   /// From where may be asked.
   let access: [AccessConfiguration]
+  /// The port that plain HTTP is redirected to; 0: it is answered.
+  let redirectPorts: [UInt16]
+  /// What `Strict-Transport-Security` says; empty: nothing.
+  let transportFields: [[UInt8]]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
   private var sites: [Site] = []
@@ -104,7 +108,8 @@ final class RouteTable {
               && route.caching.query == QueryNormalization(),
             ignoresClientDirectives: !route.caching.honoursClients, hasRules: route.rules != nil,
             hasResponseRules: route.rules?.hasResponseRules ?? false,
-            hasAdmission: route.authentication != nil || !route.access.isOpen))
+            hasAdmission: route.authentication != nil || !route.access.isOpen
+              || site.redirectPort != nil))
         programs.append(route.rules.map { RuleProgram($0) })
         ruleOrigins.append(
           route.rules?.origins.map { used in
@@ -124,6 +129,12 @@ final class RouteTable {
     self.ruleOrigins = ruleOrigins
     self.ruleLimits = ruleLimits
     access = configuration.sites.flatMap(\.routes).map(\.access)
+    redirectPorts = configuration.sites.flatMap { site in
+      site.routes.map { _ in site.redirectPort ?? 0 }
+    }
+    transportFields = configuration.sites.flatMap { site in
+      site.routes.map { _ in site.strictTransport.map { Array($0.fieldValue.utf8) } ?? [] }
+    }
     self.names = names + ["none"]
     addSites(configuration)
   }

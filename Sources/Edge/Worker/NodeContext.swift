@@ -40,6 +40,8 @@ package final class NodeContext: Sendable {
   let seed: UInt64
   /// What credentials are checked against.
   let credentials: NodeCredentials
+  /// The certificates that are shown; nil: nobody speaks TLS.
+  package let certificates: NodeCertificates?
   /// Where addresses are, if rules ask for it.
   let geo: GeoDatabase?
   /// Fills under way.
@@ -55,7 +57,8 @@ package final class NodeContext: Sendable {
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
     limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
     fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil,
-    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil,
+    certificates: NodeCertificates? = nil
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -69,6 +72,7 @@ package final class NodeContext: Sendable {
     self.fileThreads = fileThreads
     self.credentials = credentials
     self.geo = geo
+    self.certificates = certificates
     keyFailures = configuration.sites.flatMap(\.routes).map { route in
       let first = route.caching.failureBackoff
       return first > 0 ? KeyFailures(first: first) : nil
@@ -118,6 +122,8 @@ package enum WorkerMessage: Sendable {
   case fileRead(UInt64, [UInt8]?)
   /// Keys for tokens were fetched, or could not be.
   case keysCame
+  /// Other certificates are to be shown from now on.
+  case certificatesChanged
   /// A password was checked, for the request on a connection.
   case passwordChecked(PasswordVerdict, token: UInt64)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
@@ -139,6 +145,9 @@ extension NodeContext {
   package func startCredentials() {
     credentials.start { [weak self] in self?.postToAll(.keysCame) }
   }
+
+  /// Has every worker show the certificates that were published last.
+  package func showCertificates() { postToAll(.certificatesChanged) }
 
   /// Ends the threads of that.
   package func stopCredentials() { credentials.stop() }
