@@ -7,10 +7,28 @@ internal import TLS
 /// A certificate of the file, with what was found in it.
 struct DeclaredCertificate {
   var files: CertificateConfiguration
-  /// Where each file is named.
-  var ranges: [String: SourceRange]
+  /// Where its files are named.
+  var chain: SourceRange
+  var key: SourceRange
+  var staple: SourceRange?
   /// The names that it carries; nil if it could not be read.
   var carried: [String]?
+}
+
+extension DeclaredCertificate {
+  /// Where the file is named that an error is about.
+  func range(of error: TLSLoadError) -> SourceRange {
+    switch error.problem {
+    case .badKey, .encryptedKey, .keyMismatch: key
+    case .badStaple: staple ?? chain
+    default:
+      switch error.subject {
+      case files.chain: chain
+      case files.key: key
+      default: staple ?? chain
+      }
+    }
+  }
 }
 
 /// What was said of TLS, and where.
@@ -37,18 +55,18 @@ extension Reader {
     guard let key = arguments.next(file, &findings) else { return }
     var certificate = CertificateConfiguration(
       chain: resolve(chain.value), key: resolve(key.value))
-    var ranges = [certificate.chain: chain.range, certificate.key: key.range]
+    var stapleRange: SourceRange?
     if takeWord("ocsp", &arguments, isRequired: false) {
       guard let staple = arguments.next(file, &findings) else { return }
-      let path = resolve(staple.value)
-      certificate.staple = path
-      ranges[path] = staple.range
+      certificate.staple = resolve(staple.value)
+      stapleRange = staple.range
     }
-    for (path, range) in ranges where declaredTLS.places[path] == nil {
-      declaredTLS.places[path] = range
+    if declaredTLS.places[certificate.chain] == nil {
+      declaredTLS.places[certificate.chain] = chain.range
     }
-    var declared = DeclaredCertificate(files: certificate, ranges: ranges, carried: nil)
-    inspect(&declared, chain: chain.range)
+    var declared = DeclaredCertificate(
+      files: certificate, chain: chain.range, key: key.range, staple: stapleRange, carried: nil)
+    inspect(&declared)
     if isOfSite { declaredTLS.site.append(declared) } else { declaredTLS.node.append(declared) }
   }
 
@@ -67,18 +85,19 @@ extension Reader {
     return false
   }
 
-  private mutating func inspect(_ declared: inout DeclaredCertificate, chain: SourceRange) {
+  private mutating func inspect(_ declared: inout DeclaredCertificate) {
     let files = CertificateFiles(
       chain: declared.files.chain, key: declared.files.key, staple: declared.files.staple)
     do throws(TLSLoadError) {
       let facts = try files.inspect(now: Int64(time(nil)))
       declared.carried = facts.names
-      if let notice = facts.notice, let staple = declared.files.staple {
-        findings.warning("certificate: \(notice)", at: declared.ranges[staple] ?? chain)
+      if let notice = facts.notice {
+        findings.warning("certificate: \(notice)", at: declared.staple ?? declared.chain)
       }
-      warnOfReaders(declared.files.key, at: declared.ranges[declared.files.key] ?? chain)
+      warnOfReaders(declared.files.key, at: declared.key)
     } catch {
-      report(error, at: declared.ranges[error.subject] ?? chain)
+      findings.error(
+        "certificate: \(error.reason)", at: declared.range(of: error), help: error.help)
     }
   }
 
@@ -88,10 +107,6 @@ extension Reader {
     else { return }
     findings.warning(
       "certificate: the private key can be read by every user", at: range, help: "chmod o-rwx it")
-  }
-
-  private mutating func report(_ error: TLSLoadError, at range: SourceRange) {
-    findings.error("certificate: \(error.reason)", at: range, help: error.help)
   }
 
   /// `tls { … }`
@@ -178,9 +193,9 @@ extension Reader {
         let names = CertificateNames.answered(hosts: site.hosts, carried: carried)
         answered.formUnion(names)
         files.names = names
-        if names.isEmpty, let range = declared.ranges[files.chain] {
+        if names.isEmpty {
           findings.warning(
-            "certificate: it is for none of this site's names", at: range,
+            "certificate: it is for none of this site's names", at: declared.chain,
             help: "it is for \(carried.prefix(4).joined(separator: ", "))")
         }
       }
@@ -191,9 +206,8 @@ extension Reader {
     else { return }
     for host in site.hosts
     where host != "*" && !CertificateNames.isAnswered(host, by: answered) {
-      guard let range = first.ranges[first.files.chain] else { continue }
       findings.warning(
-        "certificate: none of this site's is for \(quoted(host))", at: range,
+        "certificate: none of this site's is for \(quoted(host))", at: first.chain,
         help: "clients will refuse the connection")
     }
   }

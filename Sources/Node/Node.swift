@@ -13,8 +13,8 @@ package import ObjectStore
 internal import Origins
 internal import RateLimiting
 internal import StaticFiles
-internal import TLS
 import Synchronization
+internal import TLS
 
 /// A running point of presence.
 package final class Node: Sendable {
@@ -35,6 +35,7 @@ package final class Node: Sendable {
   private let admin: AdminServer?
   private let log: AccessLogWriter?
   private let keeper: LimitKeeper?
+  private let watcher: CertificateWatcher?
   private let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   private let workerCount: Int
@@ -98,6 +99,11 @@ package final class Node: Sendable {
       fileSites: sites, fileThreads: fileThreads, credentials: credentials,
       geo: try Self.openGeo(configuration),
       certificates: try Self.certificates(of: configuration, note: note))
+    if let certificates = context.certificates {
+      watcher = try CertificateWatcher(context, certificates, configuration, note: note)
+    } else {
+      watcher = nil
+    }
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -115,6 +121,7 @@ package final class Node: Sendable {
     context.startCredentials()
     resolver.start()
     keeper?.start()
+    watcher?.start()
     try checker?.start()
     admin?.start()
   }
@@ -246,6 +253,7 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin?.stop()
     keeper?.stop()
+    watcher?.stop()
     resolver.stop()
     checker?.stop()
     context.fileThreads?.stop()
@@ -256,6 +264,10 @@ package final class Node: Sendable {
 
   /// Opens the access log's file again (SIGUSR1).
   package func reopenLogs() { log?.reopen() }
+
+  /// Reads the files of certificates anew, on a thread of its own; what cannot be used is said, and
+  /// changes nothing.
+  package func reloadCertificates() { watcher?.reload() }
 
   /// Waits until what was logged is in the file. For tests.
   package func flushLogs() { log?.flush() }

@@ -64,8 +64,9 @@ enum Start {
       case .stop: return
       case .reopenLogs: node.reopenLogs()
       case .reload:
+        node.reloadCertificates()
         StandardError.note(
-          "SIGHUP: this version cannot reload its configuration; restart it to have it read")
+          "SIGHUP: this version cannot reload its configuration; certificates are read anew")
       case nil: continue
       }
     }

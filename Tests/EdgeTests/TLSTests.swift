@@ -1,5 +1,6 @@
 import EdgeTesting
 import Metrics
+import Node
 import Testing
 
 /// HTTP/1.1 over TLS, with curl and openssl as clients.
@@ -9,7 +10,7 @@ import Testing
       let proto = request.header("x-forwarded-proto") ?? "none"
       let forwarded = request.header("forwarded") ?? ""
       return Reply(
-        200, [PeerField("Cache-Control", "max-age=60"), PeerField("Proto", proto)],
+        200, ["Cache-Control: max-age=60", "Proto: \(proto)"],
         "\(request.target) \(forwarded.hasSuffix("proto=https")) \(request.header("via") ?? "")\n")
     }
   }
@@ -42,7 +43,7 @@ import Testing
     let origin = try await Self.origin()
     let secure = try await SecureNode.start(
       origin: origin.port, listen: "listen 127.0.0.1:0 tls; listen 127.0.0.1:0;")
-    let port = try #require(secure.node.node?.addresses.last?.port)
+    let port = secure.node.lastPort
     let plain = try await RawClient.connect(to: port)
     let first = try await plain.get("/x", host: "a.example:\(secure.node.port)")
     #expect(first.header("proto") == "http")
@@ -56,7 +57,7 @@ import Testing
   func `contents of all sizes come whole, stored or not`(_ size: Int) async throws {
     let origin = try await ScriptedOrigin.answering { request in
       let fields =
-        request.target.hasPrefix("/stored") ? [PeerField("Cache-Control", "max-age=60")] : []
+        request.target.hasPrefix("/stored") ? ["Cache-Control: max-age=60"] : []
       return Reply(
         200, fields,
         String(repeating: "0123456789abcdef", count: size / 16 + 1).prefix(size).description)
@@ -124,7 +125,7 @@ import Testing
     let secure = try await SecureNode.start(
       origin: origin.port, site: "redirect_to_https; hsts 1d include_subdomains;",
       listen: "listen 127.0.0.1:0 tls; listen 127.0.0.1:0;")
-    let port = try #require(secure.node.node?.addresses.last?.port)
+    let port = secure.node.lastPort
     let plain = try await RawClient.connect(to: port)
     let response = try await plain.get("/x?y=z", host: "A.example:80")
     #expect(response.status == 308)
@@ -142,7 +143,7 @@ import Testing
     let secure = try await SecureNode.start(
       origin: origin.port,
       route: """
-        rules { respond 200 "${scheme} ${tls.version} ${tls.sni} ${tls.cipher} ${tls.alpn}"; }
+        respond 200 "${scheme} ${tls.version} ${tls.sni} ${tls.cipher} ${tls.alpn}";
         """)
     let outcome = try await secure.curl("/x", ["--http1.1", "--tlsv1.3"])
     #expect(
@@ -154,7 +155,7 @@ import Testing
     let origin = try await Self.origin()
     let secure = try await SecureNode.start(
       origin: origin.port,
-      route: "rules { respond 200 \"[${tls.client.subject}]\"; }",
+      route: "respond 200 \"[${tls.client.subject}]\";",
       top: "tls { verify optional; client_ca ca.pem; }")
     try await secure.certificates.leaf("client", "DNS:client", subject: "/O=Shop/CN=Ann")
     let without = try await secure.curl("/x", ["--http1.1"])
@@ -237,7 +238,7 @@ import Testing
       "sh", "-c",
       """
       printf 'GET /chat HTTP/1.1\\r\\nHost: a.example\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\
-      Sec-WebSocket-Key: x\\r\\n\\r\\n'; sleep 1) | openssl s_client -quiet -servername a.example \
+      Sec-WebSocket-Key: x\\r\\n\\r\\n' | openssl s_client -quiet -servername a.example \
       -connect 127.0.0.1:\(secure.node.port) 2>/dev/null
       """,
     ])
@@ -252,12 +253,81 @@ import Testing
       "sh", "-c",
       """
       cd \(secure.directory.path); for i in 1 2; do
-      printf 'GET /x HTTP/1.1\\r\\nHost: a.example\\r\\nConnection: close\\r\\n\\r\\n'; sleep 0.5) | \
+      printf 'GET /x HTTP/1.1\\r\\nHost: a.example\\r\\nConnection: close\\r\\n\\r\\n' | \
       openssl s_client -ign_eof -sess_out s -servername a.example -tls1_3 \
       $([ -f s ] && echo -sess_in s) -connect 127.0.0.1:\(secure.node.port) >/dev/null 2>&1; done
       """,
     ])
     #expect(outcome.status == 0, "\(outcome.output)")
     #expect(secure.node.count(.handshakesResumed) == 1)
+  }
+}
+
+/// Certificates that change under a running node.
+@Suite struct CertificateRenewalTests {
+  /// The subject of the certificate that is shown.
+  func shown(_ secure: SecureNode) async throws -> String {
+    try await Program.run([
+      "sh", "-c",
+      "openssl s_client -servername a.example -connect 127.0.0.1:\(secure.node.port) 2>/dev/null"
+        + " | openssl x509 -noout -subject",
+    ]).output
+  }
+
+  @Test func `a certificate that was renewed is shown, and a bad one is not`() async throws {
+    let origin = try await TLSTests.origin()
+    let secure = try await SecureNode.start(origin: origin.port, top: "tls { watch off; }")
+    let node = secure.node
+    #expect(try await shown(secure).contains("CN = leaf"))
+    let kept = try await node.connect()
+    // The key of another: half of a renewal.
+    try await secure.certificates.leaf("b", "DNS:a.example", subject: "/CN=renewed")
+    try await Program.run([
+      "cp", secure.directory.file("b.key"), secure.directory.file("a.key"),
+    ])
+    node.node?.reloadCertificates()
+    try await eventually("what is wrong to be said") {
+      node.notes.value.contains { $0.contains("not the private key of") }
+    }
+    #expect(try await shown(secure).contains("CN = leaf"))
+    try await Program.run([
+      "cp", secure.directory.file("b.pem"), secure.directory.file("a.pem"),
+    ])
+    node.node?.reloadCertificates()
+    try await eventually("the new one to be read") {
+      node.notes.value.contains("certificates: read anew")
+    }
+    #expect(try await shown(secure).contains("CN = renewed"))
+    kept.close()
+  }
+
+  @Test func `files that change are noticed`() async throws {
+    let origin = try await TLSTests.origin()
+    let secure = try await SecureNode.start(origin: origin.port, top: "tls { watch 1s; }")
+    let node = secure.node
+    try await secure.certificates.leaf("a", "DNS:a.example", subject: "/CN=renewed")
+    try await eventually("the new one to be read") {
+      node.notes.value.last == "certificates: read anew"
+    }
+    #expect(try await shown(secure).contains("CN = renewed"))
+  }
+
+  @Test func `what proves a name is served from a directory, without TLS`() async throws {
+    let origin = try await TLSTests.origin()
+    let directory = try TemporaryDirectory()
+    try directory.write("acme/.well-known/acme-challenge/token", "token.thumbprint")
+    let secure = try await SecureNode.start(
+      origin: origin.port, listen: "listen 127.0.0.1:0 tls; listen 127.0.0.1:0;",
+      sites: """
+        site * {
+          redirect_to_https;
+          route /.well-known/acme-challenge/ { files \(directory.file("acme")); }
+          route / { origin app; }
+        }
+        """)
+    let client = try await RawClient.connect(to: secure.node.lastPort)
+    let proof = try await client.get("/.well-known/acme-challenge/token")
+    #expect(proof.status == 200 && proof.text == "token.thumbprint")
+    #expect(try await client.get("/other").status == 308)
   }
 }
