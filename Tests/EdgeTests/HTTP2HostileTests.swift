@@ -121,6 +121,9 @@ import Testing
 
   @Test func `a client that does not read is ended`() async throws {
     let stage = try await stage("client { write_timeout 5s; }")
+    let first = try await RawClient.connect(to: stage.node.port)
+    #expect(try await first.get("/large", host: "a.example").bodyLength == 4_000_000)
+    try await stage.node.settle()
     let window: [UInt8] = [0, 4, 0x7F, 0xFF, 0xFF, 0xFF]
     let hostile = try await FrameClient.connect(
       toPort: stage.port, receiveBuffer: 4_096, settings: window)
@@ -128,7 +131,8 @@ import Testing
       Frame(type: Frame.windowUpdate, flags: 0, stream: 0, content: [0x3F, 0xFF, 0xFF, 0xFF]),
       FrameClient.request(1, "/large"))
     let node = stage.node
-    for _ in 0..<600 where node.count(.writeTimeouts) == 0 {
+    try await node.standsStill(.bytesSent)
+    for _ in 0..<60 where node.count(.writeTimeouts) == 0 {
       node.advance(seconds: 1)
       try await Program.run(["true"])
     }

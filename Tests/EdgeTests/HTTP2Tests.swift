@@ -81,6 +81,20 @@ import Testing
     #expect(outcome.output.contains("HTTP/2 413"), "\(outcome.output)")
   }
 
+  @Test func `who goes on sending what nobody wants is reset in the end`() async throws {
+    let origin = try await TLSTests.origin()
+    let node = try TestNode.start(
+      origin: origin.port, route: "max_body 10;", top: "listen 127.0.0.1:0 h2c;", workers: 1)
+    let frames = try await FrameClient.connect(toPort: node.lastPort)
+    let length = [("content-length", "5000")]
+    try await frames.send(FrameClient.request(1, "/x", method: "POST", ends: false, length))
+    let answer = try await frames.content(of: 1)
+    #expect(String(decoding: answer, as: UTF8.self).contains("too large"))
+    node.advance(seconds: 3)
+    let reset = try await frames.next(Frame.reset, stream: 1)
+    #expect(reset.number(at: 0) == 0)
+  }
+
   @Test func `a content that breaks off resets its stream alone`() async throws {
     let origin = try await ScriptedOrigin { connection in
       let request = try await connection.readRequest()

@@ -23,6 +23,7 @@ extension HTTP2Options {
     initialWindow = http2.window
     maxWindow = max(http2.maxWindow, http2.window)
     encoderTable = http2.fieldTable
+    waitsForRequests = true
   }
 }
 

@@ -28,6 +28,8 @@ final class HTTP2Stream: ClientPeer {
   private var hasHead = false
   /// Whether the exchange has said all.
   private var isAnswered = false
+  /// Whether the session has the end of the response.
+  private var hasSaidAll = false
   /// Whether what the exchange says is not for the client.
   private var dropsContent = false
   /// Content that was copied, of which `pendingSent` bytes are with the session.
@@ -51,6 +53,9 @@ final class HTTP2Stream: ClientPeer {
   private var deadline = Int64.max
   private var timerSet = Int64.max
   private var wakeSet = Int64.max
+
+  /// How long the rest of a request is read that has its answer.
+  private static let lingerTime: Int64 = 2_000_000_000
 
   init(worker: Worker) {
     self.worker = worker
@@ -104,7 +109,7 @@ final class HTTP2Stream: ClientPeer {
       if exchange.takesBody && !hasPassedEnd { passContentOn() }
       if !isClosed && !isAnswered, case .finished = exchange.progress(on: self) {
         isAnswered = true
-        clearDeadline()
+        lingerForInput()
       }
       if isAnswered { dropInput() }
     }
@@ -132,6 +137,12 @@ final class HTTP2Stream: ClientPeer {
     } else {
       setDeadline(worker.now.monotonic + worker.context.configuration.client.bodyTimeout)
     }
+  }
+
+  /// The rest of the request is read and dropped for a while, so that its client gets the answer: some
+  /// take a stream that is reset for one without.
+  private func lingerForInput() {
+    if inputEnded { clearDeadline() } else { setDeadline(worker.now.monotonic + Self.lingerTime) }
   }
 
   /// Content that nobody wants any more.
@@ -166,6 +177,7 @@ final class HTTP2Stream: ClientPeer {
     }
     let follows = hasContent && length != 0 && status != 204 && status != 304
     dropsContent = !follows
+    hasSaidAll = !follows
     connection.session.respond(
       id, status: status, lines: lines, more: worker.lines.view, contentFollows: follows)
   }
@@ -207,7 +219,10 @@ final class HTTP2Stream: ClientPeer {
     isPulling = false
     room = 0
     if isClosed { return .broken(.internalError) }
-    if case .finished = progress { isAnswered = true }
+    if case .finished = progress {
+      isAnswered = true
+      lingerForInput()
+    }
     if !piece.isEmpty {
       return isAnswered && pending.isEmpty ? last(piece) : .bytes(piece)
     }
@@ -229,7 +244,8 @@ final class HTTP2Stream: ClientPeer {
   }
 
   private func last(_ bytes: ByteView) -> HTTP2Content {
-    trailers.isEmpty ? .last(bytes) : .lastWithTrailers(bytes, trailers.view)
+    hasSaidAll = true
+    return trailers.isEmpty ? .last(bytes) : .lastWithTrailers(bytes, trailers.view)
   }
 
   // MARK: Time
@@ -268,6 +284,10 @@ final class HTTP2Stream: ClientPeer {
     deadline = .max
     if tunnel != nil {
       reset()
+    } else if isAnswered {
+      guard hasSaidAll else { return lingerForInput() }
+      connection?.session.reset(id, .noError)
+      connection?.schedule()
     } else if exchange.isFollowing {
       exchange.waitedEnough()
       advance()
@@ -317,6 +337,7 @@ final class HTTP2Stream: ClientPeer {
     isConnect = false
     hasHead = false
     isAnswered = false
+    hasSaidAll = false
     dropsContent = false
     pendingSent = 0
     // One that grew is not kept.
