@@ -237,6 +237,7 @@ import Testing
     try await frames.send(
       Frame(type: Frame.data, flags: 0, stream: 1, content: Array("hello".utf8)))
     #expect(try await frames.content(of: 1) == Array("last".utf8))
+    try await frames.send(Frame(type: Frame.data, flags: 1, stream: 1, content: []))
     try await origin.finish()
     try await node.expect(.tunnelsClosed, reaches: 1)
   }

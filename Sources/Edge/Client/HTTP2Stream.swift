@@ -282,7 +282,7 @@ final class HTTP2Stream: ClientPeer {
     if deadline == .max { return }
     guard deadline <= worker.now.monotonic else { return setDeadline(deadline) }
     deadline = .max
-    if tunnel != nil {
+    if tunnel != nil && !hasSaidAll {
       reset()
     } else if isAnswered {
       guard hasSaidAll else { return lingerForInput() }
@@ -397,7 +397,11 @@ extension HTTP2Stream {
   private func pullTunnel(_ limit: Int) -> HTTP2Content {
     guard let origin else { return last(ByteView()) }
     let bytes = origin.readForTunnel()
-    if bytes.isEmpty { return origin.hasEnded ? last(ByteView()) : .wait }
+    if bytes.isEmpty {
+      guard origin.hasEnded else { return .wait }
+      lingerForInput()
+      return last(ByteView())
+    }
     touchTunnel()
     pending.append(bytes)
     return pullPending(limit)
