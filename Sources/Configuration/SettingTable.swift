@@ -3,10 +3,9 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originHealth
-    + files
-    + limit + tls + http2 + tokens + site + tlsSite + admission(in: .site) + route + limitRoute
-    + admission(in: .route)
+    topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originTransport
+    + originHealth + originTLS + files + limit + tls + http2 + tokens + site + tlsSite
+    + admission(in: .site) + route + limitRoute + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
@@ -196,6 +195,7 @@ extension Setting {
       "The origin of those routes that name none. A site without routes has one for `/`."
     ) { name, reader in reader.setSiteOrigin(name) },
     siteFiles,
+    errorPage(in: .site),
     Setting(
       "route", in: .site, shape: "[=] PATH", body: .optional(.route), repeatable: true,
       aliases: ["location", "handle", "handle_path", "path"],
@@ -213,6 +213,7 @@ extension Setting {
       "The origin that answers what is not stored."
     ) { name, reader in reader.setRouteOrigin(name) },
     routeFiles,
+    errorPage(in: .route),
     Setting(
       "cache", in: .route, shape: "[on|off]", body: .optional(.cache), default: "on",
       aliases: ["proxy_cache"],

@@ -18,7 +18,7 @@ package struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
   package static let wouldBlock = Errno(EAGAIN)
   /// No descriptor left for the process.
   package static let tooManyFiles = Errno(EMFILE)
-  /// The peer has broken the connection off.
+  /// The connection was reset.
   package static let connectionReset = Errno(ECONNRESET)
   /// Address in use.
   package static let addressInUse = Errno(EADDRINUSE)
@@ -33,12 +33,14 @@ package struct IOResult: Sendable, Equatable {
   @inline(__always)
   init(returned: Int) { value = returned >= 0 ? returned : -Int(weir_errno()) }
 
-  /// So many bytes, or 0 for the end: of a layer above the kernel's.
-  @inlinable
-  package init(count: Int) { value = max(count, 0) }
+  /// So many bytes, of something that is no system call but behaves like one.
+  package static func bytes(_ count: Int) -> IOResult { IOResult(value: count) }
+  /// Nothing before the next event.
+  package static var blocked: IOResult { IOResult(value: -Int(EAGAIN)) }
+  /// A failure.
+  package static func failed(_ error: Errno) -> IOResult { IOResult(value: -Int(error.code)) }
 
-  /// An error: of a layer above the kernel's.
-  package init(error: Errno) { value = -Int(max(error.code, 1)) }
+  private init(value: Int) { self.value = value }
 
   /// How many bytes; nil if the call failed.
   @inlinable package var count: Int? { value >= 0 ? value : nil }

@@ -90,13 +90,13 @@ final class SecureLink {
 
   private func outcome(of result: TLSResult) -> IOResult {
     switch result {
-    case .bytes(let count): IOResult(count: count)
-    case .wantsRead, .wantsWrite: IOResult(error: .wouldBlock)
-    case .end: IOResult(count: 0)
+    case .bytes(let count): .bytes(count)
+    case .wantsRead, .wantsWrite: .blocked
+    case .end: .bytes(0)
     case .failed(let failure):
       switch failure.reason {
-      case .truncated: IOResult(count: 0)
-      default: IOResult(error: .connectionReset)
+      case .truncated: .bytes(0)
+      default: .failed(.connectionReset)
       }
     }
   }
