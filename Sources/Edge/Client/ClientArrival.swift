@@ -51,9 +51,10 @@ final class ClientArrival {
 
   /// Puts it among the worker's.
   func opened() {
-    let configuration = worker.context.configuration
     let patience =
-      speaksTLS ? configuration.tls.handshakeTimeout : configuration.client.headerTimeout
+      speaksTLS
+      ? worker.generation.shared.configuration.tls.handshakeTimeout
+      : worker.clientSettings.headerTimeout
     deadline = worker.now.monotonic + patience
     token = worker.arrivals.insert(self) | TokenKind.arrival
     worker.timers.set(deadline: deadline, token: token)
@@ -252,13 +253,19 @@ struct Handshakes {
   private static let burst: Int64 = 100_000_000
 
   private var left = perTurn
-  private let interval: Int64
+  private var interval: Int64
   /// When the next would come if all came evenly spaced.
   private var next = Int64.min
   /// Those that wait for their time, in order.
   var waiting: [UInt64] = []
 
-  init(perSecond: Int?) { interval = perSecond.map { 1_000_000_000 / Int64(max($0, 1)) } ?? 0 }
+  init(perSecond: Int?) { interval = Self.interval(perSecond) }
+
+  private static func interval(_ perSecond: Int?) -> Int64 {
+    perSecond.map { 1_000_000_000 / Int64(max($0, 1)) } ?? 0
+  }
+
+  mutating func changeRate(perSecond: Int?) { interval = Self.interval(perSecond) }
 
   mutating func beginTurn() { left = Self.perTurn }
 

@@ -100,12 +100,12 @@ final class ClientConnection: ClientPeer {
     self.address = address
     self.secure = secure
     if expectsProxyHeader { phase = .proxy }
-    exchange = Exchange()
+    exchange = Exchange(worker.generation)
     exchange.secure = secure
   }
 
   func opened() {
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.headerTimeout)
+    setDeadline(worker.now.monotonic + worker.clientSettings.headerTimeout)
     // Whatever the client has sent with its handshake's end is there to be read now.
     isReadable = true
     advance()

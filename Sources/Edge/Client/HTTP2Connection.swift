@@ -83,7 +83,7 @@ final class HTTP2Connection: HTTP2ContentProvider {
   var isClosed: Bool { phase == .closed }
 
   func opened() {
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.headerTimeout)
+    setDeadline(worker.now.monotonic + worker.clientSettings.headerTimeout)
     advance()
   }
 
@@ -268,14 +268,14 @@ final class HTTP2Connection: HTTP2ContentProvider {
   private func blocked() {
     isWritable = false
     if blockedUntil == .max {
-      blockedUntil = worker.now.monotonic + worker.context.configuration.client.writeTimeout
+      blockedUntil = worker.now.monotonic + worker.clientSettings.writeTimeout
     }
   }
 
   // MARK: Time
 
   private func setTimer() {
-    let client = worker.context.configuration.client
+    let client = worker.clientSettings
     let now = worker.now.monotonic
     if !streams.isEmpty || isDraining {
       setDeadline(min(blockedUntil, now + Self.tick))

@@ -13,7 +13,7 @@ internal import Metrics
 
 final class HTTP2Stream: ClientPeer {
   let worker: Worker
-  let exchange = Exchange()
+  let exchange: Exchange
   /// Nil while it waits to be used again.
   private var connection: HTTP2Connection?
   private var id: Int32 = 0
@@ -59,6 +59,7 @@ final class HTTP2Stream: ClientPeer {
 
   init(worker: Worker) {
     self.worker = worker
+    exchange = Exchange(worker.generation)
     exchange.isHTTP2 = true
   }
 
@@ -120,7 +121,7 @@ final class HTTP2Stream: ClientPeer {
 
   private func passContentOn() {
     guard let upstream = exchange.upstream, let connection else { return }
-    guard contentReceived <= worker.routes.routes[exchange.route].maxBody else {
+    guard contentReceived <= exchange.generation.routes.routes[exchange.route].maxBody else {
       exchange.refuseBody(status: 413, text: "The request's content is too large.", on: self)
       return
     }
@@ -135,7 +136,7 @@ final class HTTP2Stream: ClientPeer {
       clearDeadline()
       upstream.endContent(trailers: inputTrailers.view)
     } else {
-      setDeadline(worker.now.monotonic + worker.context.configuration.client.bodyTimeout)
+      setDeadline(worker.now.monotonic + worker.clientSettings.bodyTimeout)
     }
   }
 
@@ -320,6 +321,8 @@ final class HTTP2Stream: ClientPeer {
     isClosed = true
     exchange.abandon(on: self)
     closeTunnel()
+    // What waits for reuse would keep an earlier configuration alive.
+    exchange.joinNewest(worker)
     worker.streams.remove(token & ~TokenKind.mask)
     clear()
     worker.giveStream(self)
@@ -375,7 +378,7 @@ extension HTTP2Stream {
   private var origin: OriginConnection? { tunnel.flatMap { worker.origins.element($0) } }
 
   private func touchTunnel() {
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
+    setDeadline(worker.now.monotonic + worker.clientSettings.idleTimeout)
   }
 
   /// Passes on what the client has sent.
@@ -412,6 +415,7 @@ extension HTTP2Stream {
     if let origin { worker.close(origin) }
     tunnel = nil
     exchange.settleLimits(worker)
+    exchange.isTunnel = false
   }
 }
 

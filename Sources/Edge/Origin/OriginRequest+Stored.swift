@@ -22,7 +22,8 @@ extension OriginRequest {
     let authority = head.bytes[head.authority]
     var key = ByteBuffer(capacity: 256)
     for tag in RequestTarget.tags(
-      of: head, scheme: scheme, normalization: policy.key.query, store: store) {
+      of: head, scheme: scheme, normalization: policy.key.query, store: store)
+    {
       store.invalidate(tag: tag)
     }
     invalidateKey(store)
@@ -53,7 +54,7 @@ extension OriginRequest {
   private func invalidateKey(_ store: ObjectStore) {
     var key = ByteBuffer(capacity: 256)
     policy.key.append(head, scheme: scheme, to: &key)
-    if worker.routes.routes[route].hasUsualKey, let query = head.query {
+    if generation.routes.routes[route].hasUsualKey, let query = head.query {
       RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
     }
     store.invalidate(tag: store.tagHash(ofKey: key.view))

@@ -7,7 +7,7 @@ extension Exchange {
   /// Whether the request is to be asked again with `https`. What proves a name to a certificate authority
   /// (RFC 8555 §8.3) is answered as it is.
   func redirectsToTLS(_ worker: Worker) -> Bool {
-    guard worker.routes.redirectPorts[route] != 0 else { return false }
+    guard generation.routes.redirectPorts[route] != 0 else { return false }
     let head = head(worker)
     return !head.bytes[head.path].starts(with: ByteView("/.well-known/acme-challenge/"))
   }
@@ -21,7 +21,7 @@ extension Exchange {
       refuse(status: 400, text: "There is no host to redirect to.", on: connection)
       return
     }
-    let port = worker.routes.redirectPorts[route]
+    let port = generation.routes.redirectPorts[route]
     worker.lines.removeAll()
     worker.lines.append("location: https://")
     worker.lines.appendLowercased(host)
@@ -37,8 +37,8 @@ extension Exchange {
   /// Appends `Strict-Transport-Security` (RFC 6797) to the worker's lines, where the site wants it and the
   /// response has none.
   func appendTransportField(_ lines: ByteView, _ worker: Worker) {
-    guard route < worker.routes.unrouted, status != 421 else { return }
-    let value = worker.routes.transportFields[route]
+    guard route < generation.routes.unrouted, status != 421 else { return }
+    let value = generation.routes.transportFields[route]
     guard !value.isEmpty else { return }
     let name = ByteView("strict-transport-security")
     if FieldLines.range(of: name, in: lines) != nil
