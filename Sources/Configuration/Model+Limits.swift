@@ -133,6 +133,8 @@ public enum LimitKeyPart: Sendable, Hashable {
   case claim(String)
   /// The API key's name.
   case apiKey
+  /// The subject of the client's verified certificate.
+  case clientCertificate
 
   /// As it is written.
   public var text: String {
@@ -145,6 +147,7 @@ public enum LimitKeyPart: Sendable, Hashable {
     case .subject: "jwt.sub"
     case .claim(let name): "jwt.claim.\(name)"
     case .apiKey: "api_key"
+    case .clientCertificate: "tls.client.subject"
     }
   }
 }

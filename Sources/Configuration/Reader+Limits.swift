@@ -218,18 +218,27 @@ extension Reader {
   /// `listen ADDRESS [proxy_protocol];`
   mutating func readListen(_ arguments: inout Arguments) {
     let address = arguments.next(.listenAddress, &findings)
-    var isBehindProxy = false
-    if let word = arguments.upcoming, word.text == "proxy_protocol", !word.isQuoted {
+    var options: [String: SourceRange] = [:]
+    while let word = arguments.upcoming, ["tls", "h2c", "proxy_protocol"].contains(word.text),
+      !word.isQuoted, options[word.text] == nil
+    {
       arguments.skip()
-      declared.proxyListeners.append(word.range)
-      isBehindProxy = true
+      options[word.text] = word.range
     }
+    if let range = options["h2c"], options["tls"] != nil {
+      findings.error(
+        "listen: \"h2c\" is HTTP/2 without TLS", at: range,
+        help: "with tls, HTTP/2 is offered anyway")
+    }
+    if let range = options["proxy_protocol"] { declared.proxyListeners.append(range) }
+    if let range = options["tls"] { declaredTLS.listeners.append(range) }
     guard let address else { return }
     let count = draft.node.listeners.count
     addListener(address)
-    if isBehindProxy && draft.node.listeners.count > count {
-      draft.node.proxyListeners.insert(count)
-    }
+    guard draft.node.listeners.count > count else { return }
+    if options["proxy_protocol"] != nil { draft.node.proxyListeners.insert(count) }
+    if options["tls"] != nil { draft.node.tlsListeners.insert(count) }
+    if options["h2c"] != nil { draft.node.plainHTTP2Listeners.insert(count) }
   }
 
   /// What limits need the whole file for.
@@ -357,8 +366,8 @@ extension Syntax where Value == LimitKeyPart {
   /// A part of a limit's key.
   static var limitKeyPart: Syntax {
     let known = [
-      "client.ip", "header.NAME", "cookie.NAME", "route", "host", "jwt.sub", "jwt.claim.NAME",
-      "api_key",
+      "client.ip", "header.NAME", "cookie.NAME", "route", "host", "tls.client.subject", "jwt.sub",
+      "jwt.claim.NAME", "api_key",
     ]
     return Syntax(
       "PART", expected: known.dropLast().joined(separator: ", ") + " or api_key",
@@ -369,6 +378,7 @@ extension Syntax where Value == LimitKeyPart {
         case "host": return .host
         case "jwt.sub": return .subject
         case "api_key": return .apiKey
+        case "tls.client.subject": return .clientCertificate
         default: break
         }
         if text.hasPrefix("header."), let name = fieldName(text.dropFirst(7)) {

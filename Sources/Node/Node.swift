@@ -41,7 +41,9 @@ package final class Node: Sendable {
   let holder: (any SocketHolder)?
   private let admin = Mutex<AdminServer?>(nil)
   private let keeper: LimitKeeper?
-  private let watcher: FileWatcher
+  private let fileWatcher: FileWatcher
+  let certificates: NodeCertificates
+  let watcher: CertificateWatcher
   let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   let workerCount: Int
@@ -105,9 +107,12 @@ package final class Node: Sendable {
     parts.fileThreads = fileThreads
     parts.credentials = credentials
     parts.geo = try Self.openGeo(configuration, watchedBy: credentials.files)
+    certificates = try Self.certificates(of: configuration)
     context = NodeContext(
-      parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames)
-    watcher = try FileWatcher(clock: clock, note: note) { [context] in
+      parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames,
+      certificates: certificates)
+    watcher = try CertificateWatcher(context, certificates, configuration, note: note)
+    fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
       context.reloadFiles(onlySettled: true)
     }
     if let directory = configuration.store?.path, limits.overlayPath != nil {
@@ -134,6 +139,7 @@ package final class Node: Sendable {
     resolver.start()
     keeper?.start()
     watcher.start()
+    fileWatcher.start()
     try checker.withLock { try $0?.start() }
     admin.withLock { $0?.start() }
   }
@@ -218,6 +224,14 @@ package final class Node: Sendable {
     }
   }
 
+  private static func certificates(of configuration: NodeConfiguration) throws -> NodeCertificates {
+    do throws(TLSLoadError) {
+      return try NodeCertificates(configuration)
+    } catch {
+      throw NodeError("certificate \(error)")
+    }
+  }
+
   private static func openStore(
     _ configuration: NodeConfiguration, workers: Int, note: @escaping @Sendable (String) -> Void
   ) -> ObjectStore? {
@@ -284,6 +298,7 @@ package final class Node: Sendable {
     admin.withLock { $0?.stop() }
     keeper?.stop()
     watcher.stop()
+    fileWatcher.stop()
     resolver.stop()
     checker.withLock { $0?.stop() }
     reloader.finish()
@@ -304,6 +319,10 @@ package final class Node: Sendable {
 
   /// Opens the access log's file again (SIGUSR1).
   package func reopenLogs() { context.current.log?.reopen() }
+
+  /// Reads the files of certificates anew, on a thread of its own; what cannot be used is said, and
+  /// changes nothing.
+  package func reloadCertificates() { watcher.reload() }
 
   /// Waits until what was logged is in the file. For tests.
   package func flushLogs() { context.current.log?.flush() }

@@ -75,6 +75,7 @@ extension Exchange {
     switch step {
     case .field: key.add(.field, value)
     case .cookie: key.add(.cookie, value)
+    case .clientCertificate: key.add(.certificate, value)
     case .claim(let name):
       name.withView { key.add(.claim, $0) }
       key.add(.claim, value)
@@ -94,6 +95,9 @@ extension Exchange {
     case .route: worker.nameBuffer.append(text: generation.routes.names[route])
     case .host: RequestTarget.appendHost(head.bytes[head.authority], to: &worker.nameBuffer)
     case .field(let name): return name.withView { appendField($0, head, worker) }
+    case .clientCertificate:
+      guard let facts = secure?.facts, !facts.clientSubject.isEmpty else { return false }
+      worker.nameBuffer.append(facts.clientSubject.view)
     case .cookie(let name): return name.withView { appendCookie($0, head, worker) }
     case .subject: return ruled.identity.appendName(to: &worker.nameBuffer)
     case .claim(let name):
@@ -210,6 +214,7 @@ extension NodeLimits {
           name.withView { key.add(.claim, $0) }
           text.withView { key.add(.claim, $0) }
         case .apiKey: text.withView { key.add(.apiKey, $0) }
+        case .clientCertificate: text.withView { key.add(.certificate, $0) }
         }
         keys.append(key.hash)
       }

@@ -60,6 +60,7 @@ struct LimitDetails {
     case subject
     case claim([UInt8])
     case apiKey
+    case clientCertificate
   }
 }
 
@@ -151,6 +152,7 @@ final class LimitTable {
     case .subject: .subject
     case .claim(let name): .claim(Array(name.utf8))
     case .apiKey: .apiKey
+    case .clientCertificate: .clientCertificate
     }
   }
 

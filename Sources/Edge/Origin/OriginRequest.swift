@@ -101,6 +101,11 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// Whether the client's connection has TLS, and whether it speaks HTTP/2.
+  var isSecure = false
+  var isHTTP2 = false
+  /// The scheme of the target URI.
+  var scheme: StaticString { isSecure ? "https" : "http" }
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
   /// What limits have let it pass; settled at its end.
@@ -191,6 +196,8 @@ final class OriginRequest {
     options.isFill = isFill
     options.isBackground = isBackground
     options.upgrade = isUpgrade
+    options.isSecure = isSecure
+    options.isHTTP2 = isHTTP2
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
@@ -381,7 +388,7 @@ final class OriginRequest {
       failed(.malformed, on: connection)
       return false
     }
-    let clientConnection = clientConnection.flatMap { worker.clients.element($0) }
+    let clientConnection = clientConnection.flatMap { worker.peer($0) }
     var lines = ByteBuffer(capacity: 256)
     if response.status == 101 {
       guard isUpgrade, let clientConnection else {

@@ -119,6 +119,8 @@ extension Exchange {
       client: client, isFill: isFill, upgrade: upgrade, stored: stored,
       decision: decision(worker), pool: fallback)
     request.clientConnection = connection.token
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -195,6 +197,8 @@ extension Exchange {
       decision: decision(worker))
     request.isBackground = true
     request.held = checks
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

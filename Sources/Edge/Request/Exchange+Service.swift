@@ -60,6 +60,8 @@ extension Exchange {
       worker: worker, generation: generation, fill: fill, head: head, route: route, client: client,
       isFill: false, upgrade: false, stored: nil, decision: nil, pool: gate.pool)
     request.isQuestion = true
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     request.ownLines = questionLines(worker)
     let question = ServiceQuestion(fill, key: key)
     if !key.isEmpty { gate.questions[key] = question }
