@@ -155,7 +155,7 @@ import Testing
     try directory.copy(network, to: "geo.mmdb")
     #expect(running.reloadFiles().map(\.problem) == [nil])
     for _ in 0..<4 {
-      #expect(try await node.get("/", "X-Forwarded-For: 1.128.0.0").text == " 1221")
+      #expect(try await node.get("/", "X-Forwarded-For: 1.128.0.0").text == "1221")
     }
   }
 }
