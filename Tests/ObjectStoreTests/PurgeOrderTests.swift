@@ -178,8 +178,8 @@ extension StoreFixture {
       #expect(
         fixture.store.isPurged(since: mark.sequence, tags: []), "unknown keys count as matching")
       let (near, far) = ("http://a/y", "http://b/y")
-      near.withView { #expect(fixture.store.isPurged(since: mark.sequence, tags: [], key: $0)) }
-      far.withView { #expect(!fixture.store.isPurged(since: mark.sequence, tags: [], key: $0)) }
+      near.withView { #expect(fixture.store.isPurged(since: mark.sequence, tags: [], url: $0)) }
+      far.withView { #expect(!fixture.store.isPurged(since: mark.sequence, tags: [], url: $0)) }
       #expect(fixture.store(fixture.object(near, "late", sequence: mark.sequence)) == .purged)
       #expect(fixture.store(fixture.object(far, "late", sequence: mark.sequence)) != .purged)
       fixture.store.endFill(mark)
@@ -360,7 +360,7 @@ extension StoreFixture {
     let history = try PurgeHistory(directory.file("purges"))
     history.keep(patternsOf: ledger)
     let pattern = try #require("p*".withView { KeyPattern($0) })
-    let number = try #require(ledger.purge(pattern, isSoft: true, time: 9))
+    let number = try #require(ledger.purge(.pattern(pattern), isSoft: true, time: 9))
     func record(_ id: UInt64, _ pattern: [UInt8] = []) -> PurgeRecord {
       PurgeRecord(
         id: id, time: 9, target: pattern.isEmpty ? .tags : .pattern, isSoft: true, tags: 1,
@@ -375,7 +375,7 @@ extension StoreFixture {
     for id: UInt64 in 2...5_000 { add(record(id)) }
     #expect(TemporaryDirectory.read(directory.file("purges")).count < 5 << 20)
     let again = try PurgeHistory(directory.file("purges"))
-    #expect(again.found.map(\.sequence) == [number])
+    #expect(again.found.map(\.id) == [number])
     #expect(
       again.records(before: .max, limit: 9_999).map(\.id) == Array((3_977...5_000).reversed()))
     #expect(again.last == 5_000)

@@ -322,6 +322,20 @@ final class Exchange {
     return tags + [host]
   }
 
+  /// The URL that the client sent, where the key is not it; else empty.
+  func targetURL(_ worker: Worker, key: ByteView) -> [UInt8] {
+    let isUsual = worker.routes.routes[route].hasUsualKey
+    let head = clientHead(worker)
+    if isUsual && !isRuled && (worker.context.searchRules.isEmpty || head.query == nil) {
+      return []
+    }
+    var url = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &url)
+    return url.view == key || url.count > 65_535 ? [] : url.view.array
+  }
+
   /// What the request asks of caches, as far as the route listens.
   func requestDirectives(_ worker: Worker) -> RequestDirectives {
     worker.routes.routes[route].ignoresClientDirectives

@@ -82,6 +82,26 @@ package enum RuleLanguage {
     }
   }
 
+  /// Compiles a condition over stored objects, all of a text; nil if there is an error in it.
+  package static func compile(
+    objectCondition text: [UInt8], _ findings: inout RuleFindings
+  ) -> RuleCode? {
+    let errors = findings.errorCount
+    var parser = RuleParser(text, from: 0, to: text.count)
+    guard let condition = parser.expression(&findings) else { return nil }
+    let rest = parser.peek(&findings)
+    guard case .end = rest.kind else {
+      parser.unexpected(rest, "the end", &findings)
+      return nil
+    }
+    let files = RuleFiles { _ in .failure(RuleFileProblem(message: "cannot be read here")) }
+    var compiler = Compiler(text: text, context: RuleContext(files: files), findings: findings)
+    compiler.vocabulary = .storedObject
+    compiler.compile(condition: condition)
+    findings = compiler.findings
+    return findings.errorCount == errors ? compiler.code : nil
+  }
+
   /// Checks the rules of a route, those of its site first, and compiles them; nil if there is an error
   /// in them (then or before).
   package static func compile(
