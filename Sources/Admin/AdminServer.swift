@@ -25,17 +25,18 @@ package final class AdminServer: Sendable {
   /// A server on a listening socket; `start` runs it.
   ///
   /// - Parameters:
-  ///   - token: what a request must carry (RFC 6750); nil: nothing can be changed.
-  ///   - note: called on the server's thread with a line for the operator's log, for each purge.
+  ///   - audit: where changes are written down.
+  ///   - note: called on the server's thread with a line for the operator's log, for each change.
   package init(
-    listener: Listener, token: String?, context: NodeContext,
+    listener: Listener, context: NodeContext, audit: AuditLog? = nil,
     note: @escaping @Sendable (String) -> Void
   ) throws(Errno) {
     let inbox = try Inbox<AdminMessage>()
     let address = Socket.localAddress(of: listener.socket)
     let service = AdminService(
-      context: context, access: AdminAccess(token: token, isLoopback: address?.isLoopback ?? false),
-      inbox: inbox, note: note)
+      context: context,
+      access: AdminAccess(context.tokens, isLoopback: address?.isLoopback ?? false),
+      inbox: inbox, audit: audit, note: note)
     self.inbox = inbox
     loop = AdminLoopBox(
       try AdminLoop(listener: listener, clock: context.clock, service: service, inbox: inbox))

@@ -81,6 +81,8 @@ public struct AccessConfiguration: Sendable, Equatable {
   package var allowed: [AddressSet] = []
   /// Who may not.
   package var denied: [AddressSet] = []
+  /// Who may purge without a token; only of sites, and no part of who may ask.
+  package var purgers: [AddressSet] = []
 
   /// Everybody.
   public init() {}

@@ -19,8 +19,9 @@ struct Draft {
     name: "", rule: .tokenBucket(LimitRate(count: 1, period: 1_000_000_000), burst: 1))
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
-  var adminToken: String?
+  var admin = AdminConfiguration(address: Reader.usualAdmin, token: nil)
   var siteOrigin: Placed<String>?
+  var sitePurges = false
   var health = HealthConfiguration(path: nil)
   var ejection = EjectionConfiguration()
   var breaker = BreakerConfiguration()

@@ -33,6 +33,7 @@ package final class Node: Sendable {
   private let checker: HealthChecker?
   private let admin: AdminServer?
   private let log: AccessLogWriter?
+  private let audit: AuditLog?
   private let keeper: LimitKeeper?
   private let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
@@ -74,6 +75,8 @@ package final class Node: Sendable {
     metrics = MetricsRegistry()
     store = Self.openStore(configuration, workers: workerCount, note: note)
     log = try Self.openLog(configuration)
+    let audit = try Self.openAudit(configuration, note: note)
+    self.audit = audit
     let pools = Self.pools(of: configuration)
     resolver = try Resolver(pools: pools)
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
@@ -95,14 +98,18 @@ package final class Node: Sendable {
       configuration: configuration, clock: clock, store: store, pools: pools,
       limits: limits, metrics: metrics, log: log,
       fileSites: sites, fileThreads: fileThreads, credentials: credentials,
-      geo: try Self.openGeo(configuration))
+      geo: try Self.openGeo(configuration), tokens: TokenTable(configuration.admin, note: note),
+      purgeNote: { [audit] event in
+        note(event.line)
+        audit?.write(event)
+      })
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
     adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
     if let listener = listeners.admin {
       admin = try AdminServer(
-        listener: listener, token: configuration.admin?.token, context: context, note: note)
+        listener: listener, context: context, audit: audit, note: note)
     } else {
       admin = nil
     }
@@ -179,8 +186,17 @@ package final class Node: Sendable {
     do {
       let store = try ObjectStore.open(
         StoreOptions(
-          path: settings.path, sizeLimit: settings.size, readers: workers,
-          memory: settings.memory ?? 0, note: { note("store: \($0)") }))
+          // One reader more for the admin.
+          path: settings.path, sizeLimit: settings.size, readers: workers + 1,
+          memory: settings.memory ?? 0, note: { note("store: \($0)") },
+          condition: { text in
+            do throws(ObjectExpression.Defect) {
+              return try ObjectExpression.compile(text)
+            } catch {
+              note("store: a purge by a condition that cannot be read any more reaches everything")
+              return nil
+            }
+          }))
       if let text = store.openingNote { note("store: \(text)") }
       return store
     } catch {
@@ -202,6 +218,17 @@ package final class Node: Sendable {
         labels: NodeContext.logLabels(of: configuration))
     } catch {
       throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
+    }
+  }
+
+  private static func openAudit(
+    _ configuration: NodeConfiguration, note: @escaping @Sendable (String) -> Void
+  ) throws -> AuditLog? {
+    guard let path = configuration.admin?.auditLog else { return nil }
+    do throws(Errno) {
+      return try AuditLog(path, note: note)
+    } catch {
+      throw NodeError("cannot open the audit log \(path): \(error)")
     }
   }
 
@@ -242,7 +269,10 @@ package final class Node: Sendable {
   }
 
   /// Opens the access log's file again (SIGUSR1).
-  package func reopenLogs() { log?.reopen() }
+  package func reopenLogs() {
+    log?.reopen()
+    audit?.reopen()
+  }
 
   /// Waits until what was logged is in the file. For tests.
   package func flushLogs() { log?.flush() }

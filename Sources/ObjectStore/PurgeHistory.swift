@@ -168,6 +168,23 @@ package struct PurgeRecord: Sendable, Equatable {
   package var idempotencyKey: String
   /// The pattern, or the condition's text; empty if it was neither.
   package var pattern: [UInt8]
+
+  /// A record.
+  package init(
+    id: UInt64, time: Int64, target: Target, isSoft: Bool, tags: UInt32, objects: UInt64?,
+    who: String, what: String, idempotencyKey: String, pattern: [UInt8]
+  ) {
+    self.id = id
+    self.time = time
+    self.target = target
+    self.isSoft = isSoft
+    self.tags = tags
+    self.objects = objects
+    self.who = who
+    self.what = what
+    self.idempotencyKey = idempotencyKey
+    self.pattern = pattern
+  }
 }
 
 /// Why an order to purge was not carried out.

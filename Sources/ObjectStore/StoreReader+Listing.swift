@@ -29,6 +29,9 @@ package struct ListCount: Sendable, Equatable {
   package var bytes: UInt64 = 0
   /// Where to go on; nil at the end.
   package var next: ListCursor?
+
+  /// Nothing yet.
+  package init() {}
 }
 
 /// Where a list goes on.

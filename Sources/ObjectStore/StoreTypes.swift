@@ -87,6 +87,13 @@ package struct PurgeReceipt: Sendable, Equatable {
   package var counts: [UInt64]
   /// Whether an earlier order with the same idempotency key was carried out, and nothing now.
   package var isRepeat: Bool
+
+  /// A receipt.
+  package init(record: PurgeRecord, counts: [UInt64], isRepeat: Bool) {
+    self.record = record
+    self.counts = counts
+    self.isRepeat = isRepeat
+  }
 }
 
 /// A fill in progress, as purging sees it: no purge newer than its start is forgotten before it ends.

@@ -70,11 +70,9 @@ package final class PurgeTargets {
     let scope = try within.isEmpty ? nil : SiteScope(within, of: sites)
     switch selection {
     case .tags(let tags):
-      let hashes = tags.map { $0.withView { store.tagHash($0) } }
-      guard let scope else { return .tags(hashes) }
-      if let hosts = scope.hostTags(store) { return .tagsWithin(hosts: hosts, hashes) }
-      return try condition(
-        tags.map { "\(Self.quoted($0)) in tags" }.joined(separator: " || "), scope)
+      let bytes = tags.map { Array($0.utf8) }
+      guard let scope else { return .tags(bytes.map { $0.withView { store.tagHash($0) } }) }
+      return try Self.target(ofTags: bytes, scope, store)
     case .urls(let urls):
       var tags: [UInt64] = []
       for url in urls { tags += try self.tags(of: try parsed(url, scope), store) }
@@ -82,22 +80,60 @@ package final class PurgeTargets {
     case .variant(let url, let name):
       let url = try parsed(url, scope)
       let urls = ["http", "https"].map { Self.quoted(url.text(scheme: $0)) }
-      return try condition(
+      return try Self.condition(
         "url in [\(urls.joined(separator: ", "))] && variant == \(Self.quoted(name))", nil)
     case .hosts(let hosts):
       return .tags(try hosts.map { host throws(PurgeDefect) in try hostTag(host, scope, store) })
     case .prefix(let prefix):
       let url = try parsed(prefix, scope)
-      guard let pattern = Array(url.text(scheme: nil).utf8).withView({ KeyPattern(prefix: $0) })
-      else { throw PurgeDefect("A prefix has at most \(KeyPattern.limit - 1) bytes.") }
-      return .pattern(pattern)
+      return try Self.target(ofPrefix: Array(url.text(scheme: nil).utf8))
     case .wildcard(let text): return .pattern(try wildcard(text, scope))
-    case .condition(let text): return try condition(text, scope)
+    case .condition(let text): return try Self.condition(text, scope)
     case .everything:
       guard let scope else { return .everything }
       if let hosts = scope.hostTags(store) { return .tags(hosts) }
-      return try condition("true", scope)
+      return try Self.condition("true", scope)
     }
+  }
+
+  /// What purges tags within sites.
+  static func target(
+    ofTags tags: [[UInt8]], _ scope: SiteScope, _ store: ObjectStore
+  ) throws(PurgeDefect) -> PurgeOrder.Target {
+    if let hosts = scope.hostTags(store) {
+      return .tagsWithin(hosts: hosts, tags.map { $0.withView { store.tagHash($0) } })
+    }
+    var texts: [String] = []
+    for tag in tags {
+      guard let text = String(validating: tag, as: UTF8.self) else {
+        throw PurgeDefect("A tag is no text.")
+      }
+      texts.append("\(quoted(text)) in tags")
+    }
+    return try condition(texts.joined(separator: " || "), scope)
+  }
+
+  /// What purges the URLs of an authority, by either scheme, that begin so.
+  static func target(
+    ofPrefix path: ByteView, of authority: ByteView
+  ) throws(PurgeDefect) -> PurgeOrder.Target {
+    var prefix = ByteBuffer(capacity: authority.count + path.count + 2)
+    prefix.append("//")
+    let (host, port) = RequestTarget.split(authority)
+    prefix.appendLowercased(host)
+    if !port.isEmpty && port != ByteView("80") && port != ByteView("443") {
+      prefix.append(ASCII.colon)
+      prefix.append(port)
+    }
+    prefix.append(path)
+    return try target(ofPrefix: prefix.view.array)
+  }
+
+  private static func target(ofPrefix prefix: [UInt8]) throws(PurgeDefect) -> PurgeOrder.Target {
+    guard let pattern = prefix.withView({ KeyPattern(prefix: $0) }) else {
+      throw PurgeDefect("A prefix has at most \(KeyPattern.limit - 1) bytes.")
+    }
+    return .pattern(pattern)
   }
 
   private func hostTag(
@@ -188,7 +224,7 @@ package final class PurgeTargets {
 
   // MARK: Conditions
 
-  private func condition(
+  private static func condition(
     _ text: String, _ scope: SiteScope?
   ) throws(PurgeDefect) -> PurgeOrder.Target {
     do throws(ObjectExpression.Defect) {
@@ -210,6 +246,7 @@ package final class PurgeTargets {
       case "\"": result += "\\\""
       case "\\": result += "\\\\"
       case "$": result += "\\$"
+      case "\t": result += "\\t"
       default: result.unicodeScalars.append(scalar)
       }
     }

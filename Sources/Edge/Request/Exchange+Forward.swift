@@ -206,6 +206,9 @@ extension Exchange {
     while true {
       switch state {
       case .idle: return .waiting
+      case .purging:
+        guard let outcome = purging?.outcome else { return .waiting }
+        answerPurged(outcome, on: connection)
       case .warming:
         if isWarming { return .waiting }
         state = .waiting

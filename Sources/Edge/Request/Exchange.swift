@@ -28,6 +28,8 @@ final class Exchange {
     case admitting
     /// For the head of a fill.
     case waiting
+    /// For a purge that it asked for to be written.
+    case purging
     /// Content of a fill is being sent.
     case filling
     /// Chunks of a stored response are being sent.
@@ -100,6 +102,8 @@ final class Exchange {
   var storedHash = Hash128(low: 0, high: 0)
   /// The origin request that this request's content goes to.
   var upstream: OriginRequest?
+  /// The purge that it asked for.
+  var purging: PurgeInProgress?
 
   var hasSentHead = false
   /// Whether the request's content is being passed on.
@@ -189,6 +193,10 @@ final class Exchange {
       return
     }
     route = found
+    if case .purge = head.method, takesPurges(worker) {
+      purge(head, on: connection)
+      return
+    }
     if case .length(let length) = head.framing, length > worker.routes.routes[found].maxBody {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
@@ -415,6 +423,7 @@ final class Exchange {
     log(duration: duration, on: connection)
     if held != nil { settleLimits(worker) }
     pacing = nil
+    purging = nil
     release(worker, token: connection.token)
     state = .idle
     ownHead = nil

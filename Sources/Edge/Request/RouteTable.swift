@@ -64,10 +64,13 @@ final class RouteTable {
   /// The pools and the limits that their rules name, by the rules' own numbers.
   let ruleOrigins: [[Int]]
   let ruleLimits: [[RouteLimits]]
+  /// Whether, and from where, PURGE purges.
+  let purges: [SitePurgeConfiguration]
   /// From where may be asked.
   let access: [AccessConfiguration]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
   let names: [String]
+  private let siteOfRoute: [Int]
   private var sites: [Site] = []
   private var entries: [Entry] = []
   /// Open addressing by a hash of the name; a length of 0 is a free place.
@@ -124,9 +127,16 @@ final class RouteTable {
     self.ruleOrigins = ruleOrigins
     self.ruleLimits = ruleLimits
     access = configuration.sites.flatMap(\.routes).map(\.access)
+    purges = configuration.sites.flatMap { site in site.routes.map { _ in site.purge } }
     self.names = names + ["none"]
+    siteOfRoute = configuration.sites.enumerated().flatMap { number, site in
+      site.routes.map { _ in number }
+    }
     addSites(configuration)
   }
+
+  /// The place of a route's site in the configuration.
+  func sites(ofRoute route: Int) -> Int { siteOfRoute[route] }
 
   private static func priority(_ priority: RoutePriority) -> PriorityClass {
     switch priority {

@@ -42,6 +42,10 @@ package final class NodeContext: Sendable {
   let credentials: NodeCredentials
   /// Where addresses are, if rules ask for it.
   let geo: GeoDatabase?
+  /// Who may purge and change things.
+  package let tokens: TokenTable
+  /// Told of each PURGE request that was carried out, on any thread.
+  let purgeNote: @Sendable (SitePurgeEvent) -> Void
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -55,7 +59,9 @@ package final class NodeContext: Sendable {
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
     limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
     fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil,
-    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil,
+    tokens: TokenTable = TokenTable(),
+    purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }
   ) {
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
@@ -69,6 +75,8 @@ package final class NodeContext: Sendable {
     self.fileThreads = fileThreads
     self.credentials = credentials
     self.geo = geo
+    self.tokens = tokens
+    self.purgeNote = purgeNote
     keyFailures = configuration.sites.flatMap(\.routes).map { route in
       let first = route.caching.failureBackoff
       return first > 0 ? KeyFailures(first: first) : nil
@@ -118,6 +126,8 @@ package enum WorkerMessage: Sendable {
   case fileRead(UInt64, [UInt8]?)
   /// Keys for tokens were fetched, or could not be.
   case keysCame
+  /// A purge that a client's request asked for is done with, for the request on a connection.
+  case purged(Result<PurgeReceipt, PurgeFailure>, token: UInt64)
   /// A password was checked, for the request on a connection.
   case passwordChecked(PasswordVerdict, token: UInt64)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).

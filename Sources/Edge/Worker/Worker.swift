@@ -253,6 +253,7 @@ package final class Worker {
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
       case .keysCame: keysCame()
       case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
+      case .purged(let outcome, let token): purged(outcome, token: token)
       case .drain(let deadline): drain(deadline)
       }
     }
