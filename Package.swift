@@ -137,16 +137,16 @@ let package = Package(
         "DemoOrigin", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "tools/origin", swiftSettings: strict),
     .executableTarget(
-      name: "bench-rules", dependencies: ["Rules", "HTTP1", "HTTPMessage", "Bytes", "CLinux"],
-      path: "tools/bench-rules", swiftSettings: strict),
+      name: "RulesBench", dependencies: ["Rules", "HTTP1", "HTTPMessage", "Bytes", "CLinux"],
+      path: "tools/bench/RulesBench", swiftSettings: strict),
 
     .executableTarget(
-      name: "bench-limits", dependencies: ["CLinux", "Bytes", "RateLimiting"],
-      path: "tools/bench-limits", swiftSettings: hot),
+      name: "LimitsBench", dependencies: ["CLinux", "Bytes", "RateLimiting"],
+      path: "tools/bench/LimitsBench", swiftSettings: hot),
     .executableTarget(
-      name: "bench-authentication",
+      name: "AuthenticationBench",
       dependencies: ["Authentication", "Cryptography", "CLinux", "Bytes", "EventLoop"],
-      path: "tools/bench-authentication", swiftSettings: strict),
+      path: "tools/bench/AuthenticationBench", swiftSettings: strict),
     .executableTarget(
       name: "StoreBench", dependencies: ["CLinux", "Bytes", "EventLoop", "ObjectStore"],
       path: "tools/bench/StoreBench", swiftSettings: strict),

@@ -89,26 +89,10 @@ struct LineBuffer: ~Copyable {
   /// what is not UTF-8 becomes \ufffd, one for each byte.
   mutating func append(escaping text: ByteView) {
     checkRoom(text.count &* 6 &+ 8)
-    let source = unsafe text.baseAddress
-    var index = 0
+    var index = appendPlain(text, from: 0)
     while index < text.count {
-      // Eight bytes at a time while none of them is special.
-      if text.count &- index >= 8 {
-        let word = unsafe source.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-        if !Self.hasSpecial(word) {
-          unsafe UnsafeMutableRawPointer(bytes + count).storeBytes(of: word, as: UInt64.self)
-          index &+= 8
-          count &+= 8
-          continue
-        }
-      }
-      let byte = unsafe source.load(fromByteOffset: index, as: UInt8.self)
-      if Self.isSpecial(byte) {
-        index &+= appendSpecial(byte, text, index)
-      } else {
-        put(byte)
-        index &+= 1
-      }
+      index &+= appendSpecial(text[index], text, index)
+      index = appendPlain(text, from: index)
     }
   }
 
@@ -116,8 +100,22 @@ struct LineBuffer: ~Copyable {
   /// quote and a backslash become \xHH.
   mutating func append(quoting text: ByteView) {
     checkRoom(text.count &* 4 &+ 8)
+    var index = appendPlain(text, from: 0)
+    while index < text.count {
+      put(ASCII.backslash)
+      put(0x78)
+      append(upperHexDigit: text[index] &>> 4)
+      append(upperHexDigit: text[index] & 0xF)
+      index = appendPlain(text, from: index &+ 1)
+    }
+  }
+
+  /// Copies bytes that need no escaping, from `start` on; returns where one does, or the end. There is
+  /// room for all of them, and for eight more.
+  @inline(__always)
+  private mutating func appendPlain(_ text: ByteView, from start: Int) -> Int {
     let source = unsafe text.baseAddress
-    var index = 0
+    var index = start
     while index < text.count {
       if text.count &- index >= 8 {
         let word = unsafe source.loadUnaligned(fromByteOffset: index, as: UInt64.self)
@@ -129,16 +127,11 @@ struct LineBuffer: ~Copyable {
         }
       }
       let byte = unsafe source.load(fromByteOffset: index, as: UInt8.self)
-      if Self.isSpecial(byte) {
-        put(ASCII.backslash)
-        put(0x78)
-        append(upperHexDigit: byte &>> 4)
-        append(upperHexDigit: byte & 0xF)
-      } else {
-        put(byte)
-      }
+      if Self.isSpecial(byte) { return index }
+      put(byte)
       index &+= 1
     }
+    return index
   }
 
   /// Whether one of eight bytes is below 0x20, above 0x7E, a quote or a backslash.

@@ -4,7 +4,9 @@
 
 internal import Bytes
 internal import CLinux
+package import Edge
 package import EventLoop
+internal import ObjectStore
 import Synchronization
 
 /// Where changes are written down.
@@ -88,5 +90,22 @@ struct AuditEntry {
         ("time", .string(Timestamp.text(wall))), ("action", .string(action)),
         ("who", .string(caller.name)), ("peer", .string("\(peer)")),
       ] + details)
+  }
+}
+
+extension AuditLog {
+  /// Writes a purge down that a `PURGE` request asked for. Any thread.
+  package func write(_ event: SitePurgeEvent) {
+    var details: [(name: String, value: JSONText)] = [
+      ("url", .string(event.url)), ("tags", .array(event.tags.map { .string($0) })),
+      ("soft", .bool(event.isSoft)),
+    ]
+    switch event.outcome {
+    case .success(let receipt): details.append(("id", .number(receipt.record.id)))
+    case .failure(let failure): details.append(("failure", .string(Purge.text(of: failure))))
+    }
+    write(
+      AuditEntry(action: "purge", caller: event.caller, peer: event.client, details: details)
+        .line(at: event.time))
   }
 }

@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Edge
 internal import EventLoop
 internal import ObjectStore
 

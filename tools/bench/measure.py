@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-from servers import Nginx, Origin, Varnish, Weir
+from servers import Floor, Nginx, Origin, Varnish, Weir
 
 OBJECTS = 10_000
 CONNECTIONS = 64
@@ -45,7 +45,8 @@ def arguments():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--servers", default="weir,nginx,varnish", help="which of them, separated by commas")
+    add("--servers", default="weir,nginx,varnish", help="of weir, weir-json (its own log format), "
+        "nginx, varnish, floor (an epoll loop and nothing else), separated by commas")
     add("--rounds", type=int, default=3, help="rounds per scenario (3)")
     add("--seconds", type=int, default=8, help="length of a round (8)")
     add("--idle", type=int, default=5_000, help="idle connections for their memory (5000)")
@@ -58,10 +59,10 @@ def arguments():
     if options.quick:
         options.rounds, options.seconds, options.idle = 1, 3, 1_000
     options.servers = [name for name in options.servers.split(",") if name]
-    unknown = set(options.servers) - {"weir", "nginx", "varnish"}
+    unknown = set(options.servers) - {"weir", "weir-json", "nginx", "varnish", "floor"}
     if unknown:
         parser.error(f"unknown server {', '.join(sorted(unknown))}")
-    if "weir" in options.servers and not options.weir:
+    if {"weir", "weir-json"} & set(options.servers) and not options.weir:
         parser.error("--weir must name the binary")
     return options
 
@@ -90,6 +91,10 @@ def started(options, root, origin):
     for name in options.servers:
         if name == "weir":
             running["weir"] = Weir("weir", *common, binary=os.path.abspath(options.weir))
+        elif name == "weir-json":
+            running[name] = Weir(name, *common, binary=os.path.abspath(options.weir), log="json")
+        elif name == "floor":
+            running["floor"] = Floor("floor", *common)
         elif name == "varnish":
             running["varnish"] = Varnish("varnish", *common)
         else:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Misses of 1 KiB of Weir beside nginx, in one run: proxied as they are, and stored on the way.
+"""Misses of 1 KiB of Weir beside nginx, in one run: proxied as they are, and stored on the way;
+and of Weir alone, with five tags each, into a store that is full and evicts.
 
 Each server has one worker and, with all its processes and threads, processor 0; the load
 generator and the origin (nginx, connections kept) have the others. Both write an access log.
@@ -21,6 +22,7 @@ SCENARIOS = [
     # So many that hardly any is asked for twice.
     ("1 KiB, stored", "/fill/", 1_000_000_000, "random.lua"),
 ]
+FULL = ("1 KiB, five tags, into a full store", "/tags/", 1_000_000_000, "random.lua")
 
 
 class MissNginx(Nginx):
@@ -30,8 +32,25 @@ class MissNginx(Nginx):
 
 
 class MissWeir(Weir):
+    size = "4GiB"
+
     def launch(self):
-        self.spawn(self.binary, "run", self.configure("weir-miss.conf", ADMIN=self.admin))
+        config = self.configure("weir-miss.conf", ADMIN=self.admin, SIZE=self.size)
+        self.spawn(self.binary, "run", config)
+
+
+class FullWeir(MissWeir):
+    """Its store is so small that it is full after some seconds, and evicts from then on."""
+
+    size = "256MiB"
+
+    def evicted(self):
+        return self.figure("weir_store_evictions_total")
+
+    def fill(self, prefix, count, script):
+        while self.evicted() == 0:
+            measure.say("filling the store")
+            measure.load(self, prefix, count, 2, script)
 
 
 def arguments():
@@ -62,6 +81,17 @@ def measured(server, origin, prefix, count, script, seconds):
     }
 
 
+def into_full_store(server, origin, seconds):
+    """One round of fills into a full store, of which each must have evicted another."""
+    title, prefix, count, script = FULL
+    before = server.evicted()
+    figures = measured(server, origin, prefix, count, seconds=seconds, script=script)
+    evicted = server.evicted() - before
+    if evicted < figures["requests_per_second"] * seconds * 0.9:
+        raise SystemExit(f"bench: {title}: only {evicted} objects were evicted")
+    return figures
+
+
 def report(results):
     lines = [
         measure.machine(measure.congestion()),
@@ -71,10 +101,10 @@ def report(results):
     ]
     for title, servers in results.items():
         for name, one in servers.items():
-            share = one["cpu_us"] / servers["nginx"]["cpu_us"]
+            share = one["cpu_us"] / servers["nginx"]["cpu_us"] if "nginx" in servers else None
             lines.append(
                 f"| {title} | {name} | {one['requests_per_second']:,.0f} | {one['cpu_us']:.2f} "
-                f"| {one['user_us']:.2f} | {share:.2f} |"
+                f"| {one['user_us']:.2f} | {f'{share:.2f}' if share else ''} |"
             )
     return "\n".join(lines)
 
@@ -112,6 +142,14 @@ def main():
                 name: min(figures, key=lambda one: one["cpu_us"])
                 for name, figures in rounds.items()
             }
+        full = FullWeir("weir-full", *common, binary=os.path.abspath(options.weir))
+        running.append(full.start())
+        full.fill(*FULL[1:])
+        rounds = []
+        for number in range(options.rounds):
+            measure.say(f"{FULL[0]}: round {number + 1} of {options.rounds}")
+            rounds.append(into_full_store(full, origin, options.seconds))
+        results[FULL[0]] = {"weir": min(rounds, key=lambda one: one["cpu_us"])}
     finally:
         for server in reversed(running):
             server.stop()

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs")
 
@@ -169,10 +170,36 @@ class Varnish(Server):
 
 
 class Weir(Server):
-    def __init__(self, *arguments, binary):
+    """`log` is the access log's format: combined, as the others', or json, its default."""
+
+    def __init__(self, *arguments, binary, log="combined"):
         super().__init__(*arguments)
         self.binary = binary
+        self.log = log
         self.admin = free_port()
+
+    def configure(self, template, **values):
+        return super().configure(template, FORMAT=self.log, **values)
 
     def launch(self):
         self.spawn(self.binary, "run", self.configure("weir.conf", ADMIN=self.admin))
+
+    def figure(self, name):
+        """The sum of a metric over its labels."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.admin}/metrics",
+            headers={"Authorization": "Bearer measured-not-guarded-0123456789"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+class Floor(Server):
+    """What any server costs: see floor.c."""
+
+    def launch(self):
+        binary = os.path.join(self.directory, "floor")
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "floor.c")
+        subprocess.run(["clang", "-O2", "-o", binary, source], check=True)
+        self.spawn(binary, str(self.port))

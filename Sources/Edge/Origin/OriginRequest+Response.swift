@@ -1,5 +1,5 @@
-// What an origin's final answer means: stored or not, shared or not, a 304 for what is stored; and the
-// reading of its content.
+// What an origin's final answer means: stored or not, shared or not. What it does to what is stored
+// already is in `OriginRequest+Stored.swift`, the reading of its content in `OriginRequest+Content.swift`.
 
 internal import Bytes
 internal import Configuration
@@ -12,7 +12,7 @@ internal import ObjectStore
 internal import Origins
 
 extension OriginRequest {
-  private var betweenBytesTimeout: Int64 { side.settings.betweenBytesTimeout }
+  var betweenBytesTimeout: Int64 { side.settings.betweenBytesTimeout }
 
   /// The final head is there; `content` is what came behind it in the same read.
   func final(content: ByteView) {
@@ -116,7 +116,7 @@ extension OriginRequest {
   }
 
   /// Whether a request like any other may be answered with it now.
-  private func isReusable(_ freshness: Freshness) -> Bool {
+  func isReusable(_ freshness: Freshness) -> Bool {
     switch ReuseRules.decide(freshness, request: RequestDirectives(), now: responseTime) {
     case .fresh, .staleWhileRevalidate: return true
     case .mustValidate, .gatewayTimeout: return false
@@ -163,7 +163,7 @@ extension OriginRequest {
     worker.noteMoved(fill)
   }
 
-  private var fieldOptions: ResponseFieldOptions {
+  var fieldOptions: ResponseFieldOptions {
     let options = policy.caching.fieldOptions
     return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }
@@ -223,7 +223,7 @@ extension OriginRequest {
     lines(directives, fieldOptions.union(.storing))
   }
 
-  private func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {
+  func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {
     var origin = ByteBuffer(capacity: 128)
     RequestTarget.appendOrigin(
       scheme: "http", authority: head.bytes[head.authority], to: &origin)
@@ -232,7 +232,7 @@ extension OriginRequest {
     return store.tagHash(tag.view)
   }
 
-  private func lines(
+  func lines(
     _ directives: ResponseDirectives, _ options: ResponseFieldOptions
   ) -> ByteBuffer {
     var lines = ByteBuffer(capacity: response.length + 128)
@@ -253,362 +253,5 @@ extension OriginRequest {
       }
       return Decimal.parse(value)
     }
-  }
-
-  /// RFC 9111 §4.4: what a successful unsafe request may have changed is not served any more.
-  private func invalidate() {
-    guard let store = worker.context.store,
-      Invalidation.applies(method: head.method, status: response.status)
-    else { return }
-    let authority = head.bytes[head.authority]
-    var key = ByteBuffer(capacity: 256)
-    for tag in RequestTarget.tags(of: head, normalization: policy.key.query, store: store) {
-      store.invalidate(tag: tag)
-    }
-    invalidateKey(store)
-    if let decision, decision.isRewritten {
-      let tags = RequestTarget.tags(
-        of: decision.head, normalization: policy.key.query, store: store)
-      for tag in tags { store.invalidate(tag: tag) }
-    }
-    if case .groups(let groups) = CacheGroups.invalidated(by: response, method: head.method) {
-      for group in groups { store.invalidate(tag: groupTag(group, store)) }
-    }
-    for field in [KnownField.location, .contentLocation] {
-      guard let reference = response.value(field) else { continue }
-      var target = ByteBuffer(capacity: 256)
-      guard
-        Invalidation.appendTarget(
-          of: reference, scheme: ByteView("http"), authority: authority,
-          path: head.bytes[head.path],
-          to: &target)
-      else { continue }
-      key.removeAll()
-      RequestTarget.appendKey(scheme: "http", authority: authority, target: target.view, to: &key)
-      store.invalidate(tag: store.tagHash(ofKey: key.view))
-    }
-  }
-
-  /// Invalidates what a GET for the URI would be found by, where the key is not the URI.
-  private func invalidateKey(_ store: ObjectStore) {
-    var key = ByteBuffer(capacity: 256)
-    policy.key.append(head, scheme: "http", to: &key)
-    if worker.routes.routes[route].hasUsualKey, let query = head.query {
-      RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
-    }
-    store.invalidate(tag: store.tagHash(ofKey: key.view))
-  }
-
-  // MARK: Validation
-
-  /// A 304: what is stored is good again (RFC 9111 §4.3.4).
-  private func validated() {
-    worker.counters.add(.revalidated304)
-    guard let stored, let store = worker.context.store, let mark = fill.mark,
-      let response = worker.reader?.record(id: stored.id, hash: stored.hash),
-      store.purgeState(since: response.sequence, tags: response.allTags, url: response.url)
-        != .hard,
-      stored.entityTag.withView({ tag in
-        stored.lastModified.withView { modified in
-          Validators.selects(
-            self.response, storedETag: tag.isEmpty ? nil : tag,
-            storedLastModified: modified.isEmpty ? nil : modified)
-        }
-      })
-    else {
-      askAgainWithoutConditions()
-      return
-    }
-    runResponseRules(status: response.status, lines: response.head)
-    var lines = ByteBuffer(capacity: response.head.count + 256)
-    HeadComposer.appendFreshened(
-      stored: response.head, by: self.response, options: fieldOptions,
-      responseTime: responseTime, policy: policy.caching, to: &lines)
-    let merged = ResponseHead()
-    StoredLines.read(lines.view, status: response.status, into: merged)
-    let directives = ResponseDirectives.freshened(
-      merged: merged, notModified: self.response, policy: policy.caching)
-    let freshness = Freshness.freshened(
-      Freshness(response), merged: merged, notModified: self.response, requestTime: requestTime,
-      responseTime: responseTime, policy: policy.caching)
-    let metadata = freshness.metadata(status: response.status, lines: lines.view)
-    var tags: [UInt64] = []
-    Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
-    // Tags that the 304 has replace those that are stored: those of rules are then among them.
-    if !tags.isEmpty { for tag in ruled.tags { tags.append(tag.withView { store.tagHash($0) }) } }
-    let fills = worker.context.fills
-    guard mayKeep(response, freshenedTo: merged, directives) else {
-      publishStored(
-        response, lines: lines.view, metadata: metadata, newTags: tags, status: 304,
-        isStored: false)
-      removeStored()
-      fills.remove(fill)
-      store.endFill(mark)
-      conclude()
-      return
-    }
-    // One that has to be validated each time is no reason to wait for each other.
-    if let key = fill.key, !isReusable(freshness) { fills.mark(key, now: worker.now.monotonic) }
-    publishStored(response, lines: lines.view, metadata: metadata, newTags: tags, status: 304)
-    let taken = store.freshen(
-      id: stored.id, keyHash: stored.hash, head: lines.view.array, metadata: metadata,
-      tags: tags.isEmpty ? nil : tags, sequence: mark.sequence,
-      completion: { [fill] _ in
-        fills.remove(fill)
-        store.endFill(mark)
-      })
-    if !taken {
-      fills.remove(fill)
-      store.endFill(mark)
-    }
-    conclude()
-  }
-
-  /// What an answer to HEAD says of the stored response to GET (RFC 9111 §4.3.5).
-  private func freshenByHead() {
-    guard response.status == 200, let store = worker.context.store, let reader = worker.reader,
-      !fill.fullKey.isEmpty
-    else { return }
-    let stored = fill.fullKey.withView { key in
-      reader.find(store.keyHash(key), key: key, request: head, store: store)
-    }
-    guard let stored else { return }
-    let modified = Validators.lastModified(of: stored.head).map { stored.head[$0] }
-    switch HeadFreshening.decide(
-      response, storedETag: stored.etag.isEmpty ? nil : stored.etag, storedLastModified: modified,
-      storedLength: stored.bodyLength)
-    {
-    case .ignore: return
-    case .invalidate: store.remove(keyHash: stored.keyHash, id: stored.id)
-    case .update: update(stored, store)
-    }
-  }
-
-  private func update(_ stored: StoredResponse, _ store: ObjectStore) {
-    var lines = ByteBuffer(capacity: stored.head.count + 256)
-    HeadComposer.appendFreshened(
-      stored: stored.head, by: response, options: fieldOptions, responseTime: responseTime,
-      policy: policy.caching, to: &lines)
-    let merged = ResponseHead()
-    StoredLines.read(lines.view, status: stored.status, into: merged)
-    let directives = ResponseDirectives.freshened(
-      merged: merged, notModified: response, policy: policy.caching)
-    guard mayKeep(stored, freshenedTo: merged, directives) else {
-      store.remove(keyHash: stored.keyHash, id: stored.id)
-      return
-    }
-    let freshness = Freshness.freshened(
-      Freshness(stored), merged: merged, notModified: response, requestTime: requestTime,
-      responseTime: responseTime, policy: policy.caching)
-    _ = store.freshen(
-      id: stored.id, keyHash: stored.keyHash, head: lines.view.array,
-      metadata: freshness.metadata(status: stored.status, lines: lines.view), tags: nil,
-      sequence: stored.sequence, completion: { _ in })
-  }
-
-  /// The tags that a 304 gives a stored response; empty if they stay as they are, nil if its cache groups
-  /// are too many to be kept.
-  private func freshenedTags(
-    of stored: StoredResponse, _ merged: ResponseHead, _ store: ObjectStore
-  ) -> [UInt64]? {
-    var tags: [UInt64] = []
-    Tags.forEach(in: response) { tags.append(store.tagHash($0)) }
-    let before = ResponseHead()
-    StoredLines.read(stored.head, status: stored.status, into: before)
-    guard let groups = groupTags(of: merged, store), let old = groupTags(of: before, store) else {
-      return nil
-    }
-    if tags.isEmpty && groups == old { return [] }
-    if tags.isEmpty {
-      tags = (0..<stored.tagCount).map { stored.tag($0) }.filter { !old.contains($0) }
-    }
-    return tags + groups
-  }
-
-  private func groupTags(of head: ResponseHead, _ store: ObjectStore) -> [UInt64]? {
-    switch CacheGroups.groups(of: head) {
-    case .none: []
-    case .excessive: nil
-    case .groups(let groups): groups.map { groupTag($0, store) }
-    }
-  }
-
-  /// Whether a stored response may stay stored with the fields that a 304 gave it, and is still found
-  /// by them: one that varies otherwise now would be served to the wrong requests.
-  private func mayKeep(
-    _ response: StoredResponse, freshenedTo merged: ResponseHead, _ directives: ResponseDirectives
-  ) -> Bool {
-    guard !directives.noStore && !directives.isPrivate && !isKeptOut else { return false }
-    if policy.caching.ignored.contains(.vary) { return true }
-    var rule = ByteBuffer()
-    return VaryRule.append(of: merged, to: &rule) != .star && rule.view == response.varyRule
-  }
-
-  /// Removes the stored response that was to be validated.
-  private func removeStored() {
-    if let stored { worker.context.store?.remove(keyHash: stored.hash, id: stored.id) }
-  }
-
-  /// The origin failed, and what is stored may be served for a while longer (RFC 5861 §4).
-  func serveStale(instead status: UInt16?) -> Bool {
-    guard let stored, let store = worker.context.store,
-      let response = worker.reader?.record(id: stored.id, hash: stored.hash),
-      store.purgeState(since: response.sequence, tags: response.allTags, url: response.url)
-        != .hard,
-      ReuseRules.mayServeOnError(Freshness(response), now: worker.now.wall)
-    else { return false }
-    publishStored(
-      response, lines: response.head, metadata: response.metadata, newTags: [],
-      status: status ?? 502)
-    worker.context.fills.remove(fill)
-    if let mark = fill.mark { store.endFill(mark) }
-    conclude()
-    return true
-  }
-
-  /// Makes the fill one whose content is a stored response's.
-  private func publishStored(
-    _ response: StoredResponse, lines: ByteView, metadata: Metadata, newTags: [UInt64],
-    status: UInt16, isStored: Bool = true
-  ) {
-    var purgeTags = newTags
-    for index in 0..<response.tagCount + response.implicitTagCount
-    where newTags.isEmpty || index >= response.tagCount {
-      purgeTags.append(response.tag(index))
-    }
-    let fillHead = FillHead(
-      status: response.status, lines: lines.array, length: response.bodyLength,
-      metadata: metadata, entityTag: Validators.etag(of: lines),
-      varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
-      varyValues: response.varyValues.array, purgeTags: purgeTags,
-      isShared: isStored && fill.key != nil, isStored: isStored, isValidated: true,
-      isServedOnError: status != 304, forwardedStatus: status,
-      sliced: SlicedBody(response))
-    var body: SharedBytes?
-    if response.bodyID == 0 {
-      let copy = SharedBytes(capacity: max(1, response.body.count))
-      copy.append(response.body)
-      body = copy
-    } else {
-      // Whoever reads the chunks pins them again; this pin bridges the time until then.
-      worker.pinForAWhile(response.bodyID)
-    }
-    fill.beginValidated(fillHead, body: body, bodyID: response.bodyID, length: response.bodyLength)
-    worker.noteMoved(fill)
-  }
-
-  private func conclude() {
-    // An error's content is of no use; a connection that still carries it neither.
-    if response.status == 304 { releaseConnection() } else { dropConnection() }
-    retire()
-  }
-
-  private func dropConnection() {
-    guard let connection else { return }
-    self.connection = nil
-    worker.close(connection)
-  }
-
-  /// The 304 was not about what is stored, or that is gone meanwhile.
-  private func askAgainWithoutConditions() {
-    stored = nil
-    releaseConnection()
-    startAgain()
-  }
-
-  // MARK: Content
-
-  func begin(framing: BodyFraming) {
-    decoder = nil
-    switch framing {
-    case .none: remaining = 0
-    case .length(let length): remaining = length
-    case .chunked: decoder = ChunkedDecoder()
-    case .untilClose: remaining = .max
-    }
-  }
-
-  /// Takes content that was read into a buffer.
-  func take(_ bytes: ByteView) {
-    switch response.framing {
-    case .none:
-      hasExtra = !bytes.isEmpty
-      complete(trailers: ByteView())
-    case .length:
-      let content = bytes.prefix(Int(clamping: remaining))
-      remaining -= UInt64(content.count)
-      sink.append(content)
-      if remaining == 0 {
-        hasExtra = content.count < bytes.count
-        complete(trailers: ByteView())
-      } else if !bytes.isEmpty {
-        worker.noteMoved(fill)
-      }
-    case .untilClose:
-      sink.append(bytes)
-      worker.noteMoved(fill)
-    case .chunked: takeChunked(bytes)
-    }
-  }
-
-  private func takeChunked(_ bytes: ByteView) {
-    var offset = 0
-    while true {
-      switch decoder?.next(bytes, offset: &offset) {
-      case .content(let range): sink.append(bytes[range])
-      case .incomplete:
-        worker.noteMoved(fill)
-        return
-      case .end:
-        hasExtra = offset < bytes.count
-        var trailers = ByteBuffer()
-        if let received = decoder?.trailers { trailers.append(received) }
-        complete(trailers: trailers.view)
-        return
-      case .invalid, nil:
-        if let connection { failed(.malformed, on: connection) }
-        return
-      }
-    }
-  }
-
-  /// Reads content once; returns how much.
-  func readContent() -> Int {
-    guard let connection else { return 0 }
-    let result: IOResult
-    if case .chunked = response.framing {
-      result = unsafe connection.socket.receive(into: worker.originBuffer)
-      connection.note(result, room: unsafe worker.originBuffer.count)
-      if let count = result.count, count > 0 {
-        takeChunked(
-          unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer)).prefix(count))
-      }
-    } else {
-      // Straight into the segment that clients and the store will read.
-      connection.isDrained = false
-      result = sink.read(from: connection.socket, limit: remaining)
-      if let count = result.count, count > 0 {
-        if case .length = response.framing { remaining -= UInt64(count) }
-        if remaining == 0 { complete(trailers: ByteView()) } else { worker.noteMoved(fill) }
-      }
-    }
-    guard let count = result.count else {
-      connection.isReadable = false
-      if !result.wouldBlock { failed(.closedEarly, on: connection) }
-      return 0
-    }
-    if count == 0 {
-      connection.isReadable = false
-      if response.framing == .untilClose {
-        complete(trailers: ByteView())
-      } else {
-        failed(.closedEarly, on: connection)
-      }
-      return 0
-    }
-    worker.counters.add(.originBytesReceived, UInt64(count))
-    // The answer may be whole, and the connection idle or closed.
-    if stage == .content { connection.setDeadline(worker.now.monotonic + betweenBytesTimeout) }
-    return count
   }
 }

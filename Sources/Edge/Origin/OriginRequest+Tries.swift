@@ -10,11 +10,8 @@
 // whether another try may be made: only where nothing of the request's content has gone out, where the
 // method is idempotent or the server cannot have seen it, and where the pool's budget allows it.
 //
-// A fresh connection goes to all addresses of its server in turn, 250 ms apart (`ConnectPlan`); the first
-// that is there is used.
-//
-// A hedge is a second try beside the first, after the time that 95 % of answers take. Whichever sends its
-// first byte first is the answer, and the other is dropped.
+// How a connection is made is in `OriginRequest+Connecting.swift`, the second try beside the first in
+// `OriginRequest+Hedges.swift`.
 
 internal import Bytes
 internal import EventLoop
@@ -22,31 +19,6 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import Origins
-
-/// Connections to one server that are being made, and until when.
-final class Connecting {
-  var plan: ConnectPlan
-  var racers: [OriginConnection] = []
-  let deadline: Int64
-  /// Whether there was any address.
-  var hasBegun = false
-
-  init(_ plan: ConnectPlan, deadline: Int64) {
-    self.plan = plan
-    self.deadline = deadline
-  }
-}
-
-/// The second try beside the first.
-final class HedgedTry {
-  var attempt: Attempt?
-  let connection: OriginConnection
-
-  init(_ attempt: consuming Attempt, _ connection: OriginConnection) {
-    self.attempt = consume attempt
-    self.connection = connection
-  }
-}
 
 // MARK: - Choosing
 
@@ -66,7 +38,7 @@ extension OriginRequest {
     }
   }
 
-  private func choice(mayWait: Bool) -> ChoiceRequest {
+  func choice(mayWait: Bool) -> ChoiceRequest {
     var request = ChoiceRequest()
     request.tried = tried
     switch side.balancing {
@@ -100,126 +72,6 @@ extension OriginRequest {
   }
 }
 
-// MARK: - Connecting
-
-extension OriginRequest {
-  private func connect() {
-    guard let server = serverOfAttempt else { return }
-    let now = worker.now.monotonic
-    worker.counters.add(.originRequests)
-    stage = .connecting
-    receivedAny = false
-    // How long a client takes to send its content is not the server's time.
-    tryEnd = head.framing == .none || isFill ? plan.deadline(now: now, timeout: .max) : .max
-    if !avoidsKept, let kept = worker.takeIdleOrigin(server, mayRepeat: mayRepeat) {
-      send(on: kept)
-      return
-    }
-    avoidsKept = false
-    var addresses = ConnectPlan(AddressList())
-    if case .host = server.location { addresses = server.connectPlan(now: now) }
-    let connecting = Connecting(
-      addresses, deadline: plan.deadline(now: now, timeout: settings.connectTimeout))
-    self.connecting = connecting
-    if case .unix = server.location {
-      guard begin(nil, number: 0, to: server) else {
-        self.connecting = nil
-        tryFailed(.connectFailed, .connect)
-        return
-      }
-      setTimer(connecting.deadline)
-    } else {
-      goOnConnecting()
-    }
-  }
-
-  /// Whether it costs nothing but a try if a kept connection turns out to be closed.
-  private var mayRepeat: Bool { head.method.isIdempotent && sentAll }
-
-  private var serverOfAttempt: OriginServer? {
-    switch attempt {
-    case .some(let attempt): attempt.server
-    case .none: nil
-    }
-  }
-
-  /// Begins a connection; false if that failed at once.
-  private func begin(_ address: SocketAddress?, number: Int, to server: OriginServer) -> Bool {
-    connecting?.hasBegun = true
-    do throws(Errno) {
-      let racer = try worker.openOrigin(server, pool: pool, address: address, number: number)
-      racer.request = self
-      connecting?.racers.append(racer)
-      return true
-    } catch {
-      return false
-    }
-  }
-
-  /// Begins what the plan says is next.
-  private func goOnConnecting() {
-    let now = worker.now.monotonic
-    guard let server = serverOfAttempt else { return }
-    while let connecting {
-      switch connecting.plan.next(now: now) {
-      case .connect(let address, let number):
-        if !begin(address, number: number, to: server) {
-          connecting.plan.failed(number, now: now)
-          server.addressFailed(address, now: now)
-        }
-      case .wait(let time):
-        setTimer(min(time, connecting.deadline))
-        return
-      case .exhausted:
-        self.connecting = nil
-        setTimer(.max)
-        tryFailed(connecting.hasBegun ? .connectFailed : .unresolved, .connect)
-        return
-      }
-    }
-  }
-
-  /// A connection is there: the others are not needed.
-  func connected(on connection: OriginConnection) {
-    if let hedge, hedge.connection === connection {
-      compose()
-      connection.send(worker.wire.view)
-      return
-    }
-    guard stage == .connecting, let connecting else { return }
-    self.connecting = nil
-    setTimer(.max)
-    for racer in connecting.racers where racer !== connection { worker.close(racer) }
-    send(on: connection)
-  }
-
-  /// A connection could not be made: the server's next address, if there is one.
-  func connectFailed(on connection: OriginConnection) {
-    let now = worker.now.monotonic
-    if let address = connection.address { connection.server.addressFailed(address, now: now) }
-    if let hedge, hedge.connection === connection {
-      hedgeFailed(.connect)
-      return
-    }
-    guard let connecting else { return }
-    connecting.racers.removeAll { $0 === connection }
-    connecting.plan.failed(connection.number, now: now)
-    worker.close(connection)
-    goOnConnecting()
-  }
-
-  private func connectTimedOut(_ connecting: Connecting) {
-    self.connecting = nil
-    for racer in connecting.racers {
-      if let address = racer.address {
-        racer.server.addressFailed(address, now: worker.now.monotonic)
-      }
-      worker.close(racer)
-    }
-    tryFailed(.connectTimeout, .connectTimeout)
-  }
-}
-
 // MARK: - What became of a try
 
 extension OriginRequest {
@@ -250,7 +102,7 @@ extension OriginRequest {
   }
 
   /// A try has failed: once more, or that was it.
-  private func tryFailed(_ failure: OriginFailure, _ kind: TryFailure) {
+  func tryFailed(_ failure: OriginFailure, _ kind: TryFailure) {
     let now = worker.now.monotonic
     guard var held = attempt.take() else {
       end(with: failure)
@@ -364,129 +216,6 @@ extension OriginRequest {
       RetryAfter.delay($0, wall: worker.now.wall, longest: side.longestRest)
     }
     noteFailure(retryAfter: retryAfter)
-  }
-}
-
-// MARK: - Hedges
-
-extension OriginRequest {
-  /// Sets the time of the second try, if the pool makes such.
-  func armHedge() {
-    guard side.hedges, hedge == nil, sentAll, !sentContent, head.method.isIdempotent,
-      let delay = side.balancer.hedgeDelay()
-    else { return }
-    setTimer(worker.now.monotonic &+ delay)
-  }
-
-  private func beginHedge() {
-    let now = worker.now.monotonic
-    guard side.hedges, hedge == nil, !receivedAny, !sentContent, !isUpgrade,
-      side.balancer.mayHedge(plan: &plan, isReplayable: true, now: now)
-    else { return }
-    var request = choice(mayWait: false)
-    if let index = indexOfAttempt { request.tried.insert(index) }
-    guard case .attempt(let second) = side.balancer.choose(request, now: now) else { return }
-    let server = second.server
-    let kept = worker.takeIdleOrigin(server, mayRepeat: true)
-    guard let connection = kept ?? firstConnection(to: server) else {
-      second.end(now: now)
-      return
-    }
-    worker.counters.add(.originRequests)
-    connection.request = self
-    hedge = HedgedTry(second, connection)
-    if kept != nil { connected(on: connection) }
-  }
-
-  private var indexOfAttempt: Int? {
-    switch attempt {
-    case .some(let attempt): attempt.index
-    case .none: nil
-    }
-  }
-
-  private func firstConnection(to server: OriginServer) -> OriginConnection? {
-    var address: SocketAddress?
-    if case .host = server.location {
-      var addresses = server.connectPlan(now: worker.now.monotonic)
-      guard case .connect(let first, _) = addresses.next(now: worker.now.monotonic) else {
-        return nil
-      }
-      address = first
-    }
-    do throws(Errno) {
-      return try worker.openOrigin(server, pool: pool, address: address, number: 0)
-    } catch {
-      return nil
-    }
-  }
-
-  /// A connection may be read or written on.
-  func goOn(on connection: OriginConnection) {
-    if let hedge, hedge.connection === connection { readHedge(hedge) } else { progress() }
-  }
-
-  /// The first byte makes the second try the only one.
-  private func readHedge(_ hedge: HedgedTry) {
-    let connection = hedge.connection
-    _ = connection.flush()
-    guard connection.isReadable, stage == .head else { return }
-    let result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
-    guard let count = result.count, count > 0 else {
-      connection.isReadable = false
-      if !result.wouldBlock { hedgeFailed(.reset) }
-      return
-    }
-    worker.counters.add(.originBytesReceived, UInt64(count))
-    self.hedge = nil
-    if let first = self.connection { worker.close(first) }
-    attempt.take()?.end(now: worker.now.monotonic)
-    attempt = hedge.attempt.take()
-    self.connection = connection
-    receivedAny = true
-    waitForHead()
-    parse(connection.input.view, isOwned: true)
-    progress()
-  }
-
-  private func hedgeFailed(_ failure: TryFailure) {
-    guard let hedge else { return }
-    self.hedge = nil
-    worker.close(hedge.connection)
-    guard var held = hedge.attempt.take() else { return }
-    _ = side.balancer.failed(
-      &held, failure, plan: &plan, tried: &tried, isReplayable: false, now: worker.now.monotonic)
-    held.end(now: worker.now.monotonic)
-  }
-
-  /// The first try has an answer: the second is dropped, and held against nobody.
-  func dropHedge() {
-    guard let hedge else { return }
-    self.hedge = nil
-    worker.close(hedge.connection)
-    hedge.attempt.take()?.end(now: worker.now.monotonic)
-  }
-
-  /// The first try has failed: the second is the only one now, if there is one.
-  private func goesOnWithHedge() -> Bool {
-    guard let hedge, stage == .head else { return false }
-    self.hedge = nil
-    attempt = hedge.attempt.take()
-    if hedge.connection.phase == .connecting {
-      stage = .connecting
-      let deadline = plan.deadline(
-        now: worker.now.monotonic, timeout: side.settings.connectTimeout)
-      let connecting = Connecting(ConnectPlan(AddressList()), deadline: deadline)
-      connecting.hasBegun = true
-      connecting.racers = [hedge.connection]
-      self.connecting = connecting
-      setTimer(deadline)
-    } else {
-      connection = hedge.connection
-      waitForHead()
-      progress()
-    }
-    return true
   }
 }
 

@@ -21,8 +21,7 @@
 // The suite knows three kinds of tests. Required ones are rows as they stand there. Those about
 // what is optimal are, too; where Weir does otherwise on purpose, the row expects what Weir does
 // and `departs` says why. Those that only look ("check") are pinned to what Weir does, with the
-// section that permits it. A row with `pending` fails, is reported as a known issue, and fails the
-// test once it passes: then the mark must go.
+// section that permits it. No row is switched off.
 
 import EdgeTesting
 import FoundationEssentials
@@ -32,8 +31,6 @@ import Testing
 struct ConformanceCase: Sendable, CustomTestStringConvertible {
   /// The public suite's id.
   let id: String
-  /// The feature that is missing, if the row fails for that.
-  let pending: String?
   /// Why Weir does not do what the public suite calls optimal.
   let departs: String?
   /// What stands in the route, if something must.
@@ -44,19 +41,18 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
   var testDescription: String { id }
 
   init(
-    _ id: String, route: String = "", pending: String? = nil, departs: String? = nil,
+    _ id: String, route: String = "", departs: String? = nil,
     _ steps: CacheStep...
   ) {
-    self.init(id, route: route, pending: pending, departs: departs, steps: steps)
+    self.init(id, route: route, departs: departs, steps: steps)
   }
 
   init(
-    _ id: String, route: String = "", pending: String? = nil, departs: String? = nil,
+    _ id: String, route: String = "", departs: String? = nil,
     steps: [CacheStep]
   ) {
     self.id = id
     self.route = route
-    self.pending = pending
     self.departs = departs
     self.steps = steps
   }
@@ -65,10 +61,10 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
   static func reused(
     _ id: String, _ reply: [String], status: Int = 200, after: Double = 3,
     request: [String] = [], second: [String] = [], has: [String] = [], lacks: [String] = [],
-    route: String = "", pending: String? = nil, departs: String? = nil
+    route: String = "", departs: String? = nil
   ) -> ConformanceCase {
     ConformanceCase(
-      id, route: route, pending: pending, departs: departs,
+      id, route: route, departs: departs,
       CacheStep(.origin(.uriMiss), request, reply: reply, status: status),
       CacheStep(.store, second, after: after, has: has, lacks: lacks))
   }
@@ -77,10 +73,10 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
   static func notReused(
     _ id: String, _ why: Forwarding, _ reply: [String], status: Int = 200, after: Double = 3,
     request: [String] = [], second: [String] = [], asks: [String] = [],
-    asksWithout: [String] = [], pending: String? = nil, departs: String? = nil
+    asksWithout: [String] = [], departs: String? = nil
   ) -> ConformanceCase {
     ConformanceCase(
-      id, pending: pending, departs: departs,
+      id, departs: departs,
       CacheStep(.origin(.uriMiss), request, reply: reply, status: status),
       CacheStep(
         .origin(why), second, after: after, status: status, asks: asks,

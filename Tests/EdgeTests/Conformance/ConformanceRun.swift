@@ -11,11 +11,6 @@ import Testing
 extension ConformanceCase {
   /// Plays the row on a node of its own.
   func run() async throws {
-    guard let pending else { return try await play() }
-    await withKnownIssue(Comment(rawValue: pending)) { try await play() }
-  }
-
-  private func play() async throws {
     let clock = NodeClock(manualFrom: TestNode.start)
     let answers = ScriptedAnswers(steps, clock: clock)
     let origin = try await ScriptedOrigin { connection in

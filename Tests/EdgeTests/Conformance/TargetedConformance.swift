@@ -8,11 +8,11 @@ import Testing
 @Suite(.serialized) struct TargetedConformance {
   private static func targeted(
     _ field: String, _ id: String, _ source: AnswerSource, _ reply: [String],
-    has: [String] = [], route: String = "", pending: String? = nil
+    has: [String] = [], route: String = ""
   ) -> ConformanceCase {
     let text = source == .store ? CacheStep.body(2) : nil
     return ConformanceCase(
-      id, route: route, pending: pending,
+      id, route: route,
       CacheStep(.origin(.uriMiss), request: "GET /control", reply: ["\(field): max-age=3600"]),
       CacheStep(.store, request: "GET /control"),
       CacheStep(.origin(.uriMiss), reply: reply),
@@ -83,12 +83,11 @@ import Testing
   // MARK: Surrogate-Control
 
   private static func surrogate(
-    _ id: String, _ source: AnswerSource, _ value: String, _ more: [String] = [],
-    pending: String? = nil
+    _ id: String, _ source: AnswerSource, _ value: String, _ more: [String] = []
   ) -> ConformanceCase {
     targeted(
       "Surrogate-Control", "surrogate-\(id)", source, more + ["Surrogate-Control: \(value)"],
-      route: "cache { targets surrogate-control; }", pending: pending)
+      route: "cache { targets surrogate-control; }")
   }
 
   static let surrogate: [ConformanceCase] = [

@@ -1,6 +1,6 @@
 // What rules cost a request: the least of many rounds, in nanoseconds, with what the program decides.
 //
-//     swift run -c release bench-rules
+//     swift run -c release RulesBench
 
 import Bytes
 import CLinux

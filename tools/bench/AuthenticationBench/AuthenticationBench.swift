@@ -1,6 +1,6 @@
 // What it costs to let a request in: a token that is known, a new one, and what of that is OpenSSL's.
 //
-//   swift run -c release bench-authentication [rounds [algorithm]]
+//   swift run -c release AuthenticationBench [rounds [algorithm]]
 //
 // Least of several rounds, of one thread, in nanoseconds of processor time for each.
 

@@ -1,6 +1,6 @@
 // What a decision of a limit costs, on one thread.
 //
-//   swift run -c release bench-limits [keys] [decisions]      1,000,000 keys, 4,000,000 decisions
+//   swift run -c release LimitsBench [keys] [decisions]      1,000,000 keys, 4,000,000 decisions
 //
 // Prints nanoseconds a decision, the least of five rounds, with keys drawn from a Zipf law and evenly,
 // hash of the address included: with nothing between, and as the node decides (the key is known, its

@@ -1,0 +1,141 @@
+// A connection for a try: a kept one, or a fresh one. A fresh connection goes to all addresses of its
+// server in turn, 250 ms apart (`ConnectPlan`); the first that is there is used.
+
+internal import Bytes
+internal import EventLoop
+internal import HTTPCaching
+internal import HTTPMessage
+internal import Metrics
+internal import Origins
+
+/// Connections to one server that are being made, and until when.
+final class Connecting {
+  var plan: ConnectPlan
+  var racers: [OriginConnection] = []
+  let deadline: Int64
+  /// Whether there was any address.
+  var hasBegun = false
+
+  init(_ plan: ConnectPlan, deadline: Int64) {
+    self.plan = plan
+    self.deadline = deadline
+  }
+}
+
+extension OriginRequest {
+  func connect() {
+    guard let server = serverOfAttempt else { return }
+    let now = worker.now.monotonic
+    worker.counters.add(.originRequests)
+    stage = .connecting
+    receivedAny = false
+    // How long a client takes to send its content is not the server's time.
+    tryEnd = head.framing == .none || isFill ? plan.deadline(now: now, timeout: .max) : .max
+    if !avoidsKept, let kept = worker.takeIdleOrigin(server, mayRepeat: mayRepeat) {
+      send(on: kept)
+      return
+    }
+    avoidsKept = false
+    var addresses = ConnectPlan(AddressList())
+    if case .host = server.location { addresses = server.connectPlan(now: now) }
+    let connecting = Connecting(
+      addresses, deadline: plan.deadline(now: now, timeout: settings.connectTimeout))
+    self.connecting = connecting
+    if case .unix = server.location {
+      guard begin(nil, number: 0, to: server) else {
+        self.connecting = nil
+        tryFailed(.connectFailed, .connect)
+        return
+      }
+      setTimer(connecting.deadline)
+    } else {
+      goOnConnecting()
+    }
+  }
+
+  /// Whether it costs nothing but a try if a kept connection turns out to be closed.
+  var mayRepeat: Bool { head.method.isIdempotent && sentAll }
+
+  var serverOfAttempt: OriginServer? {
+    switch attempt {
+    case .some(let attempt): attempt.server
+    case .none: nil
+    }
+  }
+
+  /// Begins a connection; false if that failed at once.
+  private func begin(_ address: SocketAddress?, number: Int, to server: OriginServer) -> Bool {
+    connecting?.hasBegun = true
+    do throws(Errno) {
+      let racer = try worker.openOrigin(server, pool: pool, address: address, number: number)
+      racer.request = self
+      connecting?.racers.append(racer)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /// Begins what the plan says is next.
+  func goOnConnecting() {
+    let now = worker.now.monotonic
+    guard let server = serverOfAttempt else { return }
+    while let connecting {
+      switch connecting.plan.next(now: now) {
+      case .connect(let address, let number):
+        if !begin(address, number: number, to: server) {
+          connecting.plan.failed(number, now: now)
+          server.addressFailed(address, now: now)
+        }
+      case .wait(let time):
+        setTimer(min(time, connecting.deadline))
+        return
+      case .exhausted:
+        self.connecting = nil
+        setTimer(.max)
+        tryFailed(connecting.hasBegun ? .connectFailed : .unresolved, .connect)
+        return
+      }
+    }
+  }
+
+  /// A connection is there: the others are not needed.
+  func connected(on connection: OriginConnection) {
+    if let hedge, hedge.connection === connection {
+      compose()
+      connection.send(worker.wire.view)
+      return
+    }
+    guard stage == .connecting, let connecting else { return }
+    self.connecting = nil
+    setTimer(.max)
+    for racer in connecting.racers where racer !== connection { worker.close(racer) }
+    send(on: connection)
+  }
+
+  /// A connection could not be made: the server's next address, if there is one.
+  func connectFailed(on connection: OriginConnection) {
+    let now = worker.now.monotonic
+    if let address = connection.address { connection.server.addressFailed(address, now: now) }
+    if let hedge, hedge.connection === connection {
+      hedgeFailed(.connect)
+      return
+    }
+    guard let connecting else { return }
+    connecting.racers.removeAll { $0 === connection }
+    connecting.plan.failed(connection.number, now: now)
+    worker.close(connection)
+    goOnConnecting()
+  }
+
+  func connectTimedOut(_ connecting: Connecting) {
+    self.connecting = nil
+    for racer in connecting.racers {
+      if let address = racer.address {
+        racer.server.addressFailed(address, now: worker.now.monotonic)
+      }
+      worker.close(racer)
+    }
+    tryFailed(.connectTimeout, .connectTimeout)
+  }
+}
