@@ -129,7 +129,7 @@ struct PurgeTests {
     (#"{"url": "/a"}"#, "begins with http"), (#"{"url": "http://a/b#c"}"#, "fragment"),
     (#"{"url": "http://u@a/b"}"#, "no user"), (#"{"host": "a/b"}"#, "not a host"),
     (#"{"host": "a", "prefix": "b"}"#, "is a path"), (#"{"prefix": "/b"}"#, "begins with http"),
-    (#"{"wildcard": "/b/*"}"#, "begins with"), (#"{"wildcard": "//a/\\\\"}"#, "backslash"),
+    (#"{"wildcard": "/b/*"}"#, "begins with"), (#"{"wildcard": "//a/\\"}"#, "backslash"),
     (#"{"where": "age >"}"#, "byte 6"), (#"{"where": "age > 5"}"#, "duration"),
     (#"{"where": "satus == 200"}"#, "status"), (#"{"where": "request.method == \"GET\""}"#, "no "),
     (#"{"where": "tags == \"a\""}"#, "behind in"), (#"{"where": "status"}"#, "needed"),

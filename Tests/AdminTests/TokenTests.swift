@@ -89,7 +89,7 @@ struct TokenTests {
   }
 
   @Test(arguments: [
-    ("a purge *", "four"), ("a purge * sha256:00", "64 hexadecimal"),
+    ("a purge *", "a line has"), ("a purge * sha256:00", "64 hexadecimal"),
     ("a fly * sha256:", "no verb fly"),
     ("a/b * * x", "a name has"), ("a , * x", "a verb"), ("a * , x", "a site"),
   ])

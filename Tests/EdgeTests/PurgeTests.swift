@@ -334,11 +334,11 @@ import Testing
     let order = #"{"prefix": "//a.example/", "soft": true}"#
     #expect(try await node.admin("POST", "/v1/purge", json: order).status == 200)
     let client = try await node.connect()
-    let stale = try await client.request("GET", "/x", host: "a.example")
+    let stale = try await client.request("GET", "/x", host: "a.example", ["X-One: "])
     #expect(stale.isHit)
     try await origin.waitForRequests(2)
     try await node.settle()
-    #expect(try await client.request("GET", "/x", host: "a.example").isHit)
+    #expect(try await client.request("GET", "/x", host: "a.example", ["X-One: "]).isHit)
     #expect(origin.requests.count == 2)
     client.close()
   }

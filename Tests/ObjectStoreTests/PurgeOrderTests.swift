@@ -280,6 +280,15 @@ extension StoreFixture {
     return reference(pattern.dropFirst(), key.dropFirst())
   }
 
+  @Test(arguments: [
+    ("http://a/x", true), ("https://a/x", true), ("//a/x", true), ("http://b/x", false),
+    ("http://b/?u=//a/x", false), ("\0k//a/x", false), ("http:/a/x", false), ("", false),
+  ])
+  func `a pattern from // on is about any scheme`(_ key: String, _ matches: Bool) throws {
+    let pattern = try #require("//a/*".withView { KeyPattern($0) })
+    #expect(key.withView { pattern.matches($0) } == matches)
+  }
+
   @Test func `random patterns agree with the definition, in one word and in several`() throws {
     var random = Seeded(8)
     for round in 0..<4_000 {
