@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -80,6 +81,13 @@ static inline const char *weir_entry_name(const struct dirent *entry) { return e
 static inline ssize_t weir_pread_cached(int fd, void *buffer, size_t count, off_t offset) {
   struct iovec vector = {buffer, count};
   return syscall(SYS_preadv2, fd, &vector, 1, (unsigned long)offset, 0UL, 0x8 /* RWF_NOWAIT */);
+}
+
+// Whether a file's content is in memory always: it is on tmpfs or ramfs.
+static inline int weir_is_in_memory(int fd) {
+  struct statfs status;
+  if (fstatfs(fd, &status) != 0) return 0;
+  return status.f_type == 0x01021994 /* TMPFS_MAGIC */ || status.f_type == 0x858458f6 /* RAMFS_MAGIC */;
 }
 
 // epoll_event is packed and its data a union; Swift reads it through these.

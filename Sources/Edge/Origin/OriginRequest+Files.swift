@@ -113,7 +113,7 @@ extension OriginRequest {
   func readFile() {
     var budget = Self.bytesPerTurn
     while let file, stage == .content, !file.isReading, remaining > 0 {
-      guard fill.mayReadOn() else {
+      guard fill.mayReadOn(now: worker.now.monotonic) else {
         if isForNobody { end(with: .requestAborted) }
         return
       }

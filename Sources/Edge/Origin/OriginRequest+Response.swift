@@ -20,6 +20,14 @@ extension OriginRequest {
     if triesAgain(insteadOf: content) { return }
     noteAnswer()
     invalidate()
+    if response.status == 304, let offer {
+      stored = offer.tags.selected(by: response).map { offer.stored[$0] }
+      if stored == nil {
+        hasExtra = !content.isEmpty
+        askAgainWithoutConditions()
+        return
+      }
+    }
     if stored != nil {
       if response.status == 304 {
         hasExtra = !content.isEmpty
@@ -155,12 +163,20 @@ extension OriginRequest {
     let bodyID = sink.begin(
       fillHead, tags: plan.tags, implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)))
     fill.begin(fillHead, bodyID: bodyID)
+    noteVariant(plan)
     if let key = fill.key {
       if !plan.isShared { worker.context.fills.remove(fill) }
       if plan.marksKey { worker.context.fills.mark(key, now: worker.now.monotonic) }
     }
     if plan.marksKey && fill.key != nil { worker.counters.add(.hitForMiss) }
     worker.noteMoved(fill)
+  }
+
+  private func noteVariant(_ plan: Plan) {
+    guard plan.isStored, let rule = plan.varyRule, let store = worker.context.store else { return }
+    worker.context.variants.note(
+      VariantSelector(rule: rule, values: plan.varyValues),
+      of: fill.fullKey.withView { store.keyHash($0) })
   }
 
   var fieldOptions: ResponseFieldOptions {

@@ -11,6 +11,7 @@ internal import Bytes
 internal import Configuration
 internal import EventLoop
 internal import HTTP1
+internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
@@ -40,6 +41,8 @@ final class OriginRequest {
   let isUpgrade: Bool
   /// The stored response that is being validated.
   var stored: StoredReference?
+  /// Stored variants of which a 304 may name one, where none is known to fit.
+  var offer: VariantOffer?
   /// This worker's side of the pool, and the pool's number.
   let side: PoolSide
   let pool: Int
@@ -180,6 +183,7 @@ final class OriginRequest {
     options.upgrade = isUpgrade
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
+    offer?.tags.appendCondition(to: &slice)
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
     if isFill || options.isKeyed { policy.appendTarget(head, to: &target) }
@@ -263,7 +267,7 @@ final class OriginRequest {
     }
     var budget = Self.bytesPerTurn
     while connection.isReadable && stage != .done && connection.phase == .active {
-      if stage == .content && !fill.mayReadOn() {
+      if stage == .content && !fill.mayReadOn(now: worker.now.monotonic) {
         if isForNobody { end(with: .requestAborted) } else { connection.clearDeadline() }
         return
       }

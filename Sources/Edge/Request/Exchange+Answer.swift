@@ -161,12 +161,7 @@ extension Exchange {
       node: worker.nodeName.view, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
     worker.lines.append("\r\n")
     appendLimitFields(worker)
-    let representation = SelectedRepresentation(
-      status: response.status, length: response.bodyLength,
-      etag: response.etag.isEmpty ? nil : response.etag,
-      lastModified: response.lastModified == .min ? nil : response.lastModified,
-      date: response.responseTime / 1000)
-    switch RangeRules.select(head, of: representation, now: now) {
+    switch RangeRules.select(head, of: representation(response, head), now: now) {
     case .whole, .failed: break
     case .notModified:
       notModified(lines: response.head, isStored: true, on: connection)
@@ -195,6 +190,22 @@ extension Exchange {
     } else {
       sendChunks(of: response, from: 0, to: response.bodyLength, on: connection)
     }
+  }
+
+  /// What conditions and ranges are about.
+  @inline(__always)
+  func representation(
+    _ response: StoredResponse, _ head: RequestHead
+  ) -> SelectedRepresentation {
+    // Its Date is looked for where it may count.
+    let isDated = head.fields.contains(.ifRange) || head.fields.contains(.ifModifiedSince)
+    return SelectedRepresentation(
+      status: response.status, length: response.bodyLength,
+      etag: response.etag.isEmpty ? nil : response.etag,
+      lastModified: response.lastModified == .min ? nil : response.lastModified,
+      date: isDated
+        ? Validators.date(of: response.head, received: response.responseTime)
+        : response.responseTime / 1000)
   }
 
   func sendInline(_ content: ByteView, on connection: some ClientStream) {

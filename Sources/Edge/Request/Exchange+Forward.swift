@@ -30,6 +30,7 @@ extension Exchange {
     let target = targetURL(worker, key: worker.keyBuffer.view)
     let patience = worker.routes.routes[route].collapseTimeout
     let slice = firstSlice(stored: stored, worker)
+    let offer = reason == .varyMiss && slice == nil ? worker.variantOffer(store) : nil
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
@@ -50,7 +51,9 @@ extension Exchange {
     switch role {
     case .lead(let fill):
       result = stored == nil ? .miss : .revalidated
-      lead(fill, isFill: true, stored: stored.map { StoredReference($0) }, on: connection)
+      lead(
+        fill, isFill: true, stored: stored.map { StoredReference($0) }, offer: offer,
+        on: connection)
     case .follow(let fill):
       result = .collapsed
       follow(fill, on: connection)
@@ -108,7 +111,7 @@ extension Exchange {
 
   func lead(
     _ fill: Fill, isFill: Bool, upgrade: Bool = false, stored: StoredReference?,
-    on connection: some ClientStream
+    offer: VariantOffer? = nil, on connection: some ClientStream
   ) {
     let worker = connection.worker
     isLeader = true
@@ -118,6 +121,7 @@ extension Exchange {
       worker: worker, fill: fill, head: head(worker), route: route, client: client,
       isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
     request.clientConnection = connection.token
+    request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
     {
@@ -246,6 +250,8 @@ extension Exchange {
         switch failure {
         case .notSliceable:
           avoidsSlices = true
+          connection.worker.context.fills.mark(
+            Self.sliceMark(fill.fullKey, connection.worker), now: connection.worker.now.monotonic)
           beginAgain(countsAttempt: false, on: connection)
           return true
         case .unsatisfiable:
@@ -301,9 +307,22 @@ extension Exchange {
     connection.worker.leave(fill, connection: connection.token)
   }
 
+  /// Bytes before a range that are fetched for it, at most, if they are not stored.
+  private static let greatestDetour: UInt64 = 1 << 20
+
   private func answer(from fill: Fill, _ response: FillHead, on connection: some ClientStream) {
     let worker = connection.worker
     let request = head(worker)
+    if asksForWhole, isLeader, !response.isStored,
+      case .single(let range) = selection(response, request, worker),
+      range.start > Self.greatestDetour
+    {
+      // Nobody would have anything from what comes before: the origin is asked for the range alone.
+      let key = fill.fullKey
+      releaseFill(on: connection)
+      pass(reason ?? .miss, key: key, on: connection)
+      return
+    }
     status = response.status
     hasSentHead = true
     if response.isValidated && isLeader {
@@ -371,7 +390,7 @@ extension Exchange {
           status: response.status, length: response.length,
           etag: response.entityTag.map { lines[$0] },
           lastModified: modified == .min ? nil : modified,
-          date: response.metadata.responseTime / 1000),
+          date: Validators.date(of: lines, received: response.metadata.responseTime)),
         now: worker.now.wall)
     }
   }
@@ -395,7 +414,8 @@ extension Exchange {
     }
     var wakesLeader = false
     let reader = FillReader(worker: worker.index, connection: connection.token)
-    let piece = fill.piece(for: reader, at: position - fillStart, wakesLeader: &wakesLeader)
+    let piece = fill.piece(
+      for: reader, at: position - fillStart, now: worker.now.monotonic, wakesLeader: &wakesLeader)
     if wakesLeader { worker.wakeLeader(of: fill) }
     switch piece {
     case .bytes(let segment, let range):

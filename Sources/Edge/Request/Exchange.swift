@@ -373,6 +373,10 @@ final class Exchange {
     }
     switch reuse {
     case .fresh:
+      if directives.onlyIfCached, response.isSliced, !isWholeInStore(response, worker) {
+        onlyIfCached(on: connection)
+        return
+      }
       result = .hit
       serve(response, freshness, on: connection)
     case .staleWhileRevalidate:

@@ -50,6 +50,8 @@ package final class NodeContext: Sendable {
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
   let searchRules = SearchRules()
+  /// Which variants of a key are stored.
+  let variants = KnownVariants()
   /// How many client connections there are, of all workers.
   let connections = Atomic<Int>(0)
   private let posts = Mutex<[Inbox<WorkerMessage>]>([])

@@ -346,6 +346,8 @@ package final class Worker {
 extension Worker {
   /// At most so many connections are taken in a row, so that those that are there get their turn.
   private static let acceptsPerTurn = 64
+  /// How often so many are taken at the end: more than a listener's queue holds.
+  private static let lastRounds = 1_024
   /// What the kernel takes of a response before it is sent: a slow reader must not pin megabytes.
   private static let unsentLimit: Int32 = 128 << 10
   /// How long accepting pauses when the process has no descriptor left.
@@ -430,9 +432,15 @@ extension Worker {
       drainDeadline = min(drainDeadline, deadline)
       return
     }
-    // Closing a listener resets what is left in its queue.
+    // Closing a listener resets what is left in its queue; but those that keep coming must not keep it
+    // open for ever.
     acceptPaused = false
-    for number in listeners.indices { while accept(number) {} }
+    for number in listeners.indices {
+      var rounds = 0
+      while accept(number), rounds < Self.lastRounds, clock.now().monotonic < deadline {
+        rounds += 1
+      }
+    }
     for listener in listeners { poller.remove(listener.socket) }
     listeners = []
     isDraining = true
