@@ -17,6 +17,7 @@ struct AdminRoute: Sendable, Equatable {
   /// What is done.
   enum Action: Sendable {
     case health, metrics, status, purge, purges, purgeRecord
+    case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
   }
@@ -74,6 +75,27 @@ struct AdminRoute: Sendable, Equatable {
     AdminRoute(
       method: .get, path: "/v1/purges/{id}", access: .reading, isOfSites: true,
       action: .purgeRecord, text: "One purge, and how many objects it has reached."),
+    AdminRoute(
+      method: .get, path: "/v1/objects", access: .changing, isOfSites: true, action: .objects,
+      text: "What is stored for a URL, for a tag or a host, or the heaviest: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/misses", access: .changing, action: .misses,
+      text: "What origins are asked for most, and why: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/hits", access: .changing, action: .hits,
+      text: "The URLs that are hit most: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/warm", access: .changing, verb: .warm, isOfSites: true,
+      action: .warm, text: "Fetches URLs before clients ask for them: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/warm", access: .changing, verb: .warm, isOfSites: true,
+      action: .warming, text: "The last orders to warm, newest first."),
+    AdminRoute(
+      method: .get, path: "/v1/warm/{id}", access: .changing, verb: .warm, isOfSites: true,
+      action: .warming, text: "How far an order is."),
+    AdminRoute(
+      method: .delete, path: "/v1/warm/{id}", access: .changing, verb: .warm, isOfSites: true,
+      action: .warming, text: "Ends an order."),
     AdminRoute(
       method: .get, path: "/v1/limits", access: .reading, verb: .readLimits, action: .limits,
       text: "All limits, as they are in force, and what they have decided: see below."),

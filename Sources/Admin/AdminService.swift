@@ -31,6 +31,8 @@ final class AdminService {
   let inbox: Inbox<AdminMessage>
   /// Where changes are written down; nil: nowhere but in the node's log.
   let audit: AuditLog?
+  /// What fetches ahead of clients; nil without a listener to ask by.
+  let warming: Warming?
   /// What purges ask of the configuration.
   private(set) lazy var targets = PurgeTargets(context.configuration)
   private var reader: StoreReader?
@@ -40,8 +42,9 @@ final class AdminService {
 
   init(
     context: NodeContext, access: AdminAccess, inbox: Inbox<AdminMessage>,
-    audit: AuditLog? = nil, note: @escaping @Sendable (String) -> Void
+    audit: AuditLog? = nil, warming: Warming? = nil, note: @escaping @Sendable (String) -> Void
   ) {
+    self.warming = warming
     self.audit = audit
     self.context = context
     self.access = access
@@ -109,7 +112,7 @@ final class AdminService {
       } catch {
         return error.response
       }
-    case .purge, .purges, .purgeRecord:
+    case .purge, .purges, .purgeRecord, .objects, .misses, .hits, .warm, .warming:
       do throws(Problem) {
         return try answerOfStore(route, asked)
       } catch {
@@ -175,6 +178,11 @@ final class AdminService {
     switch route.action {
     case .purges: try showPurges(route)
     case .purgeRecord: try showPurge(route)
+    case .objects: try showObjects(route, asked)
+    case .misses: try showMisses(route, asked)
+    case .hits: try showHits(route, asked)
+    case .warm: try warm(route, asked)
+    case .warming: try showWarming(route, asked)
     default: try purge(route, asked)
     }
   }

@@ -32,6 +32,10 @@ struct Problem: Error {
     case tooManyPatterns = "too_many_patterns"
     case purgeFailed = "purge_failed"
     case unknownPurge = "unknown_purge"
+    case invalidWarm = "invalid_warm"
+    case unknownWarming = "unknown_warming"
+    case tooMuchToWarm = "too_much_to_warm"
+    case noListener = "no_listener"
     case unknownLimit = "unknown_limit"
     case unknownKey = "unknown_key"
     case invalidLimitChange = "invalid_limit_change"
@@ -42,11 +46,11 @@ struct Problem: Error {
     var status: UInt16 {
       switch self {
       case .malformedRequest, .unexpectedQuery, .invalidJSON, .invalidPurge, .invalidLimitChange,
-        .invalidQuery, .invalidOrder, .invalidKey:
+        .invalidQuery, .invalidOrder, .invalidKey, .invalidWarm:
         400
       case .unauthorized: 401
       case .noToken, .forbidden, .foreignSite: 403
-      case .notFound, .unknownLimit, .unknownKey, .noServer, .unknownPurge: 404
+      case .notFound, .unknownLimit, .unknownKey, .noServer, .unknownPurge, .unknownWarming: 404
       case .methodNotAllowed: 405
       case .requestTimeout: 408
       case .lengthRequired: 411
@@ -54,8 +58,8 @@ struct Problem: Error {
       case .notJSON: 415
       case .wrongHost: 421
       case .keyReused: 422
-      case .tooManyPatterns: 429
-      case .noStore, .purgeFailed, .limitNotKept: 503
+      case .tooManyPatterns, .tooMuchToWarm: 429
+      case .noStore, .purgeFailed, .limitNotKept, .noListener: 503
       }
     }
 
@@ -88,6 +92,10 @@ struct Problem: Error {
       case .tooManyPatterns:
         "256 purges by prefix, wildcard or condition are pending: see `Retry-After`."
       case .unknownPurge: "No purge of the last 1,024 has this id."
+      case .invalidWarm: "JSON, but not an order to warm; `detail` says why."
+      case .unknownWarming: "No order to warm has this id, or it is too long ago."
+      case .tooMuchToWarm: "50,000 URLs wait to be fetched already."
+      case .noListener: "The node has no plain listener that it could ask itself by."
       case .purgeFailed:
         "The purge is in force, but could not be written: it may be lost when the node ends."
       case .unknownLimit: "The configuration has no limit of this name."

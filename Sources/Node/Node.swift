@@ -109,7 +109,8 @@ package final class Node: Sendable {
     adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
     if let listener = listeners.admin {
       admin = try AdminServer(
-        listener: listener, context: context, audit: audit, note: note)
+        listener: listener, context: context, audit: audit,
+        ownAddress: Self.ownAddress(configuration, addresses), note: note)
     } else {
       admin = nil
     }
@@ -219,6 +220,22 @@ package final class Node: Sendable {
     } catch {
       throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
     }
+  }
+
+  /// Where the node can ask itself as a client would: a listener without a PROXY header.
+  private static func ownAddress(
+    _ configuration: NodeConfiguration, _ addresses: [SocketAddress]
+  ) -> SocketAddress? {
+    guard let place = addresses.indices.first(where: { !configuration.proxyListeners.contains($0) })
+    else { return nil }
+    let address = addresses[place]
+    if address.high == 0 && address.low == 0 {
+      return SocketAddress(host: "::1", port: address.port)
+    }
+    if address.isIPv4 && UInt32(truncatingIfNeeded: address.low) == 0 {
+      return SocketAddress(host: "127.0.0.1", port: address.port)
+    }
+    return address
   }
 
   private static func openAudit(

@@ -14,7 +14,8 @@ struct FillSink {
   let worker: Worker
   private var head: FillHead?
   private var segment: SharedBytes?
-  private var received: UInt64 = 0
+  /// Bytes of content so far.
+  private(set) var received: UInt64 = 0
   private var bodyID: UInt64 = 0
   private var chunksHandedOver: UInt32 = 0
   /// The number of its first chunk within the body: of a slice.

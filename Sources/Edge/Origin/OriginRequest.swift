@@ -101,6 +101,8 @@ final class OriginRequest {
   var sink: FillSink
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
+  /// Why the origin is asked.
+  var reason = ForwardReason.miss
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -434,6 +436,7 @@ final class OriginRequest {
 
   /// Its part is over: gives back its place and forgets its names.
   func retire() {
+    noteTraffic()
     stage = .done
     worker.counters.add(.fillsEnded)
     worker.leading[ObjectIdentifier(fill)] = nil
@@ -443,6 +446,21 @@ final class OriginRequest {
     }
     file = nil
     attempt.take()?.end(now: worker.now.monotonic)
+  }
+
+  /// Counts it for the lists of what origins are asked for.
+  private func noteTraffic() {
+    var url = ByteBuffer(capacity: 256)
+    if fill.target.isEmpty {
+      RequestTarget.appendKey(
+        scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+        to: &url)
+    } else {
+      fill.target.withView { url.append($0) }
+    }
+    worker.traffic.noteMiss(
+      url: url.view, host: URLParts(url.view).host, query: head.query.map { head.bytes[$0] },
+      reason: reason, bytes: sink.received, now: worker.now.monotonic)
   }
 
   /// Gives the connection back, if it may carry another request.

@@ -42,6 +42,11 @@ package struct PurgeDefect: Error, Sendable, Equatable {
   /// What is wrong, in a sentence.
   package let text: String
 
+  /// That something belongs to another site.
+  package static func foreign(_ text: String) -> PurgeDefect {
+    PurgeDefect(text, isForeign: true)
+  }
+
   init(_ text: String, isForeign: Bool = false) {
     self.text = text
     self.isForeign = isForeign

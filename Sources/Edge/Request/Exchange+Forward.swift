@@ -121,6 +121,7 @@ extension Exchange {
       worker: worker, fill: fill, head: head(worker), route: route, client: client,
       isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
     request.clientConnection = connection.token
+    if let reason { request.reason = reason }
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -192,6 +193,7 @@ extension Exchange {
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
+    request.reason = .stale
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

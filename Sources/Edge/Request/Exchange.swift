@@ -425,6 +425,12 @@ final class Exchange {
     worker.requestCounters.record(
       route: route, status: status, result: result, bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)
+    switch result {
+    case .hit:
+      worker.unnotedHits &+= 1
+      if worker.unnotedHits == TrafficSketch.hitSampling { noteHit(worker) }
+    default: break
+    }
     if held != nil { settleLimits(worker) }
     pacing = nil
     purging = nil
@@ -432,6 +438,18 @@ final class Exchange {
     state = .idle
     ownHead = nil
     if isRuled { forgetRules() }
+  }
+
+  /// Counts one hit for the list of what is hit most.
+  @inline(never)
+  private func noteHit(_ worker: Worker) {
+    worker.unnotedHits = 0
+    let head = clientHead(worker)
+    var url = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &url)
+    worker.traffic.noteHit(url: url.view, bytes: contentSent, now: worker.now.monotonic)
   }
 
   /// Gives up: the client is gone.

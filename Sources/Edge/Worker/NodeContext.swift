@@ -46,6 +46,8 @@ package final class NodeContext: Sendable {
   package let tokens: TokenTable
   /// Told of each PURGE request that was carried out, on any thread.
   let purgeNote: @Sendable (SitePurgeEvent) -> Void
+  /// What origins are asked for, and what is hit.
+  package let traffic = NodeTraffic()
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.

@@ -66,6 +66,9 @@ package final class Worker {
   var isOverloaded = false
   let counters: CounterBlock
   let requestCounters: RequestCounters
+  let traffic: TrafficSketch
+  /// Hits since one was noted there.
+  var unnotedHits: UInt64 = 0
   let logRing: AccessLogRing?
   let nodeName: ByteBuffer
 
@@ -146,6 +149,7 @@ package final class Worker {
     counters = CounterBlock()
     requestCounters = RequestCounters(routes: routes.names)
     context.metrics.register(counters: counters, requests: requestCounters)
+    traffic = context.traffic.makeSketch()
     logRing = context.log?.makeRing()
     var name = ByteBuffer()
     name.append(text: context.configuration.nodeName)
