@@ -22,7 +22,8 @@ let package = Package(
     .executable(name: "origin", targets: ["origin"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     // C, as the system has it.
@@ -36,6 +37,8 @@ let package = Package(
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
     // One module wraps one library or the kernel.
@@ -82,11 +85,25 @@ let package = Package(
       swiftSettings: hot),
     .target(
       name: "Origins",
-      dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration"],
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "TLS",
+      ],
       swiftSettings: hot),
     .target(
       name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
       swiftSettings: strict),
+
+    // Recorded traffic, in whatever form it was recorded.
+    .target(
+      name: "TrafficFormats", dependencies: ["CZlib", "CZstd", "Bytes"], swiftSettings: hot),
+
+    .target(
+      name: "Replay",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "TLS", "Cryptography",
+        "RegularExpressions", "TrafficFormats",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ], swiftSettings: hot),
 
     // Who a client is: tokens, keys, passwords, signed URLs.
     .target(
@@ -102,7 +119,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
-        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication",
+        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -114,7 +131,7 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase",
+        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase", "TLS",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -125,7 +142,7 @@ let package = Package(
       name: "weir",
       dependencies: [
         "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
-        "Authentication", "Cryptography",
+        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -159,7 +176,7 @@ let package = Package(
       name: "EdgeTesting",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin",
+        "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin", "TLS",
       ], swiftSettings: strict),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: strict),
     .testTarget(
@@ -216,6 +233,13 @@ let package = Package(
       dependencies: ["Origins", "CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage"],
       swiftSettings: strict),
     .testTarget(
+      name: "ReplayTests",
+      dependencies: ["Replay", "TrafficFormats", "Bytes", "EventLoop", "HTTP1", "HTTPMessage"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TrafficFormatsTests", dependencies: ["TrafficFormats", "Bytes"],
+      swiftSettings: strict),
+    .testTarget(
       name: "StaticFilesTests",
       dependencies: ["StaticFiles", "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1"],
       swiftSettings: strict),
@@ -229,7 +253,7 @@ let package = Package(
       name: "EdgeTests",
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
-        "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication",
+        "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication", "TLS",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

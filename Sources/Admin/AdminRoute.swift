@@ -20,6 +20,7 @@ struct AdminRoute: Sendable, Equatable {
     case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
+    case configuration, compareConfiguration, reload, rollback
   }
 
   /// `GET`, which HEAD comes with, or what changes something.
@@ -52,7 +53,12 @@ struct AdminRoute: Sendable, Equatable {
   }
 
   /// Whether its requests carry JSON.
-  var takesContent: Bool { method == .post || method == .patch }
+  var takesContent: Bool {
+    switch action {
+    case .reload, .rollback: false
+    default: method == .post || method == .patch
+    }
+  }
 
   /// Every route, in the order of the documentation.
   static let all: [AdminRoute] = [
@@ -122,6 +128,20 @@ struct AdminRoute: Sendable, Equatable {
       method: .post, path: "/v1/origins/{origin}/servers/{server}", access: .changing,
       verb: .origins, action: .server,
       text: "Drains, disables or enables a server, or sets its weight: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/config", access: .changing, verb: .config, action: .configuration,
+      text: "The configuration in force, without its secrets: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/config/diff", access: .changing, verb: .config,
+      action: .compareConfiguration,
+      text: "How the file differs from what is in force: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/config/reload", access: .changing, verb: .config, action: .reload,
+      text: "Reads the file again and goes by it, if all of it is right: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/config/rollback", access: .changing, verb: .config,
+      action: .rollback,
+      text: "Goes back to what was in force before: see below."),
   ]
 }
 

@@ -29,10 +29,11 @@ package final class AdminServer: Sendable {
   ///   - audit: where changes are written down.
   ///   - ownAddress: a listener of the node's by which it can ask itself; nil: nothing can be warmed.
   ///   - note: called on the server's thread with a line for the operator's log, for each change.
+  ///   - configuration: what is asked about the node's configuration.
   package init(
     listener: Listener, context: NodeContext, audit: AuditLog? = nil,
     ownAddress: SocketAddress? = nil,
-    note: @escaping @Sendable (String) -> Void
+    note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil
   ) throws(Errno) {
     let inbox = try Inbox<AdminMessage>()
     let address = Socket.localAddress(of: listener.socket)
@@ -41,7 +42,7 @@ package final class AdminServer: Sendable {
     let service = AdminService(
       context: context,
       access: AdminAccess(context.tokens, isLoopback: address?.isLoopback ?? false),
-      inbox: inbox, audit: audit, warming: warming, note: note)
+      inbox: inbox, audit: audit, warming: warming, note: note, configuration: configuration)
     self.inbox = inbox
     loop = AdminLoopBox(
       try AdminLoop(listener: listener, clock: context.clock, service: service, inbox: inbox))

@@ -80,7 +80,7 @@ extension AdminService {
     let scope: SiteURLs
     do throws(PurgeDefect) {
       scope = try SiteURLs(
-        context.configuration, within: try sites(of: order, route.caller))
+        context.current.configuration, within: try sites(of: order, route.caller))
       for url in order.urls + (order.sitemap.map { [$0] } ?? []) {
         let parts = try scope.parts(of: url)
         targets.append(

@@ -26,26 +26,30 @@ final class AdminService {
 
   /// Purges that the journal has not answered.
   var purgesUnderWay = 0
+  /// Orders for the configuration that are not carried out yet.
+  var ordersUnderWay = 0
   let context: NodeContext
   private let access: AdminAccess
   let inbox: Inbox<AdminMessage>
+  let configuration: (any ConfigurationControl)?
   /// Where changes are written down; nil: nowhere but in the node's log.
   let audit: AuditLog?
   /// What fetches ahead of clients; nil without a listener to ask by.
   let warming: Warming?
-  /// What purges ask of the configuration.
-  private(set) lazy var targets = PurgeTargets(context.configuration)
   private var reader: StoreReader?
   private(set) var jobs: [AdminJob] = []
+  private var knownTargets: (generation: UInt64, targets: PurgeTargets)?
   let note: @Sendable (String) -> Void
   private let startedAt: Instant
 
   init(
     context: NodeContext, access: AdminAccess, inbox: Inbox<AdminMessage>,
-    audit: AuditLog? = nil, warming: Warming? = nil, note: @escaping @Sendable (String) -> Void
+    audit: AuditLog? = nil, warming: Warming? = nil, note: @escaping @Sendable (String) -> Void,
+    configuration: (any ConfigurationControl)? = nil
   ) {
     self.warming = warming
     self.audit = audit
+    self.configuration = configuration
     self.context = context
     self.access = access
     self.inbox = inbox
@@ -119,6 +123,8 @@ final class AdminService {
         return error.response
       }
     case .limits: return showLimits()
+    case .configuration, .compareConfiguration, .reload, .rollback:
+      return answerOfConfiguration(route, asked)
     case .limit, .changeLimit, .limitKeys, .forgive:
       do throws(Problem) {
         return try answerOfLimit(route, asked)
@@ -145,7 +151,8 @@ final class AdminService {
   private func perform(_ asked: Asked, _ route: AdminRoute) throws(Problem) -> JSONText {
     let names = route.arguments
     let command = try ServerOrder.read(asked.content)
-    guard names.count == 2, let pool = context.pools.first(where: { $0.settings.name == names[0] }),
+    guard names.count == 2,
+      let pool = context.current.pools.first(where: { $0.settings.name == names[0] }),
       pool.perform(command, on: names[1], now: asked.at.monotonic)
     else {
       throw Problem(.noServer, "There is no such server: see GET /v1/origins for those there are.")
@@ -185,6 +192,15 @@ final class AdminService {
     case .warming: try showWarming(route, asked)
     default: try purge(route, asked)
     }
+  }
+
+  /// What purges ask of the configuration in force.
+  var targets: PurgeTargets {
+    let current = context.current
+    if let known = knownTargets, known.generation == current.number { return known.targets }
+    let targets = PurgeTargets(current.configuration)
+    knownTargets = (current.number, targets)
+    return targets
   }
 
   /// A way to read the store, made when it is first needed.

@@ -85,6 +85,17 @@ package struct Poller: ~Copyable {
     return count > 0 ? Int(count) : 0
   }
 
+  /// As `wait(timeout:)`, but to the nanosecond: for what has to leave at its time, and not after it.
+  package borrowing func waitPrecisely(timeout: Int64) -> Int {
+    guard timeout >= 0 else { return wait(timeout: timeout) }
+    var limit = timespec(
+      tv_sec: Int(timeout / 1_000_000_000), tv_nsec: Int(timeout % 1_000_000_000))
+    let count = unsafe weir_epoll_pwait2(epoll.number, events, Int32(capacity), &limit)
+    if count >= 0 { return Int(count) }
+    // Linux before 5.11 does not have it.
+    return weir_errno() == ENOSYS ? wait(timeout: timeout) : 0
+  }
+
   /// The token of an event of the last wait.
   package borrowing func token(_ index: Int) -> UInt64 {
     precondition(index >= 0 && index < capacity, "no such event")

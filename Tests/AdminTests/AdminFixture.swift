@@ -81,8 +81,8 @@ final class AdminFixture: Sendable {
     configuration.sites = sites.map { SiteConfiguration(hosts: $0) }
     let limits = try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
     return NodeContext(
-      configuration: configuration, clock: clock, store: store, pools: [], limits: limits,
-      metrics: MetricsRegistry(), log: nil, tokens: tokens)
+      GenerationParts(configuration: configuration, pools: [], limits: limits), clock: clock,
+      store: store, metrics: MetricsRegistry(), tokens: tokens)
   }
 
   /// Limits of each kind that is tuned in its own way.

@@ -32,6 +32,8 @@ final class OriginRequest {
   // A strong constant: the optimizer then borrows it wherever it is used, where an unowned reference
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
+  /// The configuration that its request began with.
+  let generation: WorkerGeneration
   let fill: Fill
   let head: RequestHead
   let route: Int
@@ -114,10 +116,12 @@ final class OriginRequest {
   static let backlogLimit = 64 << 10
 
   init(
-    worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
-    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?
+    worker: Worker, generation: WorkerGeneration, fill: Fill, head: RequestHead, route: Int,
+    client: SocketAddress, isFill: Bool, upgrade: Bool, stored: StoredReference?,
+    decision: RuleDecision?, fallback: Int? = nil
   ) {
     self.worker = worker
+    self.generation = generation
     self.fill = fill
     self.head = head
     self.route = route
@@ -126,25 +130,25 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = Self.pool(worker, route, decision)
-    side = worker.sides[pool]
+    pool = fallback ?? Self.pool(generation, route, decision)
+    side = generation.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
-    sink = FillSink(fill: fill, worker: worker, route: route)
+    sink = FillSink(fill: fill, worker: worker, generation: generation, route: route)
   }
 
   // MARK: Beginning
 
   func start() {
     worker.counters.add(.fillsStarted)
-    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
   }
 
   /// Begins once more, on whatever connection there is.
   func startAgain() {
     attempt.take()?.end(now: worker.now.monotonic)
     file = nil
-    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
   }
 
   var settings: OriginSettings { side.settings }
@@ -309,13 +313,11 @@ final class OriginRequest {
     let result: IOResult
     let bytes: ByteView
     if connection.input.isEmpty {
-      result = unsafe connection.socket.receive(into: worker.originBuffer)
-      connection.note(result, room: unsafe worker.originBuffer.count)
+      result = unsafe connection.receive(into: worker.originBuffer)
       bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer))
         .prefix(result.count ?? 0)
     } else {
-      connection.isDrained = false
-      result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
+      result = connection.receiveInput(limit: 32 << 10)
       bytes = connection.input.view
     }
     guard let count = result.count, count > 0 else {
@@ -357,6 +359,7 @@ final class OriginRequest {
         } else {
           responseTime = worker.now.wall
           stage = .content
+          if connection.security != nil { connection.keepSession() }
           final(content: bytes.dropping(first: offset))
           if let connection = self.connection { connection.input.removeAll() }
           return
@@ -470,7 +473,7 @@ final class OriginRequest {
     if response.keepAlive && sentAll && connection.backlog == 0
       && response.framing != .untilClose && !hasExtra
     {
-      worker.keep(connection)
+      worker.keep(connection, settings)
     } else {
       worker.close(connection)
     }

@@ -50,7 +50,7 @@ package struct SitePurgeEvent: Sendable {
 
 extension Exchange {
   /// Whether its site purges at PURGE requests.
-  func takesPurges(_ worker: Worker) -> Bool { worker.routes.purges[route].isOn }
+  func takesPurges(_ worker: Worker) -> Bool { generation.routes.purges[route].isOn }
 
   /// Answers a PURGE request of a site that takes them.
   func purge(_ head: RequestHead, on connection: some ClientStream) {
@@ -134,7 +134,7 @@ extension Exchange {
   /// Who asks; nil, and answered, if they may not.
   private func purger(_ head: RequestHead, on connection: some ClientStream) -> Caller? {
     let worker = connection.worker
-    let settings = worker.routes.purges[route]
+    let settings = generation.routes.purges[route]
     let address = IPAddress(high: client.high, low: client.low)
     if settings.networks.contains(where: { $0.contains(address) }) {
       return Caller(name: "address")
@@ -149,7 +149,7 @@ extension Exchange {
       answer(status: 401, text: "PURGE needs a token.", on: connection)
       return nil
     }
-    let site = worker.context.configuration.sites[worker.routes.sites(ofRoute: route)]
+    let site = generation.shared.configuration.sites[generation.routes.sites(ofRoute: route)]
     let isItsSite =
       holder.caller.sites.isEmpty || holder.caller.sites.contains(where: site.hosts.contains)
     guard holder.verbs.contains(.purge), isItsSite else {
@@ -165,8 +165,8 @@ extension Exchange {
     of wish: PurgeWish, _ head: RequestHead, _ worker: Worker, _ store: ObjectStore
   ) throws(PurgeDefect) -> PurgeOrder.Target {
     if !wish.tags.isEmpty {
-      let configuration = worker.context.configuration
-      let site = configuration.sites[worker.routes.sites(ofRoute: route)]
+      let configuration = generation.shared.configuration
+      let site = configuration.sites[generation.routes.sites(ofRoute: route)]
       let scope = try SiteScope(site.hosts, of: configuration.sites.map(\.hosts))
       return try PurgeTargets.target(ofTags: wish.tags, scope, store)
     }
@@ -185,7 +185,7 @@ extension Exchange {
     }
     var tags: [UInt64] = []
     for scheme in ["http", "https"] as [StaticString] {
-      for recipe in [KeyRecipe.usual, worker.routes.policies[route].queryRecipe] {
+      for recipe in [KeyRecipe.usual, generation.routes.policies[route].queryRecipe] {
         var key = ByteBuffer(capacity: 256)
         recipe.append(head, scheme: scheme, to: &key)
         let tag = store.tagHash(ofKey: key.view)

@@ -41,12 +41,12 @@ package final class TokenTable: Sendable {
   }
 
   private struct State {
+    var single: Holder?
     var listed: [Holder]
+    var file: String?
     var stamp: FileStamp?
   }
 
-  private let single: Holder?
-  private let file: String?
   private let state: Mutex<State>
   private let note: @Sendable (String) -> Void
 
@@ -56,14 +56,24 @@ package final class TokenTable: Sendable {
     note: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.note = note
-    file = configuration?.tokensFile
-    single = configuration?.token.flatMap { token in
-      Self.digest(of: Array(token.utf8)).map {
+    state = Mutex(Self.state(configuration))
+  }
+
+  private static func state(_ configuration: AdminConfiguration?) -> State {
+    let single = configuration?.token.flatMap { token in
+      digest(of: Array(token.utf8)).map {
         Holder(caller: Caller(name: "token"), verbs: Set(AdminVerb.allCases), digest: $0)
       }
     }
-    let stamp = configuration?.tokensFile.flatMap { FileStamp($0) }
-    state = Mutex(State(listed: Self.holders(configuration?.tokens ?? []), stamp: stamp))
+    return State(
+      single: single, listed: holders(configuration?.tokens ?? []),
+      file: configuration?.tokensFile, stamp: configuration?.tokensFile.flatMap { FileStamp($0) })
+  }
+
+  /// Goes over to the tokens of another configuration.
+  func adopt(_ configuration: AdminConfiguration?) {
+    let next = Self.state(configuration)
+    state.withLock { $0 = next }
   }
 
   private static func holders(_ tokens: [AdminToken]) -> [Holder] {
@@ -82,7 +92,7 @@ package final class TokenTable: Sendable {
   /// Whether there is any token.
   package var isEmpty: Bool {
     readAgainIfChanged()
-    return single == nil && state.withLock { $0.listed.isEmpty }
+    return state.withLock { $0.single == nil && $0.listed.isEmpty }
   }
 
   /// The holder of a token; nil if there is no such token.
@@ -90,8 +100,8 @@ package final class TokenTable: Sendable {
     readAgainIfChanged()
     guard let digest = Self.digest(of: token) else { return nil }
     var found: Holder?
-    for holder in [single].compactMap({ $0 }) + state.withLock({ $0.listed })
-    where holder.digest == digest {
+    let known = state.withLock { [$0.single].compactMap { $0 } + $0.listed }
+    for holder in known where holder.digest == digest {
       found = holder
     }
     return found
@@ -99,7 +109,7 @@ package final class TokenTable: Sendable {
 
   /// Reads the tokens again if their file is another one than it was.
   private func readAgainIfChanged() {
-    guard let file, let now = FileStamp(file) else { return }
+    guard let file = state.withLock({ $0.file }), let now = FileStamp(file) else { return }
     let isChanged = state.withLock { state in
       defer { state.stamp = now }
       return state.stamp != now

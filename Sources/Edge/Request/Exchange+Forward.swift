@@ -28,7 +28,7 @@ extension Exchange {
     let acceptsEarlier = !directives.demandsValidation
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let target = targetURL(worker, key: worker.keyBuffer.view)
-    let patience = worker.routes.routes[route].collapseTimeout
+    let patience = generation.routes.routes[route].collapseTimeout
     let slice = firstSlice(stored: stored, worker)
     let offer = reason == .varyMiss && slice == nil ? worker.variantOffer(store) : nil
     let role = worker.context.fills.join(
@@ -118,8 +118,9 @@ extension Exchange {
     asksForWhole = isFill
     originStarted = worker.now.monotonic
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route, client: client,
-      isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
+      worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
+      client: client, isFill: isFill, upgrade: upgrade, stored: stored,
+      decision: decision(worker), fallback: fallback)
     request.clientConnection = connection.token
     if let reason { request.reason = reason }
     request.offer = offer
@@ -141,7 +142,7 @@ extension Exchange {
     wait(for: fill, on: connection)
     if state == .waiting {
       connection.worker.counters.add(.fillsCollapsed)
-      let patience = connection.worker.routes.routes[route].collapseTimeout
+      let patience = generation.routes.routes[route].collapseTimeout
       connection.wait(until: fill.began &+ patience)
     }
   }
@@ -159,7 +160,7 @@ extension Exchange {
     position = 0
     state = .waiting
     // The one that asked is not counted.
-    let limit = isLeader ? Int.max : worker.routes.routes[route].maxWaiters + 1
+    let limit = isLeader ? Int.max : generation.routes.routes[route].maxWaiters + 1
     guard worker.join(fill, connection: connection.token, limit: limit) else {
       self.fill = nil
       fail(.tooManyWaiters, on: connection)
@@ -189,7 +190,7 @@ extension Exchange {
     copy.copy(head(worker))
     copy.method = .get
     let request = OriginRequest(
-      worker: worker, fill: fill, head: copy, route: route, client: client,
+      worker: worker, generation: generation, fill: fill, head: copy, route: route, client: client,
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
@@ -201,7 +202,7 @@ extension Exchange {
   /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who
   /// is told that it may be asked again has to do it: the others are put off for as long again.
   func isLeftAlone(_ response: StoredResponse, _ worker: Worker) -> Bool {
-    guard let failures = worker.context.keyFailures[route] else { return false }
+    guard let failures = generation.shared.keyFailures[route] else { return false }
     return failures.wait(for: response.keyHash, now: worker.now.monotonic) != nil
   }
 
