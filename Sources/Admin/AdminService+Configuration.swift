@@ -1,6 +1,7 @@
 // The configuration: what is in force, how the file differs, reloading and going back.
 
 internal import Configuration
+internal import Edge
 internal import EventLoop
 internal import HTTPMessage
 

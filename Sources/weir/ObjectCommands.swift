@@ -7,11 +7,11 @@ struct ObjectCommand: ParsableCommand {
     abstract: "Show what a running node has stored for a URL.",
     discussion: "Every variant, how old it is, and what a request would get of it.")
 
-  @OptionGroup var node: AskedNode
+  @OptionGroup var node: ConfiguredNode
   @Argument(help: "The URL: http://HOST/PATH, or //HOST/PATH.") var url: String
 
   func run() throws {
-    let content = try node.ask("GET", "/v1/objects" + AskedNode.query([("url", url)]))
+    let content = try node.ask("GET", "/v1/objects" + ConfiguredNode.query([("url", url)]))
     guard let list = try node.decoded(StoredObjects.self, content) else { return }
     if list.objects.isEmpty { print("nothing is stored for \(url)") }
     for object in list.objects { print(TextTable.text(object.rows)) }
@@ -23,7 +23,7 @@ struct ObjectsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "objects", abstract: "List what a running node has stored.")
 
-  @OptionGroup var node: AskedNode
+  @OptionGroup var node: ConfiguredNode
   @Option(help: "What carries this tag.") var tag: String?
   @Option(help: "What is of this host.") var host: String?
   @Option(help: "The heaviest by bytes, or by uses that eviction knows of.") var by: Weight?
@@ -37,7 +37,7 @@ struct ObjectsCommand: ParsableCommand {
   }
 
   func run() throws {
-    let query = AskedNode.query([
+    let query = ConfiguredNode.query([
       ("tag", tag), ("host", host), ("by", by?.rawValue), ("limit", String(limit)),
     ])
     let content = try node.ask("GET", "/v1/objects" + query)
@@ -101,7 +101,7 @@ struct MissesCommand: ParsableCommand {
     abstract: "List what a running node asks its origins for most, and why.",
     discussion: "Weights are halved every five minutes.")
 
-  @OptionGroup var node: AskedNode
+  @OptionGroup var node: ConfiguredNode
   @Option(help: "What is counted.") var of: Subject = .urls
   @Option(help: "What the list is ordered by.") var by: Weight = .misses
   @Option(help: "How many, from 1 to 512.") var top = 30
@@ -110,7 +110,7 @@ struct MissesCommand: ParsableCommand {
   enum Weight: String, ExpressibleByArgument, CaseIterable { case misses, bytes }
 
   func run() throws {
-    let query = AskedNode.query([
+    let query = ConfiguredNode.query([
       ("of", of.rawValue), ("by", by.rawValue), ("top", String(top)),
     ])
     let content = try node.ask("GET", "/v1/misses" + query)

@@ -17,7 +17,7 @@ struct PurgeCommand: ParsableCommand {
       the node refuses; 69 if it cannot be reached; 78 if the configuration has errors.
       """)
 
-  @OptionGroup var node: AskedNode
+  @OptionGroup var node: ConfiguredNode
 
   @Option(help: "What carries this tag.") var tag: [String] = []
   @Option(help: "Every variant of this URL.") var url: [String] = []
@@ -51,20 +51,20 @@ struct PurgeCommand: ParsableCommand {
   /// The order as the node takes it.
   var order: String {
     var members: [String] = []
-    if !tag.isEmpty { members.append("\"tags\": \(AskedNode.quoted(tag))") }
+    if !tag.isEmpty { members.append("\"tags\": \(ConfiguredNode.quoted(tag))") }
     if let variant, let url = url.first {
       members += [
-        "\"url\": \(AskedNode.quoted(url))", "\"variant\": \(AskedNode.quoted(variant))",
+        "\"url\": \(ConfiguredNode.quoted(url))", "\"variant\": \(ConfiguredNode.quoted(variant))",
       ]
     } else if !url.isEmpty {
-      members.append("\"urls\": \(AskedNode.quoted(url))")
+      members.append("\"urls\": \(ConfiguredNode.quoted(url))")
     }
-    if !host.isEmpty { members.append("\"hosts\": \(AskedNode.quoted(host))") }
-    if let prefix { members.append("\"prefix\": \(AskedNode.quoted(prefix))") }
-    if let wildcard { members.append("\"wildcard\": \(AskedNode.quoted(wildcard))") }
-    if let condition { members.append("\"where\": \(AskedNode.quoted(condition))") }
+    if !host.isEmpty { members.append("\"hosts\": \(ConfiguredNode.quoted(host))") }
+    if let prefix { members.append("\"prefix\": \(ConfiguredNode.quoted(prefix))") }
+    if let wildcard { members.append("\"wildcard\": \(ConfiguredNode.quoted(wildcard))") }
+    if let condition { members.append("\"where\": \(ConfiguredNode.quoted(condition))") }
     if all { members.append("\"everything\": true") }
-    if let site { members.append("\"site\": \(AskedNode.quoted(site))") }
+    if let site { members.append("\"site\": \(ConfiguredNode.quoted(site))") }
     if soft { members.append("\"soft\": true") }
     if dryRun { members.append("\"dry_run\": true") }
     return "{\(members.joined(separator: ", "))}"
@@ -98,7 +98,7 @@ struct PurgesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "purges", abstract: "List the last purges of a running node.")
 
-  @OptionGroup var node: AskedNode
+  @OptionGroup var node: ConfiguredNode
   @Option(help: "How many, from 1 to 1000.") var limit = 20
   @Argument(help: "One purge, by its number.") var id: UInt64?
 

@@ -11,7 +11,7 @@ struct WarmCommand: ParsableCommand {
       is until it is done.
       """)
 
-  @OptionGroup var node: AskedNode
+  @OptionGroup var node: ConfiguredNode
   @Argument(help: "URLs: http://HOST/PATH, or //HOST/PATH.") var urls: [String] = []
   @Option(help: ArgumentHelp("A sitemap, whose URLs are fetched.", valueName: "url"))
   var sitemap: String?
@@ -31,8 +31,8 @@ struct WarmCommand: ParsableCommand {
     if let cancel { return try show(node.ask("DELETE", "/v1/warm/\(cancel)")) }
     if let progress { return try follow(progress) }
     let what =
-      sitemap.map { "\"sitemap\": \(AskedNode.quoted($0))" }
-      ?? "\"urls\": \(AskedNode.quoted(urls))"
+      sitemap.map { "\"sitemap\": \(ConfiguredNode.quoted($0))" }
+      ?? "\"urls\": \(ConfiguredNode.quoted(urls))"
     let content = try node.ask("POST", "/v1/warm", json: "{\(what), \"rate\": \(rate)}")
     guard let report = try node.decoded(Report.self, content) else { return }
     print("order \(report.id): \(report.urls) URLs")

@@ -8,6 +8,7 @@
 //   kept    an answer that was asked for after every purge of its tags was answered is still there
 
 import EdgeTesting
+import ObjectStore
 import Synchronization
 import Testing
 

@@ -1,5 +1,6 @@
 package import AccessLog
 internal import Bytes
+internal import Configuration
 package import EventLoop
 internal import HTTPCaching
 package import Metrics

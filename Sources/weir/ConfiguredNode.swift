@@ -3,8 +3,9 @@ import Configuration
 import FoundationEssentials
 import Supervision
 
-/// Which running node a command asks, and how it shows the answer.
-struct AskedNode: ParsableArguments {
+/// Which running node a command asks, and how it shows the answer. Its configuration must be right (for
+/// `AskedNode` it may be wrong, which is what one wants to hear then).
+struct ConfiguredNode: ParsableArguments {
   @Option(
     help: ArgumentHelp("The node's configuration file.", valueName: "edge.conf"),
     completion: .file())
