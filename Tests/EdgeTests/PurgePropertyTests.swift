@@ -5,7 +5,8 @@
 // tags. A purge is known by the last number when it was sent, and when it was answered. Then
 //
 //   gone    no answer that was asked for before a purge of one of its tags was sent is served afterwards
-//   kept    an answer that was asked for after every purge of its tags was answered is still there
+//   kept    an answer that was asked for after every purge of its tags was answered is still there (one
+//           that was under way beside such a purge may have begun before it)
 
 import EdgeTesting
 import ObjectStore
@@ -22,6 +23,8 @@ private final class PurgeModel: Sendable {
     var answered: [String: Int] = [:]
     /// The number of the answer that a URL's last request got.
     var stored: [String: Int] = [:]
+    /// Tags that were purged while an answer was fetched: it may have begun before.
+    var doubtful: [Int: Set<String>] = [:]
   }
   private let state = Mutex(State())
 
@@ -33,7 +36,12 @@ private final class PurgeModel: Sendable {
     }
   }
 
-  func noteGot(_ target: String, _ number: Int) { state.withLock { $0.stored[target] = number } }
+  func noteGot(_ target: String, _ number: Int, during purged: [String]) {
+    state.withLock { state in
+      state.stored[target] = number
+      state.doubtful[number, default: []].formUnion(purged)
+    }
+  }
 
   func begin(_ tags: [String]) {
     state.withLock { state in for tag in tags { state.sent[tag] = state.last } }
@@ -49,7 +57,8 @@ private final class PurgeModel: Sendable {
       guard let answer = state.answers[number] else { return (true, false) }
       return (
         answer.tags.contains { number <= state.sent[$0] ?? 0 },
-        answer.tags.allSatisfy { number > state.answered[$0] ?? 0 }
+        answer.tags.isDisjoint(with: state.doubtful[number] ?? [])
+          && answer.tags.allSatisfy { number > state.answered[$0] ?? 0 }
       )
     }
   }
@@ -87,7 +96,7 @@ private final class PurgeModel: Sendable {
         for (target, tags) in requests {
           group.addTask {
             let text = try await current.get(target, "X-Tags: \(tags)").text
-            if let number = Int(text) { model.noteGot(target, number) }
+            if let number = Int(text) { model.noteGot(target, number, during: purged) }
           }
         }
         group.addTask {

@@ -24,20 +24,21 @@ import Testing
   }
 
   @Test func `a URL is looked up with its variants, and each says how it stands`() async throws {
-    let (node, _) = try await start()
+    let (node, origin) = try await start()
+    defer { withExtendedLifetime(origin) {} }
     for value in ["a", "b"] {
       _ = try await node.get("/x?y=1", "X-One: \(value)")
       try await node.settle()
     }
     _ = try await node.get("/z", "X-One: a")
     try await node.settle()
-    let query = "url=http%3A%2F%2F127.0.0.1%3A\(node.port)%2Fx%3Fy%3D1"
+    let query = "url=http%3A%2F%2Fexample.com%2Fx%3Fy%3D1"
     node.advance(seconds: 10)
     let found = try await objects(node, query)
     #expect(found.count == 2)
     #expect(Set(found.compactMap { $0["variant"]?.string }).count == 2)
     for object in found {
-      #expect(object["url"]?.string == "http://127.0.0.1:\(node.port)/x?y=1")
+      #expect(object["url"]?.string == "http://example.com/x?y=1")
       #expect(object["vary"]?.string == "x-one")
       #expect(object["status"]?.int == 200)
       #expect(object["size"]?.int == 100)
@@ -53,7 +54,7 @@ import Testing
     #expect(try await objects(node, query).first?["use"]?.string == "must_validate")
     // Of two variants one is purged.
     let variant = try #require(found.first?["variant"]?.string)
-    let url = "http://127.0.0.1:\(node.port)/x?y=1"
+    let url = "http://example.com/x?y=1"
     let order = "{\"url\": \"\(url)\", \"variant\": \"\(variant)\"}"
     #expect(try await node.admin("POST", "/v1/purge", json: order).status == 200)
     let left = try await objects(node, query).filter { $0["use"]?.string != "purged" }
@@ -64,14 +65,15 @@ import Testing
   @Test func `objects are listed by tag and by host, page by page, and the heaviest first`()
     async throws
   {
-    let (node, _) = try await start()
+    let (node, origin) = try await start()
+    defer { withExtendedLifetime(origin) {} }
     for number in 0..<7 {
       _ = try await node.get("/\(number)")
       try await node.settle()
     }
     #expect(try await objects(node, "tag=t").count == 7)
     #expect(try await objects(node, "tag=3").count == 1)
-    #expect(try await objects(node, "host=127.0.0.1").count == 7)
+    #expect(try await objects(node, "host=example.com").count == 7)
     #expect(try await objects(node, "host=other.example").isEmpty)
     let page = try await node.admin("GET", "/v1/objects?tag=t&limit=4").json()
     #expect(page["objects"]?.array?.count == 4)
@@ -85,7 +87,8 @@ import Testing
 
   @Test(arguments: ["", "url=x", "tag=a&host=b", "by=age", "tag=a&limit=0", "tag=a&x=1", "url=%2"])
   func `what is no query is refused`(_ query: String) async throws {
-    let (node, _) = try await start()
+    let (node, origin) = try await start()
+    defer { withExtendedLifetime(origin) {} }
     let answer = try await node.admin("GET", "/v1/objects?\(query)")
     #expect(answer.status == 400)
     #expect(try answer.json()["code"]?.string == "invalid_query")
@@ -121,7 +124,8 @@ import Testing
   }
 
   @Test func `one hit of 128 is noted for the list of what is hit`() async throws {
-    let (node, _) = try await start()
+    let (node, origin) = try await start()
+    defer { withExtendedLifetime(origin) {} }
     _ = try await node.get("/a")
     try await node.settle()
     let client = try await node.connect()
@@ -149,7 +153,7 @@ import Testing
     let (node, origin) = try await start()
     _ = try await node.get("/1")
     try await node.settle()
-    let base = "http://127.0.0.1:\(node.port)"
+    let base = "http://example.com"
     let order =
       "{\"urls\": [\"\(base)/1\", \"\(base)/2\", \"\(base)/3\", \"\(base)/none\"], \"rate\": 100}"
     let begun = try await node.admin("POST", "/v1/warm", json: order)
@@ -170,9 +174,8 @@ import Testing
   }
 
   @Test func `a sitemap's URLs are fetched, those of other sites not`() async throws {
-    let port = Watched<UInt16>(0)
     let origin = try await ScriptedOrigin.answering { request in
-      let base = "http://127.0.0.1:\(port.value)"
+      let base = "http://example.com"
       switch request.target {
       case "/index.xml":
         return Reply(
@@ -188,8 +191,7 @@ import Testing
       }
     }
     let node = try TestNode.start(origin: origin.port)
-    port.update { $0 = node.port }
-    let order = "{\"sitemap\": \"http://127.0.0.1:\(node.port)/index.xml\", \"rate\": 100}"
+    let order = "{\"sitemap\": \"http://example.com/index.xml\", \"rate\": 100}"
     let begun = try await node.admin("POST", "/v1/warm", json: order).json()
     let report = try await finished(node, try #require(begun["id"]?.int))
     #expect(report["urls"]?.int == 4 && report["failed"]?.int == 0)
@@ -199,7 +201,7 @@ import Testing
 
   @Test func `an order that is cancelled asks for nothing more`() async throws {
     let (node, origin) = try await start()
-    let urls = (0..<100).map { "\"//127.0.0.1:\(node.port)/\($0)\"" }.joined(separator: ",")
+    let urls = (0..<100).map { "\"//example.com/\($0)\"" }.joined(separator: ",")
     let begun = try await node.admin(
       "POST", "/v1/warm", json: "{\"urls\": [\(urls)], \"rate\": 1}"
     ).json()
@@ -216,7 +218,8 @@ import Testing
     #"{"urls": ["http://a/"], "fast": true}"#, #"{"urls": ["http://a/"], "site": "b"}"#,
   ])
   func `what is no order to warm is refused`(_ order: String) async throws {
-    let (node, _) = try await start()
+    let (node, origin) = try await start()
+    defer { withExtendedLifetime(origin) {} }
     let answer = try await node.admin("POST", "/v1/warm", json: order)
     #expect(answer.status == 400)
     #expect(try answer.json()["code"]?.string == "invalid_warm")
