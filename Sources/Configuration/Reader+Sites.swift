@@ -28,6 +28,7 @@ extension Reader {
     draft.siteAccess = AccessConfiguration()
     draft.sitePurges = false
     declared.routes = [:]
+    beginSiteTLS()
     let hosts = readHosts(&arguments)
     let seen = read(.site, arguments.body, of: arguments.directive)
     checkOrigins(of: arguments.directive, seen)
@@ -59,6 +60,7 @@ extension Reader {
       site.routes[index].errorPages += draft.siteErrorPages
       checkLimitCount(of: site.routes[index])
     }
+    endSiteTLS(&site)
     draft.node.sites.append(site)
   }
 

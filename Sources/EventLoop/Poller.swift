@@ -52,6 +52,13 @@ package struct Poller: ~Copyable {
     try control(EPOLL_CTL_ADD, descriptor, interest, token)
   }
 
+  /// Has the events of a descriptor that `add` watches carry another token; what is there to be told of
+  /// it is told anew.
+  package borrowing func rename(_ descriptor: borrowing Descriptor, token: UInt64) throws(Errno) {
+    let interest: UInt32 = 0x001 | 0x004 | 0x2000 | 1 << 31
+    try control(EPOLL_CTL_MOD, descriptor, interest, token)
+  }
+
   /// Watches a descriptor for reading, level-triggered.
   package borrowing func addReader(_ descriptor: borrowing Descriptor, token: UInt64) throws(Errno)
   {

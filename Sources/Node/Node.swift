@@ -42,6 +42,8 @@ package final class Node: Sendable {
   private let audit: AuditLog?
   private let admin = Mutex<AdminServer?>(nil)
   private let keeper: LimitKeeper?
+  let certificates: NodeCertificates
+  let watcher: CertificateWatcher
   let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   let workerCount: Int
@@ -107,13 +109,15 @@ package final class Node: Sendable {
     parts.fileThreads = fileThreads
     parts.credentials = credentials
     parts.geo = try Self.openGeo(configuration)
+    certificates = try Self.certificates(of: configuration)
     context = NodeContext(
       parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames,
-      tokens: TokenTable(configuration.admin, note: note),
+      certificates: certificates, tokens: TokenTable(configuration.admin, note: note),
       purgeNote: { event in
         note(event.line)
         audit?.write(event)
       })
+    watcher = try CertificateWatcher(context, certificates, configuration, note: note)
     if let directory = configuration.store?.path, limits.overlayPath != nil {
       keeper = try LimitKeeper(
         { [context] in context.current.limits }, directory: directory, note: note)
@@ -138,6 +142,7 @@ package final class Node: Sendable {
     context.start(credentials)
     resolver.start()
     keeper?.start()
+    watcher.start()
     try checker.withLock { try $0?.start() }
     admin.withLock { $0?.start() }
   }
@@ -220,6 +225,14 @@ package final class Node: Sendable {
     }
   }
 
+  private static func certificates(of configuration: NodeConfiguration) throws -> NodeCertificates {
+    do throws(TLSLoadError) {
+      return try NodeCertificates(configuration)
+    } catch {
+      throw NodeError("certificate \(error)")
+    }
+  }
+
   private static func openStore(
     _ configuration: NodeConfiguration, workers: Int, note: @escaping @Sendable (String) -> Void
   ) -> ObjectStore? {
@@ -264,13 +277,15 @@ package final class Node: Sendable {
     }
   }
 
-  /// Where the node can ask itself as a client would: a listener without a PROXY header.
+  /// Where the node can ask itself as a client would: a listener without TLS and PROXY header.
   private static func ownAddress(
     _ configuration: NodeConfiguration, _ listeners: [[Listener]]
   ) -> SocketAddress? {
     let addresses = listeners.map { $0.first.flatMap { Socket.localAddress(of: $0.socket) } }
     for (place, address) in addresses.enumerated() {
-      guard let address, !configuration.proxyListeners.contains(place) else { continue }
+      guard let address, !configuration.proxyListeners.contains(place),
+        !configuration.tlsListeners.contains(place)
+      else { continue }
       if address.high == 0 && address.low == 0 {
         return SocketAddress(host: "::1", port: address.port)
       }
@@ -323,6 +338,7 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin.withLock { $0?.stop() }
     keeper?.stop()
+    watcher.stop()
     resolver.stop()
     checker.withLock { $0?.stop() }
     reloader.finish()
@@ -337,6 +353,10 @@ package final class Node: Sendable {
     context.current.log?.reopen()
     audit?.reopen()
   }
+
+  /// Reads the files of certificates anew, on a thread of its own; what cannot be used is said, and
+  /// changes nothing.
+  package func reloadCertificates() { watcher.reload() }
 
   /// Waits until what was logged is in the file. For tests.
   package func flushLogs() { context.current.log?.flush() }

@@ -75,6 +75,7 @@ extension Exchange {
     switch step {
     case .field: part = .field
     case .cookie: part = .cookie
+    case .clientCertificate: part = .certificate
     default: part = .host
     }
     key.add(part, worker.nameBuffer.view)
@@ -102,6 +103,9 @@ extension Exchange {
         }
       }
       return isThere
+    case .clientCertificate:
+      guard let facts = secure?.facts, !facts.clientSubject.isEmpty else { return false }
+      worker.nameBuffer.append(facts.clientSubject.view)
     case .cookie(let name): return name.withView { appendCookie($0, head, worker) }
     }
     return true
@@ -194,6 +198,7 @@ extension NodeLimits {
         case .field: text.withView { key.add(.field, $0) }
         case .cookie: text.withView { key.add(.cookie, $0) }
         case .host: text.withView { key.add(.host, $0) }
+        case .clientCertificate: text.withView { key.add(.certificate, $0) }
         }
         keys.append(key.hash)
       }

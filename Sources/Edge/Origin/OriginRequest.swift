@@ -101,6 +101,11 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// Whether the client's connection has TLS, and whether it speaks HTTP/2.
+  var isSecure = false
+  var isHTTP2 = false
+  /// The scheme of the target URI.
+  var scheme: StaticString { isSecure ? "https" : "http" }
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
   /// Why the origin is asked.
@@ -187,6 +192,8 @@ final class OriginRequest {
     options.isFill = isFill
     options.isBackground = isBackground
     options.upgrade = isUpgrade
+    options.isSecure = isSecure
+    options.isHTTP2 = isHTTP2
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     offer?.tags.appendCondition(to: &slice)
@@ -376,7 +383,7 @@ final class OriginRequest {
       failed(.malformed, on: connection)
       return false
     }
-    let clientConnection = clientConnection.flatMap { worker.clients.element($0) }
+    let clientConnection = clientConnection.flatMap { worker.peer($0) }
     var lines = ByteBuffer(capacity: 256)
     if response.status == 101 {
       guard isUpgrade, let clientConnection else {
@@ -456,7 +463,7 @@ final class OriginRequest {
     var url = ByteBuffer(capacity: 256)
     if fill.target.isEmpty {
       RequestTarget.appendKey(
-        scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+        scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &url)
     } else {
       fill.target.withView { url.append($0) }

@@ -205,7 +205,7 @@ final class PurgeInProgress {
 extension Worker {
   /// The journal is done with a purge that a client asked for.
   func purged(_ outcome: Result<PurgeReceipt, PurgeFailure>, token: UInt64) {
-    guard let client = clients.element(token), let waiting = client.exchange.purging else { return }
+    guard let client = peer(token), let waiting = client.exchange.purging else { return }
     waiting.outcome = outcome
     client.advance()
   }

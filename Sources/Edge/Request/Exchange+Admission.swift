@@ -35,6 +35,10 @@ extension Exchange {
   func passesAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     guard generation.routes.routes[route].hasAdmission else { return true }
+    if secure == nil, redirectsToTLS(worker) {
+      redirectToTLS(on: connection)
+      return false
+    }
     guard isAddressAllowed(connection) else {
       connection.worker.lines.removeAll()
       answer(status: 403, text: "Not from there.", on: connection)
@@ -335,7 +339,7 @@ extension Worker {
     let tokens = waitingForKeys
     waitingForKeys = []
     for token in tokens {
-      guard let client = clients.element(token) else { continue }
+      guard let client = peer(token) else { continue }
       client.exchange.ruled.pending?.isReady = true
       client.advance()
     }
@@ -343,7 +347,7 @@ extension Worker {
 
   /// A password was checked.
   func passwordChecked(_ verdict: PasswordVerdict, token: UInt64) {
-    let client = clients.element(token).flatMap { client in
+    let client = peer(token).flatMap { client in
       client.exchange.ruled.job === verdict.job ? client : nil
     }
     // Of an earlier generation whose request has gone there is nothing to be remembered.

@@ -123,6 +123,8 @@ extension Exchange {
       decision: decision(worker), fallback: fallback)
     request.clientConnection = connection.token
     if let reason { request.reason = reason }
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -195,6 +197,8 @@ extension Exchange {
       decision: decision(worker))
     request.isBackground = true
     request.reason = .stale
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

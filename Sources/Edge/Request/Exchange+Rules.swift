@@ -152,6 +152,10 @@ extension Exchange {
     input.clientLow = client.low
     input.clientPort = client.port
     input.listenerPort = client.listenerPort
+    if let facts = client.facts {
+      input.isSecure = true
+      input.tls = facts.forRules
+    }
     input.now = now
     return input
   }
@@ -163,7 +167,7 @@ extension Exchange {
     let address = askedFrom(connection)
     return RuleClient(
       high: address.high, low: address.low, port: address.port,
-      listenerPort: connection.listenerPort)
+      listenerPort: connection.listenerPort, facts: secure?.facts)
   }
 
   /// The request as the client sent it.
@@ -247,7 +251,7 @@ extension Exchange {
   private func makeNamedKey(_ key: ByteView, _ worker: Worker) {
     worker.keyBuffer.removeAll()
     generation.routes.policies[route].namedKey.append(
-      head(worker), scheme: "http", variable: { _ in key }, to: &worker.keyBuffer)
+      head(worker), scheme: scheme, variable: { _ in key }, to: &worker.keyBuffer)
   }
 
   /// What the key begins with: each value of `vary_by`, where a key is not the route's own what keeps it
@@ -331,9 +335,11 @@ extension Exchange {
   /// The tags of the URI, as the origin knows it and, if that is another, as the client does.
   func ruledTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
     let query = generation.routes.policies[route].key.query
-    let tags = RequestTarget.tags(of: head(worker), normalization: query, store: store)
+    let tags = RequestTarget.tags(
+      of: head(worker), scheme: scheme, normalization: query, store: store)
     guard ruled.isEdited else { return tags }
-    let own = RequestTarget.tags(of: clientHead(worker), normalization: query, store: store)
+    let own = RequestTarget.tags(
+      of: clientHead(worker), scheme: scheme, normalization: query, store: store)
     return tags + own.filter { !tags.contains($0) }
   }
 

@@ -29,6 +29,8 @@ package final class NodeContext: Sendable {
   let purgeNote: @Sendable (SitePurgeEvent) -> Void
   /// What origins are asked for, and what is hit.
   package let traffic = NodeTraffic()
+  /// The certificates that are shown; nil: nobody speaks TLS.
+  package let certificates: NodeCertificates?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -44,7 +46,8 @@ package final class NodeContext: Sendable {
   /// Puts together what the workers share.
   package init(
     _ parts: GenerationParts, clock: NodeClock, store: ObjectStore?, metrics: MetricsRegistry,
-    routeNames: RouteNames = NodeContext.makeRouteNames(), tokens: TokenTable = TokenTable(),
+    routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil,
+    tokens: TokenTable = TokenTable(),
     purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }
   ) {
     self.clock = clock
@@ -53,6 +56,7 @@ package final class NodeContext: Sendable {
     self.routeNames = routeNames
     self.tokens = tokens
     self.purgeNote = purgeNote
+    self.certificates = certificates
     seed = Random.hash128().low
     generation = Mutex(
       NodeGeneration(parts, number: 1, after: nil, names: routeNames, live: live))
@@ -186,6 +190,8 @@ package enum WorkerMessage: Sendable {
   case keysCame
   /// A purge that a client's request asked for is done with, for the request on a connection.
   case purged(Result<PurgeReceipt, PurgeFailure>, token: UInt64)
+  /// Other certificates are to be shown from now on.
+  case certificatesChanged
   /// A password was checked, for the request on a connection.
   case passwordChecked(PasswordVerdict, token: UInt64)
   /// Requests begin with another configuration from now on; and accept on these, too.
@@ -212,6 +218,9 @@ extension NodeContext {
   package func start(_ credentials: NodeCredentials) {
     credentials.start { [weak self] in self?.postToAll(.keysCame) }
   }
+
+  /// Has every worker show the certificates that were published last.
+  package func showCertificates() { postToAll(.certificatesChanged) }
 
   private func postToAll(_ message: WorkerMessage) {
     for inbox in posts.withLock({ $0 }) { inbox.post(message) }
