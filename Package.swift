@@ -125,7 +125,7 @@ let package = Package(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Origins", "RateLimiting", "Edge",
+        "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
       ], swiftSettings: strict),
     .target(
       name: "Node",

@@ -1,8 +1,6 @@
 // Who may ask. Two things are checked.
 //
-// The token (RFC 6750 §2.1). What came and what is configured are both hashed with a secret of this
-// process, and the hashes compared as numbers: nothing about the token can be learned from the time
-// that takes.
+// The token (RFC 6750 §2.1): `TokenTable` has them, with what each may be used for.
 //
 // The host, on loopback. There reading needs no token, since only users of this machine get through;
 // but a browser on it might run a page of another site whose name was made to resolve to 127.0.0.1
@@ -11,20 +9,17 @@
 // field is ever sent, nor change anything, since that needs the token.
 
 internal import Bytes
+internal import Configuration
+internal import Edge
 
 struct AdminAccess: Sendable {
   private let isLoopback: Bool
-  private let hash = SipHash(
-    key: Random.hash128(), compressionRounds: 2, finalizationRounds: 4)
-  private let token: Hash128?
+  private let tokens: TokenTable
 
-  /// - Parameters:
-  ///   - token: what requests must carry, if there is one.
-  ///   - isLoopback: whether only this machine reaches the listener.
-  init(token: String?, isLoopback: Bool) {
+  /// - Parameter isLoopback: whether only this machine reaches the listener.
+  init(_ tokens: TokenTable, isLoopback: Bool) {
     self.isLoopback = isLoopback
-    let hash = hash
-    self.token = token.map { $0.withView { hash.hash($0) } }
+    self.tokens = tokens
   }
 
   /// Throws if a request is for another host.
@@ -35,17 +30,20 @@ struct AdminAccess: Sendable {
       "This listener is on loopback and answers to localhost and loopback addresses only.")
   }
 
-  /// Throws unless a request may use a route.
-  func check(_ request: AdminRequest, for access: AdminRoute.Access) throws(Problem) {
-    switch access {
-    case .anyone: return
-    case .reading where isLoopback: return
-    case .reading, .changing: try checkToken(request)
+  /// Who asks; throws unless they may use a route.
+  func check(_ request: AdminRequest, for route: AdminRoute) throws(Problem) -> Caller {
+    switch route.access {
+    case .anyone: return .nobody
+    case .reading where isLoopback && (request.authorization.isEmpty || tokens.isEmpty):
+      return .nobody
+    case .reading, .changing: return try checkToken(request, for: route)
     }
   }
 
-  private func checkToken(_ request: AdminRequest) throws(Problem) {
-    guard let token else {
+  private func checkToken(
+    _ request: AdminRequest, for route: AdminRoute
+  ) throws(Problem) -> Caller {
+    guard !tokens.isEmpty else {
       throw Problem(
         .noToken,
         "No token is configured. Put one into the admin block of the configuration: "
@@ -54,31 +52,45 @@ struct AdminAccess: Sendable {
     guard request.authorization.count <= 1 else {
       throw Problem(.malformedRequest, "More than one Authorization field.")
     }
-    guard let line = request.authorization.first, let given = Self.bearer(line) else {
-      throw Self.unauthorized("This needs the token: Authorization: Bearer …", challenge: "")
+    guard let line = request.authorization.first, let given = TokenTable.bearer(line) else {
+      throw Self.unauthorized("This needs a token: Authorization: Bearer …", challenge: "")
     }
-    let hashed = given.withView { hash.hash($0) }
-    guard (hashed.low ^ token.low) | (hashed.high ^ token.high) == 0 else {
-      throw Self.unauthorized("This is not the token.", challenge: ", error=\"invalid_token\"")
+    guard let known = tokens.find(given) else {
+      throw Self.unauthorized("There is no such token.", challenge: ", error=\"invalid_token\"")
     }
+    try Self.check(known.verbs, known.caller, for: route)
+    return known.caller
+  }
+
+  private static func check(
+    _ verbs: Set<AdminVerb>, _ caller: Caller, for route: AdminRoute
+  ) throws(Problem) {
+    guard verbs.contains(route.verb) else {
+      throw forbidden("The token \(caller.name) may not \(route.verb.rawValue).", route)
+    }
+    guard caller.sites.isEmpty || route.isOfSites else {
+      throw forbidden(
+        "The token \(caller.name) is for \(caller.sites.joined(separator: ", ")), and this is about "
+          + "the whole node.", route)
+    }
+  }
+
+  /// RFC 6750 §3.1.
+  private static func forbidden(_ detail: String, _ route: AdminRoute) -> Problem {
+    var problem = Problem(.forbidden, detail)
+    problem.fields = [
+      (
+        "www-authenticate",
+        "Bearer realm=\"weir\", error=\"insufficient_scope\", scope=\"\(route.verb.rawValue)\""
+      )
+    ]
+    return problem
   }
 
   private static func unauthorized(_ detail: String, challenge: String) -> Problem {
     var problem = Problem(.unauthorized, detail)
     problem.fields = [("www-authenticate", "Bearer realm=\"weir\"" + challenge)]
     return problem
-  }
-
-  /// The token of `Bearer token`; nil for anything else. The scheme's case does not matter
-  /// (RFC 9110 §11.1).
-  static func bearer(_ line: [UInt8]) -> [UInt8]? {
-    let scheme = Array("bearer".utf8)
-    guard line.count > scheme.count, line[scheme.count] == ASCII.space,
-      line.prefix(scheme.count).map({ ASCII.lowercase($0) }) == scheme
-    else { return nil }
-    let token = line.dropFirst(scheme.count).drop { $0 == ASCII.space }
-    guard !token.isEmpty, token.allSatisfy({ $0 > ASCII.space && $0 < 0x7F }) else { return nil }
-    return Array(token)
   }
 
   /// Whether an authority, valid as the parser has checked, is this machine for certain.

@@ -60,6 +60,7 @@ final class AdminLoop {
   func run() {
     while !isFinished { turn() }
     for connection in connections.all { connection.close() }
+    service.close()
   }
 
   private var isFinished: Bool {
@@ -75,13 +76,19 @@ final class AdminLoop {
     let tokens = leftOver
     leftOver = []
     for token in tokens { connections.element(token)?.advance() }
+    if !service.jobs.isEmpty { stepJobs() }
   }
 
   private func timeout() -> Int64 {
-    if !leftOver.isEmpty { return 0 }
+    if !leftOver.isEmpty || !service.jobs.isEmpty { return 0 }
     if clock.standsStill { return -1 }
     let next = min(timers.next ?? .max, stopDeadline ?? .max)
     return next == .max ? -1 : max(0, next - clock.now().monotonic)
+  }
+
+  private func stepJobs() {
+    let answers = service.stepJobs { connections.element($0) != nil }
+    for (connection, response) in answers { connections.element(connection)?.respond(response) }
   }
 
   private func dispatch(_ token: UInt64, _ readiness: Readiness) {

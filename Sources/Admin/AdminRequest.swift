@@ -13,6 +13,8 @@ struct AdminRequest: Sendable {
   let host: String
   /// Each `Authorization` line.
   let authorization: [[UInt8]]
+  /// Each `Idempotency-Key` line.
+  let idempotencyKeys: [String]
   let contentType: String?
   let framing: BodyFraming
   let expectsContinue: Bool
@@ -32,6 +34,11 @@ struct AdminRequest: Sendable {
     var lines: [[UInt8]] = []
     head.fields.forEach(.authorization, in: head.bytes) { lines.append($0.array) }
     authorization = lines
+    var keys: [String] = []
+    head.fields.forEach(named: ByteView("idempotency-key"), in: head.bytes) {
+      keys.append($0.string)
+    }
+    idempotencyKeys = keys
     contentType = head.value(.contentType)?.string
     framing = head.framing
     expectsContinue = head.expectsContinue

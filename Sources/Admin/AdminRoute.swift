@@ -1,4 +1,6 @@
 internal import Bytes
+internal import Configuration
+internal import Edge
 
 /// A line of the table of routes: all that is told apart between them, and what docs/admin.md says.
 struct AdminRoute: Sendable, Equatable {
@@ -14,7 +16,8 @@ struct AdminRoute: Sendable, Equatable {
 
   /// What is done.
   enum Action: Sendable {
-    case health, metrics, status, purge
+    case health, metrics, status, purge, purges, purgeRecord
+    case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
     case configuration, compareConfiguration, reload, rollback
@@ -26,6 +29,10 @@ struct AdminRoute: Sendable, Equatable {
   let path: String
   /// Who may ask.
   let access: Access
+  /// What a token must be allowed.
+  var verb = AdminVerb.read
+  /// Whether it keeps to the sites of a token that has some; else such a token is refused.
+  var isOfSites = false
   /// What is done.
   let action: Action
   /// What it is for, in Markdown.
@@ -33,6 +40,9 @@ struct AdminRoute: Sendable, Equatable {
   /// Of a request's route: the segments that stand for those in braces, and the query.
   var arguments: [String] = []
   var query: String?
+  /// Who asks, and each `Idempotency-Key`.
+  var caller = Caller.nobody
+  var idempotencyKeys: [String] = []
 
   /// The methods that the routes have.
   enum Method: String, Sendable {
@@ -62,41 +72,75 @@ struct AdminRoute: Sendable, Equatable {
       method: .get, path: "/v1/status", access: .reading, action: .status,
       text: "What the node is and does, as JSON: see below."),
     AdminRoute(
-      method: .post, path: "/v1/purge", access: .changing, action: .purge,
-      text: "Purges by tag: see below."),
+      method: .post, path: "/v1/purge", access: .changing, verb: .purge, isOfSites: true,
+      action: .purge,
+      text: "Purges by tag, URL, host, prefix, wildcard or condition: see below."),
     AdminRoute(
-      method: .get, path: "/v1/limits", access: .reading, action: .limits,
+      method: .get, path: "/v1/purges", access: .reading, isOfSites: true, action: .purges,
+      text: "The last purges, newest first; `?limit=NUMBER` (else 100) and `&before=ID`."),
+    AdminRoute(
+      method: .get, path: "/v1/purges/{id}", access: .reading, isOfSites: true,
+      action: .purgeRecord, text: "One purge, and how many objects it has reached."),
+    AdminRoute(
+      method: .get, path: "/v1/objects", access: .changing, isOfSites: true, action: .objects,
+      text: "What is stored for a URL, for a tag or a host, or the heaviest: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/misses", access: .changing, action: .misses,
+      text: "What origins are asked for most, and why: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/hits", access: .changing, action: .hits,
+      text: "The URLs that are hit most: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/warm", access: .changing, verb: .warm, isOfSites: true,
+      action: .warm, text: "Fetches URLs before clients ask for them: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/warm", access: .changing, verb: .warm, isOfSites: true,
+      action: .warming, text: "The last orders to warm, newest first."),
+    AdminRoute(
+      method: .get, path: "/v1/warm/{id}", access: .changing, verb: .warm, isOfSites: true,
+      action: .warming, text: "How far an order is."),
+    AdminRoute(
+      method: .delete, path: "/v1/warm/{id}", access: .changing, verb: .warm, isOfSites: true,
+      action: .warming, text: "Ends an order."),
+    AdminRoute(
+      method: .get, path: "/v1/limits", access: .reading, verb: .readLimits, action: .limits,
       text: "All limits, as they are in force, and what they have decided: see below."),
     AdminRoute(
-      method: .get, path: "/v1/limits/{name}", access: .reading, action: .limit,
+      method: .get, path: "/v1/limits/{name}", access: .reading, verb: .readLimits,
+      action: .limit,
       text: "One limit."),
     AdminRoute(
-      method: .patch, path: "/v1/limits/{name}", access: .changing, action: .changeLimit,
+      method: .patch, path: "/v1/limits/{name}", access: .changing, verb: .changeLimits,
+      action: .changeLimit,
       text: "Changes a limit, from the next request on, in every worker: see below."),
     AdminRoute(
-      method: .get, path: "/v1/limits/{name}/keys", access: .changing, action: .limitKeys,
+      method: .get, path: "/v1/limits/{name}/keys", access: .changing, verb: .readLimits,
+      action: .limitKeys,
       text: "The keys that have spent most lately, heaviest first; `?top=NUMBER`, else 50."),
     AdminRoute(
-      method: .delete, path: "/v1/limits/{name}/keys/{key}", access: .changing, action: .forgive,
+      method: .delete, path: "/v1/limits/{name}/keys/{key}", access: .changing,
+      verb: .changeLimits, action: .forgive,
       text: "Gives a key all it may have, and ends its penalty."),
     AdminRoute(
       method: .get, path: "/v1/origins", access: .reading, action: .origins,
       text: "Pools and their servers, as JSON: see below."),
     AdminRoute(
       method: .post, path: "/v1/origins/{origin}/servers/{server}", access: .changing,
-      action: .server,
+      verb: .origins, action: .server,
       text: "Drains, disables or enables a server, or sets its weight: see below."),
     AdminRoute(
-      method: .get, path: "/v1/config", access: .changing, action: .configuration,
+      method: .get, path: "/v1/config", access: .changing, verb: .config, action: .configuration,
       text: "The configuration in force, without its secrets: see below."),
     AdminRoute(
-      method: .get, path: "/v1/config/diff", access: .changing, action: .compareConfiguration,
+      method: .get, path: "/v1/config/diff", access: .changing, verb: .config,
+      action: .compareConfiguration,
       text: "How the file differs from what is in force: see below."),
     AdminRoute(
-      method: .post, path: "/v1/config/reload", access: .changing, action: .reload,
+      method: .post, path: "/v1/config/reload", access: .changing, verb: .config, action: .reload,
       text: "Reads the file again and goes by it, if all of it is right: see below."),
     AdminRoute(
-      method: .post, path: "/v1/config/rollback", access: .changing, action: .rollback,
+      method: .post, path: "/v1/config/rollback", access: .changing, verb: .config,
+      action: .rollback,
       text: "Goes back to what was in force before: see below."),
   ]
 }
@@ -120,7 +164,7 @@ extension AdminRoute {
   }
 
   /// A segment without its percent-encoding (RFC 3986 §2.1); nil if that is damaged.
-  private static func decoded(_ segment: Substring) -> String? {
+  static func decoded(_ segment: Substring) -> String? {
     var bytes: [UInt8] = []
     var rest = Array(segment.utf8)[...]
     while let byte = rest.popFirst() {
@@ -156,13 +200,15 @@ package enum AdminReference {
   }
 
   private static var tables: [String: [String]] {
-    ["<!-- routes -->": routes, "<!-- problems -->": problems]
+    ["<!-- routes -->": routes, "<!-- problems -->": problems, "<!-- conditions -->": conditions]
   }
 
   private static var routes: [String] {
-    ["| route | token | what |", "|---|---|---|"]
+    ["| route | token | verb | what |", "|---|---|---|---|"]
       + AdminRoute.all.map { route in
-        "| `\(route.method.rawValue) \(route.path)` | \(need(route.access)) | \(route.text) |"
+        let verb = route.access == .anyone ? "" : "`\(route.verb.rawValue)`"
+        return "| `\(route.method.rawValue) \(route.path)` | \(need(route.access)) | \(verb) "
+          + "| \(route.text) |"
       }
   }
 
@@ -172,6 +218,11 @@ package enum AdminReference {
     case .reading: "unless on loopback"
     case .changing: "always"
     }
+  }
+
+  private static var conditions: [String] {
+    ["| name | type | what |", "|---|---|---|"]
+      + ObjectExpression.names.map { "| `\($0.name)` | \($0.type) | \($0.text) |" }
   }
 
   private static var problems: [String] {

@@ -20,23 +20,29 @@ internal import Synchronization
 package final class AdminServer: Sendable {
   private let loop: AdminLoopBox
   private let inbox: Inbox<AdminMessage>
+  private let warming: Warming?
   private let thread = Mutex<LoopThread?>(nil)
 
   /// A server on a listening socket; `start` runs it.
   ///
   /// - Parameters:
-  ///   - token: what a request must carry (RFC 6750); nil: nothing can be changed.
-  ///   - note: called on the server's thread with a line for the operator's log, for each purge.
+  ///   - audit: where changes are written down.
+  ///   - ownAddress: a listener of the node's by which it can ask itself; nil: nothing can be warmed.
+  ///   - note: called on the server's thread with a line for the operator's log, for each change.
   ///   - configuration: what is asked about the node's configuration.
   package init(
-    listener: Listener, token: String?, context: NodeContext,
+    listener: Listener, context: NodeContext, audit: AuditLog? = nil,
+    ownAddress: SocketAddress? = nil,
     note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil
   ) throws(Errno) {
     let inbox = try Inbox<AdminMessage>()
     let address = Socket.localAddress(of: listener.socket)
+    let warming = ownAddress.map { Warming($0, clock: context.clock) }
+    self.warming = warming
     let service = AdminService(
-      context: context, access: AdminAccess(token: token, isLoopback: address?.isLoopback ?? false),
-      inbox: inbox, note: note, configuration: configuration)
+      context: context,
+      access: AdminAccess(context.tokens, isLoopback: address?.isLoopback ?? false),
+      inbox: inbox, audit: audit, warming: warming, note: note, configuration: configuration)
     self.inbox = inbox
     loop = AdminLoopBox(
       try AdminLoop(listener: listener, clock: context.clock, service: service, inbox: inbox))
@@ -57,6 +63,7 @@ package final class AdminServer: Sendable {
       thread = nil
       return running
     }
+    warming?.stop()
     guard let running else { return }
     inbox.post(.stop)
     running.join()

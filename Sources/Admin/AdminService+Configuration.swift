@@ -1,6 +1,7 @@
 // The configuration: what is in force, how the file differs, reloading and going back.
 
 internal import Configuration
+internal import Edge
 internal import EventLoop
 internal import HTTPMessage
 
@@ -18,7 +19,10 @@ extension AdminService {
     case .compareConfiguration: order = .compare
     default: return .json(ConfigurationReport.text(inForce))
     }
-    if order != .compare { note("configuration: \(route.path) by \(asked.peer)") }
+    if order != .compare {
+      note("configuration: \(route.path) by \(route.caller.name) (\(asked.peer))")
+      write("config", route, asked, [("order", .string(order == .reload ? "reload" : "rollback"))])
+    }
     ordersUnderWay += 1
     configuration.perform(order) { [inbox] answer in
       inbox.post(.configured(answer, connection: asked.connection))

@@ -46,7 +46,14 @@ extension AdminService {
       throw Problem(.invalidLimitChange, "Limit \(name): \(error.text).")
     }
     note(
-      "limit \(name) changed by \(asked.peer): \(order.change.text)\(order.isKept ? ", kept" : "")")
+      "limit \(name) changed by \(route.caller.name) (\(asked.peer)): \(order.change.text)"
+        + (order.isKept ? ", kept" : ""))
+    write(
+      "limit", route, asked,
+      [
+        ("limit", .string(name)), ("change", .string(order.change.text)),
+        ("persist", .bool(order.isKept)),
+      ])
     if order.isKept, let problem = context.current.limits.keep(order.change, of: number) {
       throw Problem(.limitNotKept, "The change is in force, but \(problem).")
     }
@@ -92,7 +99,10 @@ extension AdminService {
         "The limit remembers nothing of this key. A key is an id of the list of keys or, where one "
           + "part makes a key, its value.")
     }
-    note("limit \(limit.name): \(JSONText.string(text).text) forgiven by \(asked.peer)")
+    note(
+      "limit \(limit.name): \(JSONText.string(text).text) forgiven by \(route.caller.name) "
+        + "(\(asked.peer))")
+    write("forgive", route, asked, [("limit", .string(limit.name)), ("key", .string(text))])
     return .json(.object([("forgiven", .bool(true))]))
   }
 }
@@ -107,7 +117,7 @@ struct LimitOrder {
   static func read(_ content: [UInt8], for rule: LimitRuleConfiguration) throws(Problem)
     -> LimitOrder
   {
-    guard case .object(let members) = try PurgeOrder.json(content) else {
+    guard case .object(let members) = try PurgeRequest.json(content) else {
       throw Problem(
         .invalidLimitChange, "The content must be an object, such as {\"rate\": \"50/s\"}.")
     }

@@ -25,20 +25,30 @@ final class AdminService {
   }
 
   /// Purges that the journal has not answered.
-  private(set) var purgesUnderWay = 0
+  var purgesUnderWay = 0
   /// Orders for the configuration that are not carried out yet.
   var ordersUnderWay = 0
   let context: NodeContext
   private let access: AdminAccess
   let inbox: Inbox<AdminMessage>
   let configuration: (any ConfigurationControl)?
+  /// Where changes are written down; nil: nowhere but in the node's log.
+  let audit: AuditLog?
+  /// What fetches ahead of clients; nil without a listener to ask by.
+  let warming: Warming?
+  private var reader: StoreReader?
+  private(set) var jobs: [AdminJob] = []
+  private var knownTargets: (generation: UInt64, targets: PurgeTargets)?
   let note: @Sendable (String) -> Void
   private let startedAt: Instant
 
   init(
     context: NodeContext, access: AdminAccess, inbox: Inbox<AdminMessage>,
-    note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil
+    audit: AuditLog? = nil, warming: Warming? = nil, note: @escaping @Sendable (String) -> Void,
+    configuration: (any ConfigurationControl)? = nil
   ) {
+    self.warming = warming
+    self.audit = audit
     self.configuration = configuration
     self.context = context
     self.access = access
@@ -59,7 +69,8 @@ final class AdminService {
     guard var route = onPath.first(where: { $0.takes(request.method) }) else {
       throw Self.methodNotAllowed(onPath)
     }
-    try access.check(request, for: route.access)
+    route.caller = try access.check(request, for: route)
+    route.idempotencyKeys = request.idempotencyKeys
     if route.method != .get && request.hasQuery {
       throw Problem(.unexpectedQuery, "This route takes no query; what it is to do is its content.")
     }
@@ -101,14 +112,13 @@ final class AdminService {
     case .origins: return .json(OriginsReport.text(context, now: asked.at))
     case .server:
       do throws(Problem) {
-        return .json(try perform(asked, route.arguments))
+        return .json(try perform(asked, route))
       } catch {
         return error.response
       }
-    case .purge:
+    case .purge, .purges, .purgeRecord, .objects, .misses, .hits, .warm, .warming:
       do throws(Problem) {
-        try purge(asked)
-        return nil
+        return try answerOfStore(route, asked)
       } catch {
         return error.response
       }
@@ -138,7 +148,8 @@ final class AdminService {
   // MARK: Servers
 
   /// Does what an operator says to a server; in force for all workers when it returns.
-  private func perform(_ asked: Asked, _ names: [String]) throws(Problem) -> JSONText {
+  private func perform(_ asked: Asked, _ route: AdminRoute) throws(Problem) -> JSONText {
+    let names = route.arguments
     let command = try ServerOrder.read(asked.content)
     guard names.count == 2,
       let pool = context.current.pools.first(where: { $0.settings.name == names[0] }),
@@ -146,7 +157,15 @@ final class AdminService {
     else {
       throw Problem(.noServer, "There is no such server: see GET /v1/origins for those there are.")
     }
-    note("origin \(names[0]): server \(names[1]) was \(command.text) by \(asked.peer)")
+    note(
+      "origin \(names[0]): server \(names[1]) was \(command.text) by \(route.caller.name) (\(asked.peer))"
+    )
+    write(
+      "server", route, asked,
+      [
+        ("origin", .string(names[0])), ("server", .string(names[1])),
+        ("command", .string(command.text)),
+      ])
     return .object([
       ("origin", .string(names[0])), ("server", .string(names[1])),
       ("state", .string(state(of: names[1], in: pool, at: asked.at))),
@@ -158,33 +177,88 @@ final class AdminService {
     return report?.condition.rawValue ?? ""
   }
 
-  // MARK: Purges
+  // MARK: The store
 
-  /// Hands a purge to the store.
-  private func purge(_ asked: Asked) throws(Problem) {
-    let purge = Purge(
-      tags: try PurgeOrder.read(asked.content), peer: asked.peer, connection: asked.connection,
-      beganAt: asked.at.monotonic)
-    guard let store = context.store else {
-      throw Problem(.noStore, "The node runs without a store, so there is nothing to purge.")
-    }
-    purgesUnderWay += 1
-    let hashes = purge.tags.map { $0.withView { store.tagHash($0) } }
-    let inbox = inbox
-    store.purge(tags: hashes) { inbox.post(.purged(purge, $0)) }
-  }
-
-  /// The answer to a purge that the journal is done with; writes the audit line.
-  func finish(_ purge: Purge, _ outcome: PurgeOutcome, at now: Instant) -> AdminResponse {
-    purgesUnderWay -= 1
-    note(purge.auditLine(outcome, at: now))
-    switch outcome {
-    case .success(let result): return .json(purge.answer(result, at: now))
-    case .failure(let error):
-      return Problem(.purgeFailed, "The purge could not be written to disk: \(error.reason)")
-        .response
+  private func answerOfStore(
+    _ route: AdminRoute, _ asked: Asked
+  ) throws(Problem) -> AdminResponse? {
+    switch route.action {
+    case .purges: try showPurges(route)
+    case .purgeRecord: try showPurge(route)
+    case .objects: try showObjects(route, asked)
+    case .misses: try showMisses(route, asked)
+    case .hits: try showHits(route, asked)
+    case .warm: try warm(route, asked)
+    case .warming: try showWarming(route, asked)
+    default: try purge(route, asked)
     }
   }
+
+  /// What purges ask of the configuration in force.
+  var targets: PurgeTargets {
+    let current = context.current
+    if let known = knownTargets, known.generation == current.number { return known.targets }
+    let targets = PurgeTargets(current.configuration)
+    knownTargets = (current.number, targets)
+    return targets
+  }
+
+  /// A way to read the store, made when it is first needed.
+  func requireReader() throws(Problem) -> StoreReader {
+    if let reader { return reader }
+    let store = try requireStore()
+    do throws(StoreError) {
+      let made = try store.makeReader()
+      reader = made
+      return made
+    } catch {
+      throw Problem(.noStore, "The store cannot be read: \(error.reason)")
+    }
+  }
+
+  /// Lets go of the store.
+  func close() {
+    jobs = []
+    reader = nil
+  }
+
+  /// Writes a change into the audit log.
+  func write(
+    _ action: String, _ route: AdminRoute, _ asked: Asked,
+    _ details: [(name: String, value: JSONText)]
+  ) {
+    audit?.write(
+      AuditEntry(action: action, caller: route.caller, peer: asked.peer, details: details)
+        .line(at: asked.at.wall))
+  }
+
+  // MARK: Jobs
+
+  /// Has `step` called once in each turn until it gives an answer, which the connection then gets. A step
+  /// takes a few milliseconds at most.
+  func begin(_ connection: UInt64, _ step: @escaping () -> AdminResponse?) {
+    jobs.append(AdminJob(connection: connection, step: step))
+  }
+
+  /// Takes every job a step further; the answers of those that are done. Jobs for connections that
+  /// `isOpen` denies are dropped.
+  func stepJobs(isOpen: (UInt64) -> Bool) -> [(connection: UInt64, response: AdminResponse)] {
+    var done: [(UInt64, AdminResponse)] = []
+    jobs.removeAll { job in
+      guard isOpen(job.connection) else { return true }
+      guard let response = job.step() else { return false }
+      done.append((job.connection, response))
+      return true
+    }
+    return done
+  }
+}
+
+/// Something that takes longer than a turn of the loop may.
+struct AdminJob {
+  /// The connection that waits, by its name in the loop.
+  let connection: UInt64
+  let step: () -> AdminResponse?
 }
 
 extension AdminRoute {

@@ -22,6 +22,9 @@ struct JSONText: Sendable, Equatable {
       "\(value / 1000)." + String(repeating: "0", count: 3 - rest.utf8.count) + rest)
   }
 
+  /// A text that is JSON already.
+  static func verbatim(_ text: String) -> JSONText { JSONText(text) }
+
   /// `true` or `false`.
   static func bool(_ value: Bool) -> JSONText { JSONText(value ? "true" : "false") }
 

@@ -16,6 +16,8 @@ struct Problem: Error {
     case methodNotAllowed = "method_not_allowed"
     case unauthorized = "unauthorized"
     case noToken = "no_token"
+    case forbidden
+    case foreignSite = "foreign_site"
     case unexpectedQuery = "unexpected_query"
     case lengthRequired = "length_required"
     case contentTooLarge = "content_too_large"
@@ -25,7 +27,15 @@ struct Problem: Error {
     case invalidOrder = "invalid_order"
     case noServer = "no_server"
     case noStore = "no_store"
+    case invalidKey = "invalid_key"
+    case keyReused = "key_reused"
+    case tooManyPatterns = "too_many_patterns"
     case purgeFailed = "purge_failed"
+    case unknownPurge = "unknown_purge"
+    case invalidWarm = "invalid_warm"
+    case unknownWarming = "unknown_warming"
+    case tooMuchToWarm = "too_much_to_warm"
+    case noListener = "no_listener"
     case unknownLimit = "unknown_limit"
     case unknownKey = "unknown_key"
     case invalidLimitChange = "invalid_limit_change"
@@ -38,19 +48,20 @@ struct Problem: Error {
     var status: UInt16 {
       switch self {
       case .malformedRequest, .unexpectedQuery, .invalidJSON, .invalidPurge, .invalidLimitChange,
-        .invalidQuery, .invalidOrder:
+        .invalidQuery, .invalidOrder, .invalidKey, .invalidWarm:
         400
       case .unauthorized: 401
-      case .noToken: 403
-      case .notFound, .unknownLimit, .unknownKey, .noServer: 404
+      case .noToken, .forbidden, .foreignSite: 403
+      case .notFound, .unknownLimit, .unknownKey, .noServer, .unknownPurge, .unknownWarming: 404
       case .methodNotAllowed: 405
       case .requestTimeout: 408
       case .lengthRequired: 411
       case .contentTooLarge: 413
       case .notJSON: 415
       case .wrongHost: 421
-      case .configurationRefused: 422
-      case .noStore, .purgeFailed, .limitNotKept, .noConfigurationFile: 503
+      case .keyReused, .configurationRefused: 422
+      case .tooManyPatterns, .tooMuchToWarm: 429
+      case .noStore, .purgeFailed, .limitNotKept, .noListener, .noConfigurationFile: 503
       }
     }
 
@@ -75,6 +86,18 @@ struct Problem: Error {
       case .invalidOrder: "JSON, but not an order for a server; `detail` says why."
       case .noServer: "No origin, or no server of it, has that name."
       case .noStore: "The node runs without a store: nothing is cached."
+      case .forbidden: "The token may not do this: see `WWW-Authenticate`."
+      case .foreignSite:
+        "What is named belongs to another site than the token, or the order, is for."
+      case .invalidKey: "`Idempotency-Key` is given twice, or is not 1 to 128 bytes."
+      case .keyReused: "`Idempotency-Key` was given with another order before."
+      case .tooManyPatterns:
+        "256 purges by prefix, wildcard or condition are pending: see `Retry-After`."
+      case .unknownPurge: "No purge of the last 1,024 has this id."
+      case .invalidWarm: "JSON, but not an order to warm; `detail` says why."
+      case .unknownWarming: "No order to warm has this id, or it is too long ago."
+      case .tooMuchToWarm: "50,000 URLs wait to be fetched already."
+      case .noListener: "The node has no plain listener that it could ask itself by."
       case .purgeFailed:
         "The purge is in force, but could not be written: it may be lost when the node ends."
       case .unknownLimit: "The configuration has no limit of this name."

@@ -96,6 +96,8 @@ public struct AccessConfiguration: Sendable, Equatable {
   package var allowed: [AccessList] = []
   /// Who may not.
   package var denied: [AccessList] = []
+  /// Who may purge without a token; only of sites, and no part of who may ask.
+  package var purgers: [AccessList] = []
 
   /// Everybody.
   public init() {}

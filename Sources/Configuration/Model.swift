@@ -75,8 +75,15 @@ public struct ListenAddress: Sendable, Hashable {
 public struct AdminConfiguration: Sendable, Equatable {
   /// Where it listens.
   public var address: ListenAddress
-  /// The bearer token; nil only on loopback, where then only reading is allowed.
+  /// A bearer token that may do everything.
   public var token: String?
+  /// The file of further tokens, absolute; read again when it changes.
+  public var tokensFile: String?
+  /// The tokens that it has. Without any, and without `token`, only loopback is listened on, and nothing
+  /// can be changed.
+  public var tokens: [AdminToken] = []
+  /// Where changes are written down, absolute; nil: nowhere.
+  public var auditLog: String?
 
   /// An admin listener.
   public init(address: ListenAddress, token: String?) {
@@ -203,6 +210,8 @@ public struct SiteConfiguration: Sendable, Equatable {
   /// Host names in lower case; `*.example.com` for all below; `*` for any. IPv6 addresses stand in
   /// brackets and in their shortest form: `[::1]`.
   public var hosts: [String]
+  /// Whether PURGE requests purge.
+  public var purge = SitePurgeConfiguration()
   /// Routes, in the order of the file; the longest matching prefix wins.
   public var routes: [RouteConfiguration] = []
   /// Certificates for its names.
@@ -214,6 +223,17 @@ public struct SiteConfiguration: Sendable, Equatable {
 
   /// A site of those names.
   public init(hosts: [String]) { self.hosts = hosts }
+}
+
+/// What a site makes of PURGE requests.
+public struct SitePurgeConfiguration: Sendable, Equatable {
+  /// Whether they purge here; else they are passed on as any other method.
+  public var isOn = false
+  /// From where they need no token.
+  package var networks: [AddressSet] = []
+
+  /// They do not.
+  public init() {}
 }
 
 /// A `route` block.

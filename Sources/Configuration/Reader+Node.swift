@@ -84,11 +84,17 @@ extension Reader {
 extension Reader {
   /// `admin ADDRESS { … }`
   mutating func readAdmin(_ arguments: inout Arguments) {
-    draft.adminToken = nil
-    let address = arguments.next(.listenAddress, &findings)
+    draft.admin = AdminConfiguration(address: Self.usualAdmin, token: nil)
+    let address =
+      arguments.upcoming == nil
+      ? Placed(value: Self.usualAdmin, range: arguments.directive.range)
+      : arguments.next(.listenAddress, &findings)
+    let errors = findings.errorCount
     let seen = read(.admin, arguments.body, of: arguments.directive)
     guard let address else { return }
-    let isTokenGiven = seen.has("token") || seen.has("token_file")
+    let isTokenGiven =
+      seen.has("token") || seen.has("token_file") || !draft.admin.tokens.isEmpty
+      || (seen.has("tokens") && findings.errorCount > errors)
     if !Addresses.isLoopback(address.value.host) && !isTokenGiven && arguments.directive.isWhole
       && isComplete
     {
@@ -102,7 +108,8 @@ extension Reader {
         related: Finding.Note(message: "by this listen", range: first))
     }
     if address.value.port != 0 { declared.listeners[address.value] = address.range }
-    draft.node.admin = AdminConfiguration(address: address.value, token: draft.adminToken)
+    draft.admin.address = address.value
+    draft.node.admin = draft.admin
   }
 
   /// A token, with a warning if it can be guessed.

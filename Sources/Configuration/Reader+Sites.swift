@@ -28,12 +28,15 @@ extension Reader {
     draft.siteErrorPages = []
     draft.siteAuthentication = .off
     draft.siteAccess = AccessConfiguration()
+    draft.sitePurges = false
     declared.routes = [:]
     beginSiteTLS()
     let hosts = readHosts(&arguments)
     let seen = read(.site, arguments.body, of: arguments.directive)
     checkOrigins(of: arguments.directive, seen)
     var site = SiteConfiguration(hosts: hosts)
+    site.purge.isOn = draft.sitePurges || !draft.siteAccess.purgers.isEmpty
+    site.purge.networks = draft.siteAccess.purgers.map(\.addresses)
     let number = draft.node.sites.count
     if draft.openRoutes.isEmpty {
       site.routes.append(Draft().route)

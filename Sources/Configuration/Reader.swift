@@ -20,8 +20,9 @@ struct Draft {
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
   var service = AuthenticationServiceConfiguration(name: "")
-  var adminToken: String?
+  var admin = AdminConfiguration(address: Reader.usualAdmin, token: nil)
   var siteOrigin: Placed<String>?
+  var sitePurges = false
   var health = HealthConfiguration(path: nil)
   var ejection = EjectionConfiguration()
   var breaker = BreakerConfiguration()

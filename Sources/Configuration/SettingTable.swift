@@ -59,8 +59,11 @@ extension Setting {
       """
     ) { path, reader in reader.addGeoDatabase(path) },
     Setting(
-      "admin", in: .top, shape: "ADDRESS", body: .optional(.admin),
-      "The operator's listener: metrics, purge. Without a token it must be on loopback and only shows."
+      "admin", in: .top, shape: "[ADDRESS]", body: .optional(.admin),
+      """
+      The operator's listener, on 127.0.0.1:9090 unless it says otherwise. Without a token it must be on \
+      loopback, and only shows.
+      """
     ) { arguments, reader in reader.readAdmin(&arguments) },
     Setting(
       "store", in: .top, shape: "DIR", body: .optional(.store),
@@ -98,11 +101,22 @@ extension Setting {
       "token", in: .admin, .token, presence: .atMostOne(of: "token"), aliases: ["password", "key"],
       secret: true,
       "The bearer token that purges and changes need."
-    ) { token, reader in reader.draft.adminToken = reader.checkedToken(token) },
+    ) { token, reader in reader.draft.admin.token = reader.checkedToken(token) },
     Setting(
       "token_file", in: .admin, .path("FILE", of: "a file"), presence: .atMostOne(of: "token"),
       "A file with the token; better than in a configuration that others can read."
-    ) { path, reader in reader.draft.adminToken = reader.token(inFile: path) },
+    ) { path, reader in reader.draft.admin.token = reader.token(inFile: path) },
+    Setting(
+      "tokens", in: .admin, .path("FILE", of: "a file"), aliases: ["token_list", "users"],
+      """
+      A file of further tokens, each with a name, what it may do and on which sites; only hashes of them. \
+      `weir token` adds one. It is read again when it changes.
+      """
+    ) { path, reader in reader.readAdminTokens(path) },
+    Setting(
+      "audit_log", in: .admin, .path("FILE", of: "a file"), aliases: ["audit"],
+      "A file to which every change is written as a line of JSON: who, what, when, and what came of it."
+    ) { path, reader in reader.draft.admin.auditLog = reader.resolve(path.value) },
   ]
 
   private static let store: [Setting] = [
@@ -198,6 +212,16 @@ extension Setting {
     ) { name, reader in reader.setSiteOrigin(name) },
     siteFiles,
     errorPage(in: .site),
+    Setting(
+      "purge", in: .site, .flag, to: \.sitePurges, aliases: ["purge_method", "proxy_cache_purge"],
+      """
+      Whether a `PURGE` request purges its URL, or the tags that it names, within this site: for who shows \
+      a token that may (docs/admin.md). Else it is passed on.
+      """),
+    Setting(
+      "purge_from", in: .site, shape: "FILE|NETWORK…", repeatable: true, aliases: ["purge_allow"],
+      "Clients of these addresses and networks may `PURGE` without a token."
+    ) { arguments, reader in reader.readAccess(&arguments, \.purgers, in: .site) },
     Setting(
       "route", in: .site, shape: "[=] PATH", body: .optional(.route), repeatable: true,
       aliases: ["location", "handle", "handle_path", "path"],

@@ -39,6 +39,7 @@ package final class Node: Sendable {
   let addressBook: Mutex<OpenAddresses>
   let reloads = ReloadCounts()
   let holder: (any SocketHolder)?
+  private let audit: AuditLog?
   private let admin = Mutex<AdminServer?>(nil)
   private let keeper: LimitKeeper?
   private let fileWatcher: FileWatcher
@@ -91,6 +92,8 @@ package final class Node: Sendable {
     store = Self.openStore(configuration, workers: workerCount, note: note)
     let routeNames = NodeContext.makeRouteNames()
     let log = try Self.openLog(configuration, routeNames)
+    let audit = try Self.openAudit(configuration, note: note)
+    self.audit = audit
     let pools = Self.pools(
       of: configuration, tls: try Self.originTLS(of: configuration, now: clock.now().wall / 1000))
     resolver = try Resolver(pools: pools)
@@ -110,7 +113,11 @@ package final class Node: Sendable {
     certificates = try Self.certificates(of: configuration)
     context = NodeContext(
       parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames,
-      certificates: certificates)
+      certificates: certificates, tokens: TokenTable(configuration.admin, note: note),
+      purgeNote: { event in
+        note(event.line)
+        audit?.write(event)
+      })
     watcher = try CertificateWatcher(context, certificates, configuration, note: note)
     fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
       context.reloadFiles(onlySettled: true)
@@ -129,7 +136,8 @@ package final class Node: Sendable {
     runningWorkers = Atomic(workerCount)
     if let listener = sockets.admin {
       let server = try AdminServer(
-        listener: listener, token: configuration.admin?.token, context: context, note: note,
+        listener: listener, context: context, audit: audit,
+        ownAddress: Self.ownAddress(configuration, sockets.data), note: note,
         configuration: WeakControl(self))
       admin.withLock { $0 = server }
     }
@@ -239,8 +247,17 @@ package final class Node: Sendable {
     do {
       let store = try ObjectStore.open(
         StoreOptions(
-          path: settings.path, sizeLimit: settings.size, readers: workers,
-          memory: settings.memory ?? 0, note: { note("store: \($0)") }))
+          // One reader more for the admin.
+          path: settings.path, sizeLimit: settings.size, readers: workers + 1,
+          memory: settings.memory ?? 0, note: { note("store: \($0)") },
+          condition: { text in
+            do throws(ObjectExpression.Defect) {
+              return try ObjectExpression.compile(text)
+            } catch {
+              note("store: a purge by a condition that cannot be read any more reaches everything")
+              return nil
+            }
+          }))
       if let text = store.openingNote { note("store: \(text)") }
       return store
     } catch {
@@ -264,6 +281,37 @@ package final class Node: Sendable {
         labels: NodeContext.logLabels(routes: names))
     } catch {
       throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
+    }
+  }
+
+  /// Where the node can ask itself as a client would: a listener without TLS and PROXY header.
+  private static func ownAddress(
+    _ configuration: NodeConfiguration, _ listeners: [[Listener]]
+  ) -> SocketAddress? {
+    let addresses = listeners.map { $0.first.flatMap { Socket.localAddress(of: $0.socket) } }
+    for (place, address) in addresses.enumerated() {
+      guard let address, !configuration.proxyListeners.contains(place),
+        !configuration.tlsListeners.contains(place)
+      else { continue }
+      if address.high == 0 && address.low == 0 {
+        return SocketAddress(host: "::1", port: address.port)
+      }
+      if address.isIPv4 && UInt32(truncatingIfNeeded: address.low) == 0 {
+        return SocketAddress(host: "127.0.0.1", port: address.port)
+      }
+      return address
+    }
+    return nil
+  }
+
+  private static func openAudit(
+    _ configuration: NodeConfiguration, note: @escaping @Sendable (String) -> Void
+  ) throws -> AuditLog? {
+    guard let path = configuration.admin?.auditLog else { return nil }
+    do throws(Errno) {
+      return try AuditLog(path, note: note)
+    } catch {
+      throw NodeError("cannot open the audit log \(path): \(error)")
     }
   }
 
@@ -318,7 +366,10 @@ package final class Node: Sendable {
   }
 
   /// Opens the access log's file again (SIGUSR1).
-  package func reopenLogs() { context.current.log?.reopen() }
+  package func reopenLogs() {
+    context.current.log?.reopen()
+    audit?.reopen()
+  }
 
   /// Reads the files of certificates anew, on a thread of its own; what cannot be used is said, and
   /// changes nothing.

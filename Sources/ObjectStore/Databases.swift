@@ -106,7 +106,6 @@ final class StoreCore: Sendable {
   let environment: Environment
   let databases: Databases
   let keySecret: SipHash
-  let tagSecret: SipHash
   let epochs: Epochs
   let table: ObjectTable
   let ledger: PurgeLedger
@@ -134,10 +133,9 @@ final class StoreCore: Sendable {
     self.environment = environment
     self.databases = databases
     self.keySecret = SipHash(key: keySecret)
-    self.tagSecret = SipHash(key: tagSecret)
     epochs = Epochs(slots: readers + 1)
     table = ObjectTable(epochs: epochs)
-    ledger = PurgeLedger(epochs: epochs)
+    ledger = PurgeLedger(epochs: epochs, tagSecret: SipHash(key: tagSecret))
     moves = Moves(epochs: epochs)
     verifiedChunks = VerifiedChunks(sizeLimit: sizeLimit)
     self.queue = queue
@@ -150,7 +148,7 @@ final class StoreCore: Sendable {
 
   func keyHash(_ key: ByteView) -> Hash128 { keySecret.hash(key) }
 
-  func tagHash(_ tag: ByteView) -> UInt64 { max(tagSecret.hash(tag).low, 1) }
+  func tagHash(_ tag: ByteView) -> UInt64 { ledger.tagHash(tag) }
 
   /// What a variant is stored under: primary hash, rule and values, each hashed with the secret before
   /// it is mixed in, so that nobody outside can choose what cancels out.

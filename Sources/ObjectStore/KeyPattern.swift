@@ -1,5 +1,6 @@
 // A pattern over keys: `*` stands for any bytes, `?` for any one byte, `\` makes the next byte mean
-// itself. The whole key must match, byte for byte, case included.
+// itself. The whole key must match, byte for byte, case included. A pattern that begins with `//` is about
+// what stands behind a URL's scheme, whichever that is (a network-path reference, RFC 3986 §4.2).
 //
 // All states of the pattern run at once, as bits (shift-and, Baeza-Yates and Gonnet 1992): state n is on
 // while the pattern's first n places match what was read. A byte moves each state on to the next if the
@@ -22,6 +23,7 @@ package struct KeyPattern: Sendable, Equatable {
   /// The states that stay on.
   private let loops: [UInt64]
   private let places: Int
+  private let isWithoutScheme: Bool
 
   /// Nil if the pattern is empty, longer than `limit`, or ends in a backslash that escapes nothing.
   package init?(_ text: ByteView) {
@@ -42,6 +44,7 @@ package struct KeyPattern: Sendable, Equatable {
       index += 1
     }
     self.text = text.array
+    isWithoutScheme = text.starts(with: ByteView("//"))
     self.places = places.count
     words = places.count / 64 + 1
     var entries = [UInt64](repeating: 0, count: 256 * words)
@@ -73,7 +76,16 @@ package struct KeyPattern: Sendable, Equatable {
 
   /// Whether the whole key matches.
   package func matches(_ key: ByteView) -> Bool {
-    words == 1 ? matchesInOneWord(key) : matchesInWords(key)
+    let key = isWithoutScheme ? Self.withoutScheme(key) : key
+    return words == 1 ? matchesInOneWord(key) : matchesInWords(key)
+  }
+
+  /// A URL from the `//` on that follows its scheme; anything else as it is.
+  private static func withoutScheme(_ key: ByteView) -> ByteView {
+    guard let colon = key.prefix(16).firstIndex(of: ASCII.colon), key.count - colon > 2,
+      key[colon + 1] == ASCII.slash, key[colon + 2] == ASCII.slash
+    else { return key }
+    return key.dropping(first: colon + 1)
   }
 
   private func matchesInOneWord(_ key: ByteView) -> Bool {

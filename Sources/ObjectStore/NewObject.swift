@@ -67,6 +67,8 @@ package struct NewObject: Sendable {
   package var keyHash: Hash128
   /// The full primary key; at most 65,535 bytes.
   package var key: [UInt8]
+  /// The URL that the client sent, if `key` is not it; else empty. At most 65,535 bytes.
+  package var target: [UInt8] = []
   /// The normalised Vary rule; nil or empty if the response has no Vary. At most 4,096 bytes.
   package var varyRule: [UInt8]?
   /// The request's normalised values for the rule. At most 65,535 bytes.

@@ -108,17 +108,18 @@ package final class ObjectStore: Sendable {
   /// Whether something newer than `sequence` purges an object with these tags, softly or not: then a
   /// request may not join the fill that brings it. Takes a short lock if there is anything newer at all.
   ///
-  /// Without the object's key, a newer purge by pattern counts as one that matches.
-  package func isPurged(since sequence: UInt64, tags: [UInt64], key: ByteView? = nil) -> Bool {
-    core.ledger.state(since: sequence, tags: tags, key: key) != .none
+  /// Without the object's URL, a newer purge by pattern counts as one that matches; one by a condition
+  /// always does.
+  package func isPurged(since sequence: UInt64, tags: [UInt64], url: ByteView? = nil) -> Bool {
+    core.ledger.state(since: sequence, tags: tags, url: url) != .none
   }
 
   /// As `isPurged`, and how: what is purged softly may still be validated and, where stale responses
   /// may, served.
-  package func purgeState(since sequence: UInt64, tags: [UInt64], key: ByteView? = nil)
+  package func purgeState(since sequence: UInt64, tags: [UInt64], url: ByteView? = nil)
     -> PurgeState
   {
-    core.ledger.state(since: sequence, tags: tags, key: key)
+    core.ledger.state(since: sequence, tags: tags, url: url)
   }
 
   /// A new body's id.
@@ -264,8 +265,16 @@ package final class ObjectStore: Sendable {
       let objects = core.counters.objects.load(ordering: .relaxed)
       let entry = core.ledger.purgeEverything(isSoft: order.isSoft, time: order.time)
       return (entry.sequence, [entry], [objects])
+    case .tagsWithin(let hosts, let tags):
+      let entries = core.ledger.purge(
+        scoped: ScopedTag.mix(hosts, tags), isSoft: order.isSoft, time: order.time)
+      return (entries.last?.sequence ?? purgeSequence, entries, [])
     case .pattern(let pattern):
-      return (core.ledger.purge(pattern, isSoft: order.isSoft, time: order.time), [], [])
+      return (core.ledger.purge(.pattern(pattern), isSoft: order.isSoft, time: order.time), [], [])
+    case .condition(let condition):
+      return (
+        core.ledger.purge(.condition(condition), isSoft: order.isSoft, time: order.time), [], []
+      )
     }
   }
 
@@ -387,7 +396,8 @@ extension NewObject {
 
   /// Whether every part is within its limits.
   var isInRange: Bool {
-    guard key.count <= 65_535, varyRule?.count ?? 0 <= 4_096, varyValues.count <= 65_535,
+    guard key.count <= 65_535, target.count <= 65_535, varyRule?.count ?? 0 <= 4_096,
+      varyValues.count <= 65_535,
       head.count <= Self.headLimit, tags.count <= Self.tagLimit,
       implicitTags.count <= Self.implicitTagLimit
     else { return false }

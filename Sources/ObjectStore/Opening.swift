@@ -102,7 +102,13 @@ extension OpenedStore {
     var loading = Loading(core: core)
     try loading.load(
       journal: journalFile.found, folded: state.folded,
-      patterns: history.found.filter { $0.sequence > state.sweptPatterns }, last: history.last)
+      patterns: history.found.compactMap { record in
+        guard record.id > state.sweptPatterns else { return nil }
+        return PurgeMatcher(record, reading: options.condition).map {
+          PatternPurge(
+            sequence: record.id, isSoft: record.isSoft, time: record.time, matcher: $0)
+        }
+      }, last: history.last)
     let journal: Journal
     do throws(Errno) {
       journal = try Journal(

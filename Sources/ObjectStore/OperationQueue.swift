@@ -23,7 +23,7 @@ enum Operation: Sendable {
     switch self {
     case .chunk(_, _, let bytes, _, _), .slice(_, _, let bytes, _, _): bytes.capacity
     case .store(let object, _):
-      512 + object.key.count + object.head.count + object.varyValues.count
+      512 + object.key.count + object.target.count + object.head.count + object.varyValues.count
         + 8 * object.tags.count + (object.inlineBytes ?? 0)
     case .freshen(let freshening, _): 4_096 + freshening.head.count
     case .dropBody, .remove, .removeSliced, .removeDamaged, .barrier: 256

@@ -5,9 +5,11 @@
 //
 //     0 u64 XXH3-64 of the rest   8 u32 length of the entry   12 u32 tags
 //    16 u64 number               24 i64 time, ms            32 u64 objects (all ones: not known)
-//    40 u8 target: 0 tags, 1 everything, 2 pattern          41 u8 1: soft        42 u16 length of who
+//    40 u8 target: 0 tags, 1 everything, 2 pattern, 3 condition   41 u8 1: soft        42 u16 length of who
 //    44 u16 of what              46 u16 of the idempotency key       48 u16 of the pattern   50 0
 //    56 who, what, key, pattern
+//
+// An entry may come again, with what the sweeper has counted: the last one holds.
 //
 // It is read until the first entry that is not whole: what a crash tore off was not answered. Only
 // entries with a pattern are synced before the answer. The others outlive the process, not a power loss,
@@ -26,10 +28,27 @@ package struct PurgeOrder: Sendable {
     /// What carries one of the tags (`ObjectStore.tagHash`); a site or a URL is a tag as well, if its
     /// objects carry it as an implicit one. 1 to 65,536.
     case tags([UInt64])
+    /// What carries one of the tags and belongs to one of the hosts, each given by the tag that all of
+    /// its objects carry as an implicit one. At most 65,536 pairs.
+    case tagsWithin(hosts: [UInt64], [UInt64])
     /// All that is stored or being fetched.
     case everything
-    /// Every object whose key matches.
+    /// Every object whose URL matches.
     case pattern(KeyPattern)
+    /// Every object of which the condition is true.
+    case condition(any ObjectCondition)
+
+    package static func == (left: Target, right: Target) -> Bool {
+      switch (left, right) {
+      case (.tags(let one), .tags(let other)): one == other
+      case (.tagsWithin(let one, let tags), .tagsWithin(let other, let others)):
+        one == other && tags == others
+      case (.everything, .everything): true
+      case (.pattern(let one), .pattern(let other)): one == other
+      case (.condition(let one), .condition(let other)): one.text == other.text
+      default: false
+      }
+    }
   }
 
   /// What is to be purged.
@@ -63,14 +82,20 @@ package struct PurgeOrder: Sendable {
 extension PurgeOrder {
   private static let tagLimit = 65_536
   private static let keyLimit = 256
+  private static let conditionLimit = 4_096
   private static let whoLimit = 256
   private static let whatLimit = 2_048
 
   var isInRange: Bool {
-    if case .tags(let tags) = target,
-      tags.isEmpty || tags.count > Self.tagLimit || tags.contains(0)
-    {
-      return false
+    switch target {
+    case .tags(let tags):
+      if tags.isEmpty || tags.count > Self.tagLimit || tags.contains(0) { return false }
+    case .tagsWithin(let hosts, let tags):
+      let (pairs, isTooMuch) = hosts.count.multipliedReportingOverflow(by: tags.count)
+      if isTooMuch || pairs == 0 || pairs > Self.tagLimit { return false }
+    case .condition(let condition):
+      if condition.text.count > Self.conditionLimit { return false }
+    case .everything, .pattern: break
     }
     return idempotencyKey.utf8.count <= Self.keyLimit
   }
@@ -90,9 +115,17 @@ extension PurgeOrder {
     case .tags(let tags):
       record.target = .tags
       record.tags = UInt32(clamping: tags.count)
+    case .tagsWithin(_, let tags):
+      record.target = .tags
+      record.tags = UInt32(clamping: tags.count)
+      record.objects = nil
     case .pattern(let pattern):
       record.target = .pattern
       record.pattern = pattern.text
+      record.objects = nil
+    case .condition(let condition):
+      record.target = .condition
+      record.pattern = condition.text
       record.objects = nil
     }
     return record
@@ -111,7 +144,7 @@ extension PurgeRecord {
 /// What is remembered of a purge.
 package struct PurgeRecord: Sendable, Equatable {
   /// What was purged.
-  package enum Target: UInt8, Sendable { case tags = 0, everything, pattern }
+  package enum Target: UInt8, Sendable { case tags = 0, everything, pattern, condition }
 
   /// The number of the purge (of the last of its tags), by which it is known.
   package var id: UInt64
@@ -123,8 +156,9 @@ package struct PurgeRecord: Sendable, Equatable {
   package var isSoft: Bool
   /// How many tags it had.
   package var tags: UInt32
-  /// How many committed objects it reached, an object with two of the tags counting twice; nil for a
-  /// pattern, of which only the sweeper learns it.
+  /// How many committed objects it reached, an object with two of the tags counting twice; nil where that
+  /// is not known: of tags within hosts never, of a pattern or a condition until the sweeper has been
+  /// everywhere.
   package var objects: UInt64?
   /// Who gave the order.
   package var who: String
@@ -132,8 +166,25 @@ package struct PurgeRecord: Sendable, Equatable {
   package var what: String
   /// The order's idempotency key; empty if it had none.
   package var idempotencyKey: String
-  /// The pattern; empty if it was none.
+  /// The pattern, or the condition's text; empty if it was neither.
   package var pattern: [UInt8]
+
+  /// A record.
+  package init(
+    id: UInt64, time: Int64, target: Target, isSoft: Bool, tags: UInt32, objects: UInt64?,
+    who: String, what: String, idempotencyKey: String, pattern: [UInt8]
+  ) {
+    self.id = id
+    self.time = time
+    self.target = target
+    self.isSoft = isSoft
+    self.tags = tags
+    self.objects = objects
+    self.who = who
+    self.what = what
+    self.idempotencyKey = idempotencyKey
+    self.pattern = pattern
+  }
 }
 
 /// Why an order to purge was not carried out.
@@ -142,7 +193,8 @@ package enum PurgeFailure: Error, Sendable, Equatable {
   case tooManyPatterns
   /// Another order was given with the same idempotency key.
   case keyReused
-  /// No tags or more than 65,536, or an idempotency key of more than 256 bytes.
+  /// No tags or more than 65,536, an idempotency key of more than 256 bytes, a condition of more than
+  /// 4,096.
   case outOfRange
   /// It is in force, but could not be made durable.
   case notDurable(StoreError)
@@ -167,8 +219,8 @@ final class PurgeHistory: Sendable {
   private let ledger: Mutex<PurgeLedger?>
   private let file: Mutex<(descriptor: Int32, size: Int)>
   private let state: Mutex<State>
-  /// The purges by pattern that the file had, ascending.
-  let found: [PatternPurge]
+  /// The purges by pattern or condition that the file had, ascending.
+  let found: [PurgeRecord]
   /// The highest number in the file.
   let last: UInt64
 
@@ -185,24 +237,20 @@ final class PurgeHistory: Sendable {
       if result.isEnd { break }
     }
     var state = State()
-    var patterns: [PatternPurge] = []
+    var patterns: [UInt64: PurgeRecord] = [:]
     var length = 0
     var last: UInt64 = 0
     while let (record, size) = Self.decode(content.view.dropping(first: length)) {
       length += size
       last = max(last, record.id)
-      if let pattern = record.pattern.withView({ KeyPattern($0) }) {
-        patterns.append(
-          PatternPurge(
-            sequence: record.id, isSoft: record.isSoft, time: record.time, pattern: pattern))
-      }
+      if !record.pattern.isEmpty { patterns[record.id] = record }
       Self.add(record, to: &state)
     }
     if length < content.count { _ = ftruncate(number, off_t(length)) }
     _ = lseek(number, off_t(length), SEEK_SET)
     // Orders that came at the same time may stand in either order.
     state.records.sort { $0.id < $1.id }
-    found = patterns.sorted { $0.sequence < $1.sequence }
+    found = patterns.values.sorted { $0.id < $1.id }
     self.last = last
     ledger = Mutex(nil)
     self.state = Mutex(state)
@@ -217,6 +265,13 @@ final class PurgeHistory: Sendable {
   // MARK: In memory
 
   private static func add(_ record: PurgeRecord, to state: inout State) {
+    // Only what is read from the file can come again.
+    if let last = state.records.last, record.id <= last.id,
+      let place = state.records.lastIndex(where: { $0.id == record.id }), place >= state.dropped
+    {
+      state.records[place] = record
+      return
+    }
     state.records.append(record)
     if !record.idempotencyKey.isEmpty { state.numbers[record.idempotencyKey] = record.id }
     while state.records.count - state.dropped > limit {
@@ -267,12 +322,24 @@ final class PurgeHistory: Sendable {
     state.withLock { $0.records[$0.dropped...].last { $0.id == number } }
   }
 
-  // MARK: On disk (the journal's thread)
+  /// Notes how many objects the sweeper has found by a pattern or a condition (the writer's thread).
+  func settle(_ number: UInt64, objects: UInt64) {
+    let record = state.withLock { state -> PurgeRecord? in
+      guard let place = state.records.lastIndex(where: { $0.id == number }), place >= state.dropped,
+        state.records[place].objects == nil
+      else { return nil }
+      state.records[place].objects = objects
+      return state.records[place]
+    }
+    if let record { _ = append([record], isAgain: true) }
+  }
+
+  // MARK: On disk (the journal's thread, but for `settle`)
 
   /// Appends records. An error only if a pattern was among them, which would be lost.
-  func append(_ records: [PurgeRecord]) -> StoreError? {
+  func append(_ records: [PurgeRecord], isAgain: Bool = false) -> StoreError? {
     if records.isEmpty { return nil }
-    let needsSync = records.contains { $0.target == .pattern }
+    let needsSync = !isAgain && records.contains { !$0.pattern.isEmpty }
     let error = file.withLock { file -> Errno? in
       var bytes = ByteBuffer()
       for record in records { Self.encode(record, onto: &bytes) }
@@ -302,8 +369,9 @@ final class PurgeHistory: Sendable {
     for purge in patterns where !known.contains(purge.sequence) {
       Self.encode(
         PurgeRecord(
-          id: purge.sequence, time: purge.time, target: .pattern, isSoft: purge.isSoft, tags: 0,
-          objects: nil, who: "", what: "", idempotencyKey: "", pattern: purge.pattern.text),
+          id: purge.sequence, time: purge.time, target: purge.matcher.kind, isSoft: purge.isSoft,
+          tags: 0, objects: nil, who: "", what: "", idempotencyKey: "",
+          pattern: purge.matcher.text),
         onto: &bytes)
     }
     for record in kept { Self.encode(record, onto: &bytes) }

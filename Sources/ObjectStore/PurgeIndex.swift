@@ -7,6 +7,7 @@
 //
 //     words    0 the current number        1 the version of the list of patterns
 //              2 newest hard purge of everything   3 newest soft one   4 its time
+//              5 newest purge of a tag within a host (ScopedTags.swift)
 //             16 the table's address      32 the ring: number, tag, kind, time
 //     table    tag, newest hard purge, newest soft purge, its time
 
@@ -20,6 +21,7 @@ final class PurgeIndex: @unchecked Sendable {
   private static let hardTag: UInt64 = 0
   private static let softTag: UInt64 = 1
   private static let pattern: UInt64 = 2
+  private static let scoped: UInt64 = 4
 
   private let words = Words.allocate(ringStart + width * Int(ringSize))
   private let epochs: Epochs
@@ -93,6 +95,34 @@ final class PurgeIndex: @unchecked Sendable {
       if found == .hard { return found }
       found = found.joined(state(of: tags[index], since: since))
     }
+    return hasScoped(since: since) ? found.joined(scopedState(of: tags, since: since)) : found
+  }
+
+  /// Whether a tag was purged within a host after `since`.
+  func hasScoped(since: UInt64) -> Bool { words.loadAcquiring(5) > since }
+
+  /// What purges of tags within hosts say.
+  @inline(never)
+  private func scopedState(of tags: TagList, since: UInt64) -> PurgeState {
+    var found = PurgeState.none
+    for host in tags.explicit..<tags.count {
+      for tag in 0..<tags.explicit {
+        found = found.joined(state(of: ScopedTag.mix(tags[host], tags[tag]), since: since))
+        if found == .hard { return found }
+      }
+    }
+    return found
+  }
+
+  /// The same for tags that are not known to be implicit or not; of too many that they are reached.
+  func scopedState(of tags: [UInt64], since: UInt64) -> PurgeState {
+    guard tags.count * tags.count <= ScopedTag.pairLimit else { return .hard }
+    var found = PurgeState.none
+    for host in tags {
+      for tag in tags {
+        found = found.joined(state(of: ScopedTag.mix(host, tag), since: since))
+      }
+    }
     return found
   }
 
@@ -107,8 +137,17 @@ final class PurgeIndex: @unchecked Sendable {
       let time = words.loadAcquiring(slot + 3)
       guard words.loadAcquiring(slot) == sequence else { return nil }
       if kind == Self.pattern { continue }
-      if tag == PurgeEntry.everything || tags.contains(tag) {
-        found = found.joined(PurgeState(isSoft: kind == Self.softTag, time: Self.time(time)))
+      let isReached: Bool
+      if kind & Self.scoped != 0 {
+        // Of many pairs, looking each up is cheaper than going through them for each purge.
+        if tags.pairs > 64 { return nil }
+        isReached = tags.containsScoped(tag)
+      } else {
+        isReached = tag == PurgeEntry.everything || tags.contains(tag)
+      }
+      if isReached {
+        let isSoft = kind & ~Self.scoped == Self.softTag
+        found = found.joined(PurgeState(isSoft: isSoft, time: Self.time(time)))
         if found == .hard { return found }
       }
     }
@@ -123,16 +162,27 @@ final class PurgeIndex: @unchecked Sendable {
   func begin(at sequence: UInt64) { words.storeReleasing(0, sequence) }
 
   /// Puts a purge of an earlier run into force.
-  func restore(_ entry: PurgeEntry) { put(entry) }
+  func restore(_ entry: PurgeEntry) {
+    put(entry)
+    // Whether it was of a tag within a host is not kept.
+    noteScoped(entry.sequence)
+  }
 
   /// Takes the next number for a purge of the tag, or of everything, and puts it into force.
-  func purge(_ tag: UInt64, isSoft: Bool, time: Int64) -> PurgeEntry {
+  /// A tag within a host is its mixture, and `isScoped`.
+  func purge(_ tag: UInt64, isSoft: Bool, time: Int64, isScoped: Bool = false) -> PurgeEntry {
     let entry = PurgeEntry(
       sequence: words.load(0) + 1, tag: tag, isSoft: isSoft, time: isSoft ? time : 0)
     put(entry)
+    if isScoped { noteScoped(entry.sequence) }
+    let kind = isSoft ? Self.softTag : Self.hardTag
     publish(
-      entry.sequence, tag: tag, kind: isSoft ? Self.softTag : Self.hardTag, time: entry.time)
+      entry.sequence, tag: tag, kind: isScoped ? kind | Self.scoped : kind, time: entry.time)
     return entry
+  }
+
+  private func noteScoped(_ sequence: UInt64) {
+    words.storeReleasing(5, max(words.load(5), sequence))
   }
 
   /// Takes the next number for a purge by pattern, which is in the ledger's list already. A list that
@@ -170,6 +220,7 @@ final class PurgeIndex: @unchecked Sendable {
       }
     }
     if !forgotten.isEmpty { rebuild(capacity: max(64, kept * 2), keepingAfter: sequence) }
+    if words.load(5) <= sequence { words.storeReleasing(5, 0) }
     let everything = max(words.load(2), words.load(3))
     if everything != 0 && everything <= sequence {
       words.storeReleasing(2, 0)

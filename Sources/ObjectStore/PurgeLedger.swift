@@ -64,7 +64,20 @@ final class PurgeLedger: Sendable {
   let index: PurgeIndex
   private let state = Mutex(State())
 
-  init(epochs: Epochs) { index = PurgeIndex(epochs: epochs) }
+  private let tagSecret: SipHash
+
+  init(epochs: Epochs, tagSecret: SipHash = SipHash(key: Hash128(low: 0, high: 0))) {
+    index = PurgeIndex(epochs: epochs)
+    self.tagSecret = tagSecret
+  }
+
+  /// The keyed hash of a tag; never 0.
+  func tagHash(_ tag: ByteView) -> UInt64 { max(tagSecret.hash(tag).low, 1) }
+
+  /// A thread's way to test a condition.
+  func makeTest(_ condition: any ObjectCondition) -> any ObjectTest {
+    condition.makeTest { tagHash($0) }
+  }
 
   /// The newest purge's number.
   @inline(__always)
@@ -91,6 +104,16 @@ final class PurgeLedger: Sendable {
     }
   }
 
+  /// Purges tags within hosts, given their mixtures. How many objects that reaches is not known.
+  func purge(scoped mixtures: [UInt64], isSoft: Bool, time: Int64) -> [PurgeEntry] {
+    state.withLock { state in
+      let entries = mixtures.map { index.purge($0, isSoft: isSoft, time: time, isScoped: true) }
+      state.unfolded.append(contentsOf: entries)
+      state.purges &+= UInt64(mixtures.count)
+      return entries
+    }
+  }
+
   /// Purges everything that is stored or being fetched.
   func purgeEverything(isSoft: Bool, time: Int64) -> PurgeEntry {
     state.withLock { state in
@@ -102,32 +125,47 @@ final class PurgeLedger: Sendable {
     }
   }
 
-  /// Purges what matches a pattern, and returns its number; nil if too many are in force already.
-  func purge(_ pattern: KeyPattern, isSoft: Bool, time: Int64) -> UInt64? {
+  /// Purges what a pattern or a condition reaches, and returns its number; nil if too many are in force
+  /// already.
+  func purge(_ matcher: PurgeMatcher, isSoft: Bool, time: Int64) -> UInt64? {
     state.withLock { state in
       guard state.patterns.count < PatternList.limit else { return nil }
       let sequence = index.sequence + 1
       state.patterns.append(
-        PatternPurge(sequence: sequence, isSoft: isSoft, time: time, pattern: pattern))
+        PatternPurge(sequence: sequence, isSoft: isSoft, time: time, matcher: matcher))
       state.purges &+= 1
       return index.purgeByPattern()
     }
   }
 
-  /// What something newer than `since` says, or may say, of an object with these tags and that key.
-  /// Without a key every pattern is taken to match.
-  func state(since: UInt64, tags: [UInt64], key: ByteView?) -> PurgeState {
+  /// What something newer than `since` says, or may say, of an object with these tags and that URL.
+  /// Without a URL every pattern is taken to match; a condition always is.
+  func state(since: UInt64, tags: [UInt64], url: ByteView?) -> PurgeState {
     if since >= sequence { return .none }
     return state.withLock { state in
-      if since < state.floor { return .hard }
-      var found = index.stateOfEverything(since: since)
-      for tag in tags { found = found.joined(index.state(of: tag, since: since)) }
+      var found = stateOfTags(state, since: since, tags: tags)
       for purge in state.patterns where purge.sequence > since {
-        guard key.map({ purge.pattern.matches($0) }) ?? true else { continue }
+        guard purge.matcher.mayMatch(url: url) else { continue }
         found = found.joined(PurgeState(isSoft: purge.isSoft, time: purge.time))
       }
       return found
     }
+  }
+
+  /// The same but for patterns and conditions.
+  func stateOfTags(since: UInt64, tags: [UInt64]) -> PurgeState {
+    if since >= sequence { return .none }
+    return state.withLock { stateOfTags($0, since: since, tags: tags) }
+  }
+
+  private func stateOfTags(_ state: borrowing State, since: UInt64, tags: [UInt64]) -> PurgeState {
+    if since < state.floor { return .hard }
+    var found = index.stateOfEverything(since: since)
+    for tag in tags { found = found.joined(index.state(of: tag, since: since)) }
+    if index.hasScoped(since: since) {
+      found = found.joined(index.scopedState(of: tags, since: since))
+    }
+    return found
   }
 
   /// The pattern purges in force and the version of their list.

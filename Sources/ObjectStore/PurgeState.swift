@@ -32,21 +32,23 @@ package enum PurgeState: Sendable, Equatable {
   var softTime: Int64 { if case .soft(let time) = self { time } else { .max } }
 }
 
-/// A purge of all keys that match a pattern.
+/// A purge of all URLs that match a pattern, or of all objects of which a condition is true.
 struct PatternPurge: Sendable {
   var sequence: UInt64
   var isSoft: Bool
   var time: Int64
-  var pattern: KeyPattern
+  var matcher: PurgeMatcher
 }
 
 /// The pattern purges in force, as one thread knows them. The ledger has the list; its version, which
 /// everybody reads without a lock, tells when to ask again.
-struct PatternList: Sendable {
+struct PatternList {
   static let limit = 256
 
   private(set) var version: UInt64 = 0
   private(set) var purges: [PatternPurge] = []
+  /// This thread's test for each that goes by a condition.
+  private var tests: [(any ObjectTest)?] = []
 
   /// Whether a key has to be tested at all for an object of that number.
   func isAnyNewer(than sequence: UInt64) -> Bool {
@@ -54,14 +56,31 @@ struct PatternList: Sendable {
     return last.sequence > sequence
   }
 
-  /// What the patterns newer than `since` say of a key.
-  func state(of key: ByteView, since: UInt64) -> PurgeState {
+  /// What those newer than `since` say of an object; `body` is called with each that reaches it, in order,
+  /// up to the first hard one.
+  func state(
+    of object: ObjectFacts, since: UInt64, _ body: (PatternPurge) -> Void = { _ in }
+  ) -> PurgeState {
     var state = PurgeState.none
-    for purge in purges where purge.sequence > since && purge.pattern.matches(key) {
+    for index in purges.indices where purges[index].sequence > since {
+      guard reaches(object, index) else { continue }
+      let purge = purges[index]
+      body(purge)
       state = state.joined(PurgeState(isSoft: purge.isSoft, time: purge.time))
       if state == .hard { break }
     }
     return state
+  }
+
+  private func reaches(_ object: ObjectFacts, _ index: Int) -> Bool {
+    switch purges[index].matcher {
+    case .pattern(let pattern): return pattern.matches(object.url)
+    case .unreadable: return true
+    case .condition:
+      var object = object
+      object.now = purges[index].time
+      return tests[index]?.isTrue(of: object) ?? true
+    }
   }
 
   /// Takes over what the ledger has, if it has changed. After the current number was read: then no
@@ -73,6 +92,12 @@ struct PatternList: Sendable {
 
   @inline(never)
   private mutating func replace(from ledger: PurgeLedger) {
+    let known = Dictionary(
+      zip(purges.map(\.sequence), tests), uniquingKeysWith: { first, _ in first })
     (version, purges) = ledger.patternPurges
+    tests = purges.map { purge in
+      guard case .condition(let condition) = purge.matcher else { return nil }
+      return (known[purge.sequence] ?? nil) ?? ledger.makeTest(condition)
+    }
   }
 }

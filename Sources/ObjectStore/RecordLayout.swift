@@ -5,14 +5,16 @@
 //    12  u32  the cache's flags
 //    16  u64  key hash, low        24 u64  high           (of the variant, if it is one)
 //    32  u32  key length           36 u32  rule length    40 u32  values length  44 u32 head length
-//    48  u16  tags                 50 u16  implicit tags  52 u32  1: sliced
+//    48  u16  tags                 50 u16  implicit tags  52 u16  1: sliced   54 u16 URL length
 //    56  u64  body id (0: inline)  64 u64  body length
 //    72  u64  purge sequence at the fill's start
 //    80  i64  response time        88 i64  corrected initial age    96 i64  freshness lifetime
 //   104  i64  stale-while-revalidate      112 i64  stale-if-error  120 i64  last modified
 //   128  u32  entity tag: offset in head  132 u32  length
 //   136  u64  id that names the stored response (its first object id: moves keep it)
-//   144  tags, then implicit tags (u64 each, each run ascending), key, rule, values, head, inline body
+//   144  tags, then implicit tags (u64 each, each run ascending), key, rule, values, URL, head, inline body
+//
+// The URL stands there only if the key is not the URL that the client sent.
 //
 // All little-endian. A rules record has kind 1, a key, and as its head a count (u8) and for each rule
 // its length (u16) and bytes, newest first.
@@ -25,7 +27,7 @@ enum RecordLayout {
   static let response: UInt8 = 0
   static let rules: UInt8 = 1
   static let headerSize = 144
-  static let slicedFlag: UInt32 = 1
+  static let slicedFlag: UInt16 = 1
   /// At most so many Vary rules of a key.
   static let ruleLimit = 8
 }
@@ -45,7 +47,7 @@ struct RecordView {
     self.bytes = bytes
     keyStart = RecordLayout.headerSize + 8 * (Int(bytes.uint16(at: 48)) + Int(bytes.uint16(at: 50)))
     // At most 2^20 + 5 * 2^32: no overflow.
-    let parts = keyStart + keyLength + ruleLength + valuesLength + headLength
+    let parts = keyStart + keyLength + ruleLength + valuesLength + targetLength + headLength
     if bodyID == 0 {
       guard let inline = Int(exactly: bodyLength), inline <= bytes.count,
         parts + inline == bytes.count
@@ -67,7 +69,8 @@ struct RecordView {
   var tagCount: Int { Int(bytes.uint16(at: 48)) }
   var implicitTagCount: Int { Int(bytes.uint16(at: 50)) }
   /// Whether chunks of the body may be missing.
-  var isSliced: Bool { bytes.uint32(at: 52) & RecordLayout.slicedFlag != 0 }
+  var isSliced: Bool { bytes.uint16(at: 52) & RecordLayout.slicedFlag != 0 }
+  var targetLength: Int { Int(bytes.uint16(at: 54)) }
   var bodyID: UInt64 { bytes.uint64(at: 56) }
   var bodyLength: UInt64 { bytes.uint64(at: 64) }
   var sequence: UInt64 { bytes.uint64(at: 72) }
@@ -82,7 +85,12 @@ struct RecordView {
     let start = keyStart + keyLength + ruleLength
     return bytes[start..<start + valuesLength]
   }
-  var headStart: Int { keyStart + keyLength + ruleLength + valuesLength }
+  var targetStart: Int { keyStart + keyLength + ruleLength + valuesLength }
+  /// The URL that the client sent, if the key is another; else empty.
+  var target: ByteView { bytes[targetStart..<targetStart + targetLength] }
+  /// The URL that the client sent.
+  var url: ByteView { targetLength == 0 ? key : target }
+  var headStart: Int { targetStart + targetLength }
   var head: ByteView { bytes[headStart..<headStart + headLength] }
   var body: ByteView { bytes.dropping(first: headStart + headLength) }
   /// Tags and implicit tags, 8 bytes each.

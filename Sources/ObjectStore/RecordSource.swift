@@ -11,6 +11,8 @@ struct RecordSource {
   var key: [UInt8]
   var rule: [UInt8] = []
   var values: [UInt8] = []
+  /// The URL that the client sent; empty if the key is it.
+  var target: [UInt8] = []
   var metadata: Metadata
   var head: [UInt8]
   /// Ascending, without repeats.
@@ -32,6 +34,7 @@ struct RecordSource {
     self.birth = birth
     keyHash = hash
     key = object.key
+    target = object.target
     metadata = object.metadata
     head = object.head
     tags = Self.ordered(object.tags)
@@ -59,6 +62,7 @@ struct RecordSource {
     key = record.key.array
     rule = record.rule.array
     values = record.values.array
+    target = record.target.array
     metadata = record.metadata
     head = record.head.array
     tags = (0..<record.tagCount).map { record.tags[$0] }
@@ -102,7 +106,7 @@ struct RecordSource {
   /// Bytes of the record.
   var size: Int {
     RecordLayout.headerSize + 8 * (tags.count + implicitTags.count) + key.count + rule.count
-      + values.count + head.count + inlineBody.count
+      + values.count + target.count + head.count + inlineBody.count
   }
 
   /// Writes the record into `size` bytes.
@@ -121,6 +125,7 @@ struct RecordSource {
     writer.append(UInt16(clamping: tags.count))
     writer.append(UInt16(clamping: implicitTags.count))
     writer.append(isSliced ? RecordLayout.slicedFlag : 0)
+    writer.append(UInt16(clamping: target.count))
     for word in [bodyID, bodyLength, sequence] { writer.append(word) }
     writer.append(metadata.responseTime)
     writer.append(metadata.correctedInitialAge)
@@ -133,7 +138,9 @@ struct RecordSource {
     writer.append(birth)
     for tag in tags { writer.append(tag) }
     for tag in implicitTags { writer.append(tag) }
-    for part in [key, rule, values, head, inlineBody] { part.withView { writer.append($0) } }
+    for part in [key, rule, values, target, head, inlineBody] {
+      part.withView { writer.append($0) }
+    }
     writer.finish()
   }
 }

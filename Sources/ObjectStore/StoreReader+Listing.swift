@@ -8,15 +8,30 @@ package import Bytes
 internal import LMDB
 
 /// Which objects are listed.
-package enum ListFilter: Sendable, Equatable {
+package enum ListFilter: Sendable {
   /// All.
   case all
   /// Those with a tag, given or implicit.
   case tag(UInt64)
   /// Every variant of a primary key.
   case key([UInt8])
-  /// Those whose key matches.
+  /// Those whose URL matches.
   case pattern(KeyPattern)
+  /// Those that a purge at that time (ms since the epoch) would reach.
+  case reached(PurgeOrder.Target, time: Int64)
+}
+
+/// What a part of the store holds of what was asked for.
+package struct ListCount: Sendable, Equatable {
+  /// Objects that no hard purge has reached.
+  package var objects: UInt64 = 0
+  /// Bytes of their contents.
+  package var bytes: UInt64 = 0
+  /// Where to go on; nil at the end.
+  package var next: ListCursor?
+
+  /// Nothing yet.
+  package init() {}
 }
 
 /// Where a list goes on.
@@ -48,6 +63,8 @@ package struct ObjectSummary: Sendable, Equatable {
   package var keyHash: Hash128
   /// The full primary key.
   package var key: [UInt8]
+  /// The URL that its request had.
+  package var url: [UInt8]
   /// The Vary rule and the request's values, if it is a variant.
   package var varyRule: [UInt8]
   package var varyValues: [UInt8]
@@ -85,6 +102,17 @@ package struct ListPage: Sendable {
   package var examined = 0
 }
 
+extension ListFilter {
+  /// The test of a condition, for this thread.
+  fileprivate func test(_ ledger: PurgeLedger) -> (any ObjectTest)? {
+    if case .reached(.condition(let condition), _) = self {
+      ledger.makeTest(condition)
+    } else {
+      nil
+    }
+  }
+}
+
 extension StoreReader {
   /// A page of the objects that a filter takes, in about the order in which they came. At most `limit`
   /// objects, from at most `budget` index entries (about 0.2 µs each, and 2 µs for each object taken or
@@ -97,38 +125,73 @@ extension StoreReader {
     var page = ListPage()
     guard beginTurn(), limit > 0, budget > 0 else { return page }
     var place: ListCursor? = cursor
+    let test = filter.test(core.ledger)
     while let current = place, page.objects.count < limit, page.examined < budget {
-      place = look(filter, from: current, limit: limit, budget: budget, &page)
+      place = look(
+        filter, test, from: current, budget: budget, examined: &page.examined
+      ) { id, queue, index, record in
+        page.objects.append(summary(id, queue, index, record))
+        return page.objects.count < limit
+      }
     }
     page.next = place
     return page
   }
 
-  /// Looks through one queue; returns where to go on.
+  /// How many objects a filter takes, from at most `budget` index entries; what purges have reached is not
+  /// counted. Ends the turn.
+  package func count(
+    _ filter: ListFilter, from cursor: ListCursor = .start, budget: Int = 20_000
+  ) -> ListCount {
+    defer { endTurn() }
+    var count = ListCount()
+    guard beginTurn(), budget > 0 else { return count }
+    var place: ListCursor? = cursor
+    var examined = 0
+    let test = filter.test(core.ledger)
+    while let current = place, examined < budget {
+      place = look(
+        filter, test, from: current, budget: budget, examined: &examined
+      ) { _, _, _, record in
+        if purges(of: record) != .hard {
+          count.objects += 1
+          count.bytes &+= record.bodyLength
+        }
+        return true
+      }
+    }
+    count.next = place
+    return count
+  }
+
+  /// Looks through one queue, and gives what the filter takes to `take`, until that has enough; returns
+  /// where to go on.
   private func look(
-    _ filter: ListFilter, from cursor: ListCursor, limit: Int, budget: Int, _ page: inout ListPage
+    _ filter: ListFilter, _ test: (any ObjectTest)?, from cursor: ListCursor, budget: Int,
+    examined: inout Int, _ take: (UInt64, Queue, IndexView, RecordView) -> Bool
   ) -> ListCursor? {
-    var found = page
     var stopped: UInt64?
+    var count = examined
+    var isEnough = false
     do throws(LMDBError) {
       let queue = cursor.queue
       try current.scan(core.databases.index(queue), from: cursor.id) { id, bytes in
-        if found.objects.count >= limit || found.examined >= budget {
+        if isEnough || count >= budget {
           stopped = id
           return false
         }
-        found.examined += 1
+        count += 1
         if let index = IndexView(bytes), !index.isRules, mayTake(filter, index),
-          let record = record(id, queue), takes(filter, record)
+          let record = record(id, queue), takes(filter, test, record)
         {
-          found.objects.append(summary(id, queue, index, record))
+          isEnough = !take(id, queue, index, record)
         }
         return true
       }
     } catch {
       return nil
     }
-    page = found
+    examined = count
     if let stopped { return ListCursor(queue: cursor.queue, id: stopped) }
     return cursor.queue == .small ? ListCursor(queue: .main, id: 0) : nil
   }
@@ -140,7 +203,21 @@ extension StoreReader {
     case .tag(let tag): index.hasFarTags || index.tags.contains(tag)
     // Variants stand under other hashes.
     case .key: true
+    case .reached(.tags(let tags), _):
+      index.hasFarTags || tags.contains { index.tags.contains($0) }
+    case .reached(.tagsWithin(let hosts, _), _):
+      index.hasFarTags || hosts.contains { index.tags.contains($0) }
+    case .reached: true
     }
+  }
+
+  /// What purges say of a record that was found by a pass.
+  private func purges(of record: RecordView) -> PurgeState {
+    let sequence = core.ledger.sequence
+    patterns.update(from: core.ledger)
+    return core.ledger.index.state(
+      of: record.tags, since: record.sequence, through: sequence
+    ).joined(patterns.state(of: ObjectFacts(record), since: record.sequence))
   }
 
   private func record(_ id: UInt64, _ queue: Queue) -> RecordView? {
@@ -151,26 +228,37 @@ extension StoreReader {
     }
   }
 
-  private func takes(_ filter: ListFilter, _ record: RecordView) -> Bool {
+  private func takes(
+    _ filter: ListFilter, _ test: (any ObjectTest)?, _ record: RecordView
+  ) -> Bool {
     switch filter {
     case .all: true
     case .tag(let tag): record.tags.contains(tag)
     case .key(let key): key.withView { record.key == $0 }
-    case .pattern(let pattern): pattern.matches(record.key)
+    case .pattern(let pattern), .reached(.pattern(let pattern), _): pattern.matches(record.url)
+    case .reached(.tags(let tags), _): tags.contains { record.tags.contains($0) }
+    case .reached(.tagsWithin(let hosts, let tags), _):
+      hosts.contains { record.tags.contains($0) } && tags.contains { record.tags.contains($0) }
+    case .reached(.everything, _): true
+    case .reached(.condition, let time): isTrue(test, of: record, at: time)
     }
+  }
+
+  private func isTrue(_ test: (any ObjectTest)?, of record: RecordView, at time: Int64) -> Bool {
+    var facts = ObjectFacts(record)
+    facts.now = time
+    return test?.isTrue(of: facts) ?? false
   }
 
   private func summary(
     _ id: UInt64, _ queue: Queue, _ index: IndexView, _ record: RecordView
   ) -> ObjectSummary {
-    let sequence = core.ledger.sequence
-    patterns.update(from: core.ledger)
     let entry = core.table.find(record.keyHash)?.entry
     let response = StoredResponse(record, softlyPurgedAt: .max)
     let present =
       presentRanges(of: response).reduce(0) { $0 + UInt64($1.count) }
     return ObjectSummary(
-      id: record.birth, keyHash: record.keyHash, key: record.key.array,
+      id: record.birth, keyHash: record.keyHash, key: record.key.array, url: record.url.array,
       varyRule: record.rule.array, varyValues: record.values.array, metadata: record.metadata,
       etag: response.etag.array, bodyLength: record.bodyLength, bytesPresent: present,
       isSliced: record.isSliced,
@@ -178,9 +266,7 @@ extension StoreReader {
       tags: (0..<record.tagCount).map { record.tags[$0] },
       implicitTags: (record.tagCount..<record.tags.count).map { record.tags[$0] },
       sequence: record.sequence,
-      purge: core.ledger.index.state(
-        of: record.tags, since: record.sequence, through: sequence
-      ).joined(patterns.state(of: record.key, since: record.sequence)).joined(
+      purge: purges(of: record).joined(
         index.isSoft ? .soft(since: index.softTime) : .none),
       uses: entry?.id == id ? entry?.frequency ?? 0 : 0, isInMainQueue: queue == .main)
   }

@@ -170,7 +170,7 @@ package final class StoreReader: @unchecked Sendable {
       patterns.update(from: core.ledger)
       state = core.ledger.index.state(of: record.tags, since: checked, through: sequence)
       if patterns.isAnyNewer(than: checked) {
-        state = state.joined(patterns.state(of: record.key, since: checked))
+        state = state.joined(patterns.state(of: ObjectFacts(record), since: checked))
       }
     }
     switch state {
@@ -195,7 +195,7 @@ package final class StoreReader: @unchecked Sendable {
     time =
       core.ledger.index.state(
         of: record.tags, since: record.sequence, through: sequence
-      ).joined(patterns.state(of: record.key, since: record.sequence)).softTime
+      ).joined(patterns.state(of: ObjectFacts(record), since: record.sequence)).softTime
     // Forgotten this very moment: stale since it was received is on the safe side.
     return time == .max ? record.integer(at: 80) : time
   }

@@ -11,18 +11,23 @@ package struct StoreOptions: Sendable {
   /// control group, has.
   package var memory: UInt64 = 0
 
+  /// Reads the conditions of purges that an earlier run has left; nil for one that is none.
+  package var condition: @Sendable ([UInt8]) -> (any ObjectCondition)?
+
   /// Called, on the writer's thread, with what an operator should know.
   package var note: @Sendable (String) -> Void
 
   /// Options for a store.
   package init(
     path: String, sizeLimit: UInt64, readers: Int, memory: UInt64 = 0,
-    note: @escaping @Sendable (String) -> Void = { _ in }
+    note: @escaping @Sendable (String) -> Void = { _ in },
+    condition: @escaping @Sendable ([UInt8]) -> (any ObjectCondition)? = { _ in nil }
   ) {
     self.path = path
     self.sizeLimit = sizeLimit
     self.readers = readers
     self.memory = memory
+    self.condition = condition
     self.note = note
   }
 }
@@ -78,10 +83,17 @@ package struct PurgeReceipt: Sendable, Equatable {
   /// Its record.
   package var record: PurgeRecord
   /// For each tag, in order, how many committed objects carried it; for everything, how many there were;
-  /// empty for a pattern and for a repeated order.
+  /// empty where only the sweeper learns it, and for a repeated order.
   package var counts: [UInt64]
   /// Whether an earlier order with the same idempotency key was carried out, and nothing now.
   package var isRepeat: Bool
+
+  /// A receipt.
+  package init(record: PurgeRecord, counts: [UInt64], isRepeat: Bool) {
+    self.record = record
+    self.counts = counts
+    self.isRepeat = isRepeat
+  }
 }
 
 /// A fill in progress, as purging sees it: no purge newer than its start is forgotten before it ends.

@@ -36,6 +36,8 @@ package struct StoredResponse {
   package var keyHash: Hash128 { record.keyHash }
   /// The full primary key.
   package var key: ByteView { record.key }
+  /// The URL that the client sent.
+  package var url: ByteView { record.url }
   /// The Vary rule it is a variant by; empty if none.
   package var varyRule: ByteView { record.rule }
   /// The request values it was selected by.

@@ -140,10 +140,8 @@ extension Writer {
   {
     // Taken before the test: what comes in between is tested by who looks the object up.
     let checked = core.ledger.sequence
-    let purges = object.key.withView { key in
-      core.ledger.state(
-        since: object.sequence, tags: object.tags + object.implicitTags, key: key)
-    }
+    var source = RecordSource(object, under: object.keyHash, birth: accounts.nextID)
+    let purges = try purges(of: source, object.varyRule ?? [], object.varyValues, transaction)
     if purges == .hard { return .purged }
     if case .chunks(let body, let length) = object.body, !isComplete(body, length: length) {
       return .refused
@@ -154,19 +152,39 @@ extension Writer {
     let rule = object.varyRule ?? []
     let known = try rules(object.keyHash, object.key, transaction)
     if rule.isEmpty && known == nil {
-      var source = RecordSource(object, under: object.keyHash, birth: accounts.nextID)
+      source.birth = accounts.nextID
       source.softTime = purges.softTime
       return .stored(id: try replace(with: source, checkedThrough: checked, transaction))
     }
     try putRules(rule, before: known ?? [], of: object, transaction)
-    let hash = rule.withView { rule in
-      object.varyValues.withView { core.variantHash(object.keyHash, rule, $0) }
-    }
-    var source = RecordSource(object, under: hash, birth: accounts.nextID)
+    source.keyHash = variantHash(object.keyHash, rule, object.varyValues)
+    source.birth = accounts.nextID
     source.rule = rule
     source.values = object.varyValues
     source.softTime = purges.softTime
     return .stored(id: try replace(with: source, checkedThrough: checked, transaction))
+  }
+
+  private func variantHash(_ primary: Hash128, _ rule: [UInt8], _ values: [UInt8]) -> Hash128 {
+    rule.withView { rule in values.withView { core.variantHash(primary, rule, $0) } }
+  }
+
+  /// What purges newer than a record's sequence say of it before it is stored.
+  private func purges(
+    of source: RecordSource, _ rule: [UInt8], _ values: [UInt8],
+    _ transaction: borrowing WriteTransaction
+  ) throws(LMDBError) -> PurgeState {
+    let state = core.ledger.stateOfTags(
+      since: source.sequence, tags: source.tags + source.implicitTags)
+    patterns.update(from: core.ledger)
+    guard state != .hard, patterns.isAnyNewer(than: source.sequence) else { return state }
+    var source = source
+    let known = try rules(source.keyHash, source.key, transaction)
+    if !rule.isEmpty || known != nil {
+      source.keyHash = variantHash(source.keyHash, rule, values)
+    }
+    let since = source.sequence
+    return state.joined(source.withFacts { patterns.state(of: $0, since: since) })
   }
 
   /// The Vary rules of a key; nil if it has none.
@@ -260,9 +278,12 @@ extension Writer {
     source.sequence = freshening.sequence
     if let tags = freshening.tags { source.tags = RecordSource.ordered(tags) }
     if let tags = freshening.implicitTags { source.implicitTags = RecordSource.ordered(tags) }
-    let purges = source.key.withView { key in
-      core.ledger.state(
-        since: freshening.sequence, tags: source.tags + source.implicitTags, key: key)
+    var purges = core.ledger.stateOfTags(
+      since: freshening.sequence, tags: source.tags + source.implicitTags)
+    patterns.update(from: core.ledger)
+    if purges != .hard, patterns.isAnyNewer(than: freshening.sequence) {
+      purges = purges.joined(
+        source.withFacts { patterns.state(of: $0, since: freshening.sequence) })
     }
     if purges == .hard { return .purged }
     source.softTime = purges.softTime

@@ -131,11 +131,16 @@ extension Writer {
         let record = RecordView(bytes),
         let index = try transaction.get(core.databases.index(queue), id).flatMap({ IndexView($0) })
       else { continue }
-      let state = core.ledger.index.state(
+      var state = core.ledger.index.state(
         of: record.tags, since: record.sequence, through: through)
-      note(
-        state.joined(patterns.state(of: record.key, since: record.sequence)), of: id, queue,
-        wasSoft: index.isSoft)
+      if state != .hard {
+        let reached = patterns.state(of: ObjectFacts(record), since: record.sequence) { purge in
+          // What it has marked before is counted.
+          if !purge.isSoft || !index.isSoft { sweptByPattern[purge.sequence, default: 0] += 1 }
+        }
+        state = state.joined(reached)
+      }
+      note(state, of: id, queue, wasSoft: index.isSoft)
     }
     if !isEnd {
       sweep = current
@@ -166,6 +171,10 @@ extension Writer {
     lastSweepEnd = monotonicTime()
     endedSweeps.append((sequence, core.epochs.advance()))
     core.counters.sweeps.add(1, ordering: .relaxed)
+    for purge in patterns.purges where purge.sequence <= sequence {
+      core.history.settle(
+        purge.sequence, objects: sweptByPattern.removeValue(forKey: purge.sequence) ?? 0)
+    }
   }
 
   /// Deletes what the sweeper has found, and marks what is softly purged.

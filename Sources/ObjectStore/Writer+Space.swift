@@ -102,17 +102,17 @@ extension Writer {
     if index.isRules || index.sequence >= current { return .none }
     patterns.update(from: core.ledger)
     var tags = index.tags
-    var key: ByteView?
+    var facts: ObjectFacts?
     if index.hasFarTags || patterns.isAnyNewer(than: index.sequence) {
       // Else the record is left alone: its pages may not be in memory.
       let record = try transaction.get(core.databases.records(queue), id)
       guard let record = record.flatMap({ RecordView($0) }) else { return .none }
       tags = record.tags
-      key = record.key
+      facts = ObjectFacts(record)
     }
     let state = core.ledger.index.state(of: tags, since: index.sequence, through: current)
-    guard let key else { return state }
-    return state.joined(patterns.state(of: key, since: index.sequence))
+    guard let facts else { return state }
+    return state.joined(patterns.state(of: facts, since: index.sequence))
   }
 
   /// Appends an object to the main queue again, byte for byte, under a new id.

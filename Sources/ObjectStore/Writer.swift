@@ -125,6 +125,8 @@ final class Writer: @unchecked Sendable {
   /// About 60 bytes for each sliced body. Not among the accounts, which are copied for each group.
   private(set) var sliced: [UInt64: SlicedBody]
   var patterns = PatternList()
+  /// How many objects the sweeper has found by each pattern or condition in force.
+  var sweptByPattern: [UInt64: UInt64] = [:]
   var group = Group()
   var ghosts = GhostSet()
   var scratch = ByteBuffer()

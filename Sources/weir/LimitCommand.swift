@@ -1,7 +1,4 @@
 import ArgumentParser
-import Configuration
-import FoundationEssentials
-import Supervision
 
 /// `weir limit`: limits of a running node.
 struct LimitCommand: ParsableCommand {
@@ -19,68 +16,14 @@ struct LimitCommand: ParsableCommand {
     ])
 }
 
-/// Which node is meant.
-struct LimitedNode: ParsableArguments {
-  @Option(
-    help: ArgumentHelp("The node's configuration file.", valueName: "edge.conf"),
-    completion: .file())
-  var config = "edge.conf"
-
-  @Flag(help: "Print what the node answers, which is JSON.")
-  var json = false
-
-  /// The content of the node's answer; says why there is none.
-  func ask(_ method: String, _ path: String, json: String? = nil) throws -> [UInt8] {
-    let configuration = try Start.configuration(
-      ConfigurationSource(path: config), path: config, sayingWarnings: false)
-    let answer: AdminClient.Answer
-    do throws(AdminClient.Failure) {
-      answer = try AdminClient(configuration).ask(method, "/v1/limits\(path)", json: json)
-    } catch {
-      throw Start.refusal(error.text)
-    }
-    guard answer.status == 200 else {
-      let problem = try? JSONDecoder().decode(NodeProblem.self, from: Data(answer.content))
-      StandardError.say(problem?.detail ?? "the node answers with status \(answer.status)")
-      throw ExitCode(1)
-    }
-    return answer.content
-  }
-
-  /// Decodes an answer, or prints it as it is and returns nil.
-  func decoded<Value: Decodable>(_ type: Value.Type, _ content: [UInt8]) throws -> Value? {
-    if json {
-      print(String(decoding: content, as: UTF8.self))
-      return nil
-    }
-    return try JSONDecoder().decode(type, from: Data(content))
-  }
-
-  /// A segment of a path.
-  static func segment(_ text: String) -> String {
-    text.utf8.map { byte in
-      let isPlain =
-        UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte
-        || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= byte
-        || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte || "-._~".utf8.contains(byte)
-      if isPlain { return String(UnicodeScalar(byte)) }
-      return (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
-    }.joined()
-  }
-}
-
-private struct NodeProblem: Decodable {
-  let detail: String
-}
-
 private struct LimitList: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List all limits, and what they have decided.")
 
-  @OptionGroup var node: LimitedNode
+  @OptionGroup var node: ConfiguredNode
 
   func run() throws {
-    guard let list = try node.decoded(AllLimits.self, node.ask("GET", "")) else { return }
+    guard let list = try node.decoded(AllLimits.self, node.ask("GET", "/v1/limits")) else { return }
     var rows = [
       [
         "LIMIT", "RULE", "IN FORCE", "KEYS", "WAITING", "ALLOWED", "DELAYED", "REJECTED",
@@ -101,11 +44,11 @@ private struct LimitList: ParsableCommand {
 private struct LimitShow: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a limit.")
 
-  @OptionGroup var node: LimitedNode
+  @OptionGroup var node: ConfiguredNode
   @Argument(help: "Its name.") var name: String
 
   func run() throws {
-    let content = try node.ask("GET", "/\(LimitedNode.segment(name))")
+    let content = try node.ask("GET", "/v1/limits/\(ConfiguredNode.segment(name))")
     guard let limit = try node.decoded(ShownLimit.self, content) else { return }
     print(TextTable.text(limit.rows), terminator: "")
   }
@@ -119,7 +62,7 @@ private struct LimitSet: ParsableCommand {
       What was spent stays spent. For example: weir limit set login rate=10/m burst=20 --persist
       """)
 
-  @OptionGroup var node: LimitedNode
+  @OptionGroup var node: ConfiguredNode
   @Argument(help: "Its name.") var name: String
   @Argument(
     help: ArgumentHelp(
@@ -158,7 +101,8 @@ private struct LimitSet: ParsableCommand {
   }
 
   func run() throws {
-    let content = try node.ask("PATCH", "/\(LimitedNode.segment(name))", json: members())
+    let content = try node.ask(
+      "PATCH", "/v1/limits/\(ConfiguredNode.segment(name))", json: members())
     guard let limit = try node.decoded(ShownLimit.self, content) else { return }
     print("\(limit.name): \(limit.inForce)\(persist ? ", kept" : "")")
   }
@@ -168,12 +112,12 @@ private struct LimitKeys: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "keys", abstract: "List the keys that have spent most lately, heaviest first.")
 
-  @OptionGroup var node: LimitedNode
+  @OptionGroup var node: ConfiguredNode
   @Argument(help: "The limit's name.") var name: String
   @Option(help: "How many, from 1 to 256.") var top = 50
 
   func run() throws {
-    let content = try node.ask("GET", "/\(LimitedNode.segment(name))/keys?top=\(top)")
+    let content = try node.ask("GET", "/v1/limits/\(ConfiguredNode.segment(name))/keys?top=\(top)")
     guard let list = try node.decoded(HeavyKeys.self, content) else { return }
     let rows = list.keys.map { [$0.key, String($0.weight), String($0.rejected), $0.id] }
     print(TextTable.text([["KEY", "WEIGHT", "REJECTED", "ID"]] + rows), terminator: "")
@@ -184,12 +128,12 @@ private struct LimitForgive: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "forgive", abstract: "Give a key all it may have, and end its penalty.")
 
-  @OptionGroup var node: LimitedNode
+  @OptionGroup var node: ConfiguredNode
   @Argument(help: "The limit's name.") var name: String
   @Argument(help: "The key, or its id of the list of keys.") var key: String
 
   func run() throws {
-    let path = "/\(LimitedNode.segment(name))/keys/\(LimitedNode.segment(key))"
+    let path = "/v1/limits/\(ConfiguredNode.segment(name))/keys/\(ConfiguredNode.segment(key))"
     let content = try node.ask("DELETE", path)
     print(node.json ? String(decoding: content, as: UTF8.self) : "\(key) is forgiven")
   }
@@ -253,32 +197,4 @@ private struct HeavyKeys: Decodable {
     let rejected: UInt64
   }
   let keys: [Key]
-}
-
-/// Columns of text.
-private enum TextTable {
-  /// Rows of cells, the columns as wide as their widest cell. What a terminal would act on is not shown.
-  static func text(_ rows: [[String]]) -> String {
-    let shown = rows.map { $0.map { String($0.map { isShown($0) ? $0 : "·" }) } }
-    let columns = shown.map(\.count).max() ?? 0
-    let widths = (0..<columns).map { column in
-      shown.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
-    }
-    return shown.map { row in
-      let cells = row.enumerated().map { index, cell in
-        index == row.count - 1
-          ? cell : cell + String(repeating: " ", count: widths[index] - cell.count)
-      }
-      return cells.joined(separator: "  ") + "\n"
-    }.joined()
-  }
-
-  private static func isShown(_ character: Character) -> Bool {
-    character.unicodeScalars.allSatisfy { scalar in
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator: false
-      default: true
-      }
-    }
-  }
 }

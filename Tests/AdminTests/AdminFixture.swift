@@ -3,6 +3,7 @@ import Configuration
 import Edge
 import EdgeTesting
 import EventLoop
+import FoundationEssentials
 import Metrics
 import ObjectStore
 
@@ -19,27 +20,43 @@ final class AdminFixture: Sendable {
   let clock: NodeClock
   let notes = Watched<[String]>([])
   let store: ObjectStore?
+  /// Where changes are written down.
+  let audit: String
+  let files: TemporaryDirectory
   private let directory: TemporaryDirectory?
 
   /// - Parameter host: the address to listen on; clients always come over 127.0.0.1.
   init(
-    token: String? = AdminFixture.token, host: String = "127.0.0.1", withStore: Bool = false
+    token: String? = AdminFixture.token, host: String = "127.0.0.1", withStore: Bool = false,
+    tokens: String? = nil, sites: [[String]] = []
   ) throws {
     clock = NodeClock(manualFrom: 1_700_000_000_000)
     let directory = withStore ? try TemporaryDirectory() : nil
     store = try directory.map { directory throws(StoreError) in
       try ObjectStore.open(
-        StoreOptions(path: directory.file("store"), sizeLimit: 16 << 20, readers: 1))
+        StoreOptions(path: directory.file("store"), sizeLimit: 16 << 20, readers: 2))
     }
     self.directory = directory
+    files = try TemporaryDirectory()
+    audit = files.file("audit.log")
+    var settings = AdminConfiguration(
+      address: ListenAddress(host: "127.0.0.1", port: 0), token: token)
+    if let tokens {
+      try files.write("tokens", tokens)
+      settings.tokensFile = files.file("tokens")
+      settings.tokens = try AdminTokenFile.parse(Array(tokens.utf8))
+    }
     guard let address = SocketAddress(host: host, port: 0) else {
       throw PeerFailure(.system, "\(host) is not an address")
     }
     let socket = try Socket.listen(on: address, shared: false)
     port = Socket.localAddress(of: socket)?.port ?? 0
     server = try AdminServer(
-      listener: Listener(socket), token: token,
-      context: try AdminFixture.context(clock: clock, store: store),
+      listener: Listener(socket),
+      context: try AdminFixture.context(
+        clock: clock, store: store, sites: sites,
+        tokens: TokenTable(settings) { [notes] line in notes.update { $0.append(line) } }),
+      audit: try AuditLog(audit, note: { _ in }),
       note: { [notes] line in notes.update { $0.append(line) } })
     server.start()
   }
@@ -54,14 +71,18 @@ final class AdminFixture: Sendable {
   func stop() { server.stop() }
 
   /// A node's context without workers.
-  static func context(clock: NodeClock, store: ObjectStore?) throws -> NodeContext {
+  static func context(
+    clock: NodeClock, store: ObjectStore?, sites: [[String]] = [],
+    tokens: TokenTable = TokenTable()
+  ) throws -> NodeContext {
     var configuration = NodeConfiguration()
     configuration.workers = 3
     configuration.limits = AdminFixture.limits
+    configuration.sites = sites.map { SiteConfiguration(hosts: $0) }
     let limits = try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
     return NodeContext(
       GenerationParts(configuration: configuration, pools: [], limits: limits), clock: clock,
-      store: store, metrics: MetricsRegistry())
+      store: store, metrics: MetricsRegistry(), tokens: tokens)
   }
 
   /// Limits of each kind that is tuned in its own way.
@@ -90,8 +111,16 @@ final class AdminFixture: Sendable {
   }
 
   /// The answer to an order to purge, with everything right but its content.
-  func purge(_ body: String) async throws -> PeerResponse {
-    try await ask("POST", "/v1/purge", [Self.bearer, Self.json], body: body)
+  func purge(_ body: String, _ fields: [String] = []) async throws -> PeerResponse {
+    try await ask("POST", "/v1/purge", [Self.bearer, Self.json] + fields, body: body)
+  }
+
+  /// What the audit log has.
+  func auditLines() throws -> [JSONValue] {
+    let text = try String(contentsOf: URL(filePath: audit), encoding: .utf8)
+    return try text.split(separator: "\n").map {
+      try JSONDecoder().decode(JSONValue.self, from: Data($0.utf8))
+    }
   }
 
   /// Lets time pass, second by second, for as long as `body` waits for something to come of it.

@@ -45,7 +45,8 @@ struct AdminLimitTests {
     let shown = try await admin.ask("GET", "/v1/limits/\(name)").json()[member]
     let text = shown?.string ?? shown?.int.map { "\($0)" } ?? shown?.bool.map { "\($0)" }
     #expect(text == value)
-    #expect(admin.notes.value.contains { $0.hasPrefix("limit \(name) changed by 127.0.0.1") })
+    #expect(
+      admin.notes.value.contains { $0.hasPrefix("limit \(name) changed by token (127.0.0.1") })
   }
 
   @Test(arguments: [

@@ -249,3 +249,226 @@ import Testing
     try after.requireStore().check()
   }
 }
+
+/// What operators order beyond tags, and what comes of it at the node.
+@Suite struct PurgeOrderTests {
+  private func origin() async throws -> ScriptedOrigin {
+    try await ScriptedOrigin.answering { request in
+      let type = request.target.contains(".png") ? "image/PNG; q=1" : "text/plain"
+      return Reply(
+        200,
+        [
+          "Cache-Control: max-age=60, stale-while-revalidate=600", "Content-Type: \(type)",
+          "Cache-Tag: all,\(request.header("host") ?? "")", "Vary: X-One",
+        ], "content")
+    }
+  }
+
+  private func get(_ node: TestNode, _ target: String, host: String, one: String = "") async throws
+  {
+    let client = try await node.connect()
+    defer { client.close() }
+    _ = try await client.request("GET", target, host: host, ["X-One: \(one)"])
+  }
+
+  /// Whether something fresh is stored.
+  private func isStored(
+    _ node: TestNode, _ target: String, host: String, one: String = ""
+  ) async throws -> Bool {
+    let client = try await node.connect()
+    defer { client.close() }
+    return try await client.request(
+      "GET", target, host: host, ["X-One: \(one)", "Cache-Control: only-if-cached"]
+    ).status == 200
+  }
+
+  static let stored: [(host: String, target: String)] = [
+    ("a.example", "/"), ("a.example", "/x.png"), ("a.example", "/x/1?q=1"), ("a.example", "/x/2"),
+    ("b.example", "/x.png"), ("b.example", "/x/1"),
+  ]
+
+  @Test(arguments: [
+    (#"{"url": "http://a.example/x.png"}"#, [1]), (#"{"url": "https://A.example:443/"}"#, [0]),
+    (#"{"urls": ["//a.example/x/1?q=1", "//b.example/x/1"]}"#, [2, 5]),
+    (#"{"url": "//a.example/x/1"}"#, []), (#"{"host": "b.example"}"#, [4, 5]),
+    (#"{"prefix": "//a.example/x/"}"#, [2, 3]),
+    (#"{"host": "a.example", "prefix": "/x"}"#, [1, 2, 3]),
+    (#"{"wildcard": "http://?.example/*.png"}"#, [1, 4]), (#"{"wildcard": "*/x/1*"}"#, [2, 5]),
+    (#"{"where": "content_type == \"image/png\""}"#, [1, 4]),
+    (#"{"where": "host == \"b.example\" && !(path matches \"*.png\")"}"#, [5]),
+    (#"{"where": "query.q == \"1\" || path == \"/\""}"#, [0, 2]),
+    (#"{"where": "age > 1m"}"#, []), (#"{"where": "age <= 1m && size == 7"}"#, [0, 1, 2, 3, 4, 5]),
+    (#"{"where": "\"b.example\" in tags"}"#, [4, 5]),
+    (#"{"where": "header.cache-control == \"x\""}"#, []),
+    (#"{"where": "header(\"content-type\") == \"image/PNG; q=1\""}"#, [1, 4]),
+    (#"{"where": "url == \"http://a.example/x/2\""}"#, [3]),
+    (#"{"everything": true}"#, [0, 1, 2, 3, 4, 5]),
+  ])
+  func `a purge reaches what it names and nothing else`(
+    _ order: String, _ reached: [Int]
+  ) async throws {
+    let origin = try await origin()
+    let node = try TestNode.start(origin: origin.port)
+    for (host, target) in Self.stored { try await get(node, target, host: host, one: "1") }
+    try await get(node, "/x.png", host: "a.example", one: "2")
+    try await node.settle()
+    let dry = try await node.admin(
+      "POST", "/v1/purge", json: order.dropLast() + #", "dry_run": true}"#)
+    let variants = reached.contains(1) ? 1 : 0
+    #expect(try dry.json()["objects"]?.int == reached.count + variants)
+    #expect(try await node.admin("POST", "/v1/purge", json: order).status == 200)
+    for (index, (host, target)) in Self.stored.enumerated() {
+      let isThere = try await isStored(node, target, host: host, one: "1")
+      #expect(isThere == !reached.contains(index), "\(host)\(target)")
+    }
+    #expect(
+      try await isStored(node, "/x.png", host: "a.example", one: "2") == !reached.contains(1))
+    try node.requireStore().check()
+  }
+
+  @Test func `a soft purge is served stale and validated behind`() async throws {
+    let origin = try await origin()
+    let node = try TestNode.start(origin: origin.port)
+    try await get(node, "/x", host: "a.example")
+    try await node.settle()
+    let order = #"{"prefix": "//a.example/", "soft": true}"#
+    #expect(try await node.admin("POST", "/v1/purge", json: order).status == 200)
+    let client = try await node.connect()
+    let stale = try await client.request("GET", "/x", host: "a.example", ["X-One: "])
+    #expect(stale.isHit)
+    try await origin.waitForRequests(2)
+    try await node.settle()
+    #expect(try await client.request("GET", "/x", host: "a.example", ["X-One: "]).isHit)
+    #expect(origin.requests.count == 2)
+    client.close()
+  }
+
+  @Test func `a purge by URL reaches what a normalised query and a key of its own have stored`()
+    async throws
+  {
+    let origin = try await origin()
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { key host path query; query_sort on; }")
+    for order in [
+      #"{"url": "http://a.example/x?b=2&a=1"}"#, #"{"prefix": "//a.example/x?b"}"#,
+      #"{"wildcard": "//a.example/x?b=2*"}"#,
+    ] {
+      try await get(node, "/x?b=2&a=1", host: "a.example")
+      try await node.settle()
+      #expect(try await isStored(node, "/x?a=1&b=2", host: "a.example"))
+      #expect(try await node.admin("POST", "/v1/purge", json: order).status == 200)
+      #expect(try await !isStored(node, "/x?a=1&b=2", host: "a.example"), "\(order)")
+    }
+    try await get(node, "/x?b=2&a=1", host: "a.example")
+    try await node.settle()
+    let other = #"{"url": "http://a.example/x?a=1&b=2"}"#
+    #expect(try await node.admin("POST", "/v1/purge", json: other).status == 200)
+    #expect(try await !isStored(node, "/x?b=2&a=1", host: "a.example"))
+  }
+}
+
+@Suite struct PurgeMethodTests {
+  private func start(_ settings: String) async throws -> (TestNode, ScriptedOrigin) {
+    let origin = try await ScriptedOrigin.answering { request in
+      Reply(
+        200, ["Cache-Control: max-age=60", "Cache-Tag: all,\(request.target.dropFirst())"],
+        request.method)
+    }
+    let node = try TestNode.start(
+      configuration: """
+        workers 1;
+        listen 127.0.0.1:0;
+        admin 127.0.0.1:0 { token "a-token-for-the-tests"; }
+        store ./store { }
+        origin app 127.0.0.1:\(origin.port);
+        site a.example { origin app; \(settings) }
+        site b.example { origin app; }
+        """, directory: try TemporaryDirectory())
+    for host in ["a.example", "b.example"] {
+      for target in ["/1", "/2"] { _ = try await ask(node, "GET", target, host) }
+    }
+    try await node.settle()
+    return (node, origin)
+  }
+
+  @discardableResult
+  private func ask(
+    _ node: TestNode, _ method: String, _ target: String, _ host: String, _ fields: [String] = []
+  ) async throws -> PeerResponse {
+    let client = try await node.connect()
+    defer { client.close() }
+    return try await client.request(method, target, host: host, fields)
+  }
+
+  private func stored(_ node: TestNode) async throws -> [String] {
+    var found: [String] = []
+    for host in ["a.example", "b.example"] {
+      for target in ["/1", "/2"] {
+        let response = try await ask(node, "GET", target, host, ["Cache-Control: only-if-cached"])
+        if response.status == 200 { found.append(host.prefix(1) + target) }
+      }
+    }
+    return found
+  }
+
+  static let token = "Authorization: Bearer a-token-for-the-tests"
+
+  @Test(arguments: [
+    ("/1", [token], ["a/2", "b/1", "b/2"]), ("/", [token, "Cache-Tag: all"], ["b/1", "b/2"]),
+    ("/", [token, "Surrogate-Key: 1 3"], ["a/2", "b/1", "b/2"]),
+    ("/", [token, "xkey-purge: 1, 2"], ["b/1", "b/2"]),
+    ("/", [token, "xkey: 2"], ["a/1", "b/1", "b/2"]),
+    ("/.*", [token, "X-Purge-Method: regex"], ["b/1", "b/2"]),
+    ("/2", [token, "X-Purge-Method: exact"], ["a/1", "b/1", "b/2"]),
+  ])
+  func `PURGE with a token purges within its site`(
+    _ target: String, _ fields: [String], _ left: [String]
+  ) async throws {
+    let (node, origin) = try await start("purge on;")
+    let response = try await ask(node, "PURGE", target, "a.example", fields)
+    #expect(response.status == 200, "\(response.text)")
+    #expect(try response.json()["id"]?.int != nil)
+    #expect(try await stored(node) == left)
+    #expect(origin.requests.count == 4)
+    let records = try await node.admin("GET", "/v1/purges").json()
+    #expect(records["purges"]?.array?.first?["who"]?.string == "token")
+  }
+
+  @Test func `PURGE without a token is refused, unless the address may`() async throws {
+    let (node, _) = try await start("purge on;")
+    for fields in [[], ["Authorization: Bearer nobody's-token"]] {
+      let response = try await ask(node, "PURGE", "/1", "a.example", fields)
+      #expect(response.status == 401)
+      #expect(response.header("www-authenticate") == "Bearer realm=\"weir\"")
+    }
+    #expect(try await stored(node).count == 4)
+    let (open, _) = try await start("purge_from 10.0.0.0/8 127.0.0.0/8;")
+    #expect(try await ask(open, "PURGE", "/1", "a.example").status == 200)
+    #expect(try await stored(open) == ["a/2", "b/1", "b/2"])
+    let (closed, _) = try await start("purge_from 10.0.0.0/8;")
+    #expect(try await ask(closed, "PURGE", "/1", "a.example").status == 401)
+  }
+
+  @Test func `a soft PURGE makes stale, and one of a site that takes none goes to the origin`()
+    async throws
+  {
+    let (node, origin) = try await start("purge on;")
+    let fields = [Self.token, "xkey-softpurge: 1"]
+    #expect(try await ask(node, "PURGE", "/", "a.example", fields).status == 200)
+    let record = try await node.admin("GET", "/v1/purges").json()["purges"]?.array?.first
+    #expect(record?["soft"]?.bool == true)
+    #expect(try await ask(node, "PURGE", "/1", "b.example").text == "PURGE")
+    #expect(origin.requests.last?.method == "PURGE")
+  }
+
+  @Test func `a PURGE is followed by other requests on its connection`() async throws {
+    let (node, _) = try await start("purge on;")
+    let client = try await node.connect()
+    for _ in 0..<3 {
+      #expect(
+        try await client.request("PURGE", "/1", host: "a.example", [Self.token]).status == 200)
+      #expect(try await client.request("GET", "/2", host: "a.example").isHit)
+    }
+    client.close()
+  }
+}

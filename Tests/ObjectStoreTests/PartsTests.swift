@@ -238,8 +238,8 @@ import Testing
     let mark = ledger.beginFill()
     _ = ledger.purge([20, 30])
     #expect(ledger.forget(through: 3).tags == [10])
-    #expect(ledger.state(since: mark.sequence, tags: [5, 20], key: nil) == .hard)
-    #expect(ledger.state(since: mark.sequence, tags: [10], key: nil) == .none)
+    #expect(ledger.state(since: mark.sequence, tags: [5, 20], url: nil) == .hard)
+    #expect(ledger.state(since: mark.sequence, tags: [10], url: nil) == .none)
     ledger.endFill(mark)
     #expect(Set(ledger.forget(through: 3).tags) == [20, 30])
   }

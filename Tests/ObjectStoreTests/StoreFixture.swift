@@ -100,7 +100,9 @@ final class StoreFixture {
     self.limit = limit
     self.fault = fault
     store = try ObjectStore.open(
-      StoreOptions(path: directory.file("s"), sizeLimit: limit, readers: 8), fault: fault)
+      StoreOptions(
+        path: directory.file("s"), sizeLimit: limit, readers: 8,
+        condition: { WordCondition($0) }), fault: fault)
     reader = try store.makeReader()
   }
 
@@ -110,7 +112,9 @@ final class StoreFixture {
     try withExtendedLifetime(Released(self)) {
       change()
       store = try ObjectStore.open(
-        StoreOptions(path: directory.file("s"), sizeLimit: limit, readers: 8), fault: fault)
+        StoreOptions(
+          path: directory.file("s"), sizeLimit: limit, readers: 8,
+          condition: { WordCondition($0) }), fault: fault)
       reader = try store.makeReader()
     }
   }

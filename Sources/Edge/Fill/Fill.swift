@@ -129,6 +129,8 @@ package final class Fill: @unchecked Sendable {
   package let key: Hash128?
   /// The full cache key, which decides.
   package let fullKey: [UInt8]
+  /// The URL that the client sent, if the key is not it; else empty.
+  let target: [UInt8]
   /// The tags of the URI that it is for, by which a purge of that URI reaches it.
   let targetTags: [UInt64]
   /// The purge sequence at its start.
@@ -144,11 +146,12 @@ package final class Fill: @unchecked Sendable {
   var soleReader: UInt64?
 
   init(
-    key: Hash128?, fullKey: [UInt8], targetTags: [UInt64], mark: FillMark?, leader: Int,
-    began: Int64, slice: SliceJob? = nil
+    key: Hash128?, fullKey: [UInt8], target: [UInt8] = [], targetTags: [UInt64],
+    mark: FillMark?, leader: Int, began: Int64, slice: SliceJob? = nil
   ) {
     self.key = key
     self.fullKey = fullKey
+    self.target = target
     self.targetTags = targetTags
     self.mark = mark
     self.leader = leader
@@ -161,7 +164,9 @@ package final class Fill: @unchecked Sendable {
 extension Fill {
   /// Whether a purge that came after it began is about what it brings.
   func isPurged(in store: ObjectStore, since mark: FillMark, tags: [UInt64]) -> Bool {
-    fullKey.withView { store.isPurged(since: mark.sequence, tags: tags, key: $0) }
+    (target.isEmpty ? fullKey : target).withView {
+      store.isPurged(since: mark.sequence, tags: tags, url: $0)
+    }
   }
 }
 

@@ -14,7 +14,8 @@ struct FillSink {
   let worker: Worker
   private var head: FillHead?
   private var segment: SharedBytes?
-  private var received: UInt64 = 0
+  /// Bytes of content so far.
+  private(set) var received: UInt64 = 0
   private var bodyID: UInt64 = 0
   private var chunksHandedOver: UInt32 = 0
   /// The number of its first chunk within the body: of a slice.
@@ -187,12 +188,13 @@ struct FillSink {
     if !isInline, let segment, segment.count > 0 { storeChunk(segment) }
     guard isStoring else { return }
     let content = segment.map { $0.view(0..<$0.count).array } ?? []
-    let object = NewObject(
+    var object = NewObject(
       keyHash: fill.fullKey.withView { store.keyHash($0) }, key: fill.fullKey,
       varyRule: head.varyRule, varyValues: head.varyValues, metadata: head.metadata,
       head: head.lines, tags: tags, implicitTags: implicitTags,
       body: isInline ? .inline(content) : .chunks(id: bodyID, length: received),
       sequence: mark.sequence)
+    object.target = fill.target
     let fill = fill
     let fills = worker.context.fills
     let taken = store.store(object) { _ in

@@ -118,11 +118,12 @@ extension OriginRequest {
     let body = SlicedBody(
       id: store.makeBodyID(), length: length, keyHash: hash ?? primary, lines: lines.view,
       metadata: metadata)
-    let object = NewObject(
+    var object = NewObject(
       keyHash: primary, key: fill.fullKey, varyRule: plan.varyRule, varyValues: plan.varyValues,
       metadata: metadata, head: lines.view.array, tags: plan.tags,
       implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)),
       body: .slices(id: body.id, length: length), sequence: mark.sequence)
+    object.target = fill.target
     guard store.store(object, completion: { _ in store.endFill(mark) }) else { return nil }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     publishSlice(part, of: body, lines: lines.view.array, metadata: metadata, plan: plan)

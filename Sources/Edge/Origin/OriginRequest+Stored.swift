@@ -67,7 +67,7 @@ extension OriginRequest {
     worker.counters.add(.revalidated304)
     guard let stored, let store = worker.context.store, let mark = fill.mark,
       let response = worker.reader?.record(id: stored.id, hash: stored.hash),
-      store.purgeState(since: response.sequence, tags: response.allTags, key: response.key)
+      store.purgeState(since: response.sequence, tags: response.allTags, url: response.url)
         != .hard,
       stored.entityTag.withView({ tag in
         stored.lastModified.withView { modified in
@@ -214,7 +214,7 @@ extension OriginRequest {
   func serveStale(instead status: UInt16?) -> Bool {
     guard let stored, let store = worker.context.store,
       let response = worker.reader?.record(id: stored.id, hash: stored.hash),
-      store.purgeState(since: response.sequence, tags: response.allTags, key: response.key)
+      store.purgeState(since: response.sequence, tags: response.allTags, url: response.url)
         != .hard,
       ReuseRules.mayServeOnError(Freshness(response), now: worker.now.wall)
     else { return false }

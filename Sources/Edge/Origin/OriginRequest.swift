@@ -114,6 +114,8 @@ final class OriginRequest {
   var isQuestion = false
   /// Lines of the node's own that it has besides.
   var ownLines: [UInt8] = []
+  /// Why the origin is asked.
+  var reason = ForwardReason.miss
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -451,6 +453,7 @@ final class OriginRequest {
 
   /// Its part is over: gives back its place and forgets its names.
   func retire() {
+    noteTraffic()
     stage = .done
     worker.counters.add(.fillsEnded)
     worker.leading[ObjectIdentifier(fill)] = nil
@@ -464,6 +467,21 @@ final class OriginRequest {
       self.held = nil
       settle(held, status: responseTime > 0 ? response.status : 0)
     }
+  }
+
+  /// Counts it for the lists of what origins are asked for.
+  private func noteTraffic() {
+    var url = ByteBuffer(capacity: 256)
+    if fill.target.isEmpty {
+      RequestTarget.appendKey(
+        scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
+        to: &url)
+    } else {
+      fill.target.withView { url.append($0) }
+    }
+    worker.traffic.noteMiss(
+      url: url.view, host: URLParts(url.view).host, query: head.query.map { head.bytes[$0] },
+      reason: reason, bytes: sink.received, now: worker.now.monotonic)
   }
 
   /// Gives the connection back, if it may carry another request.

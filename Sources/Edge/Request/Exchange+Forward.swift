@@ -27,6 +27,7 @@ extension Exchange {
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
+    let target = targetURL(worker, key: worker.keyBuffer.view)
     let patience = generation.routes.routes[route].collapseTimeout
     let slice = firstSlice(stored: stored, worker)
     let offer = reason == .varyMiss && slice == nil ? worker.variantOffer(store) : nil
@@ -43,7 +44,7 @@ extension Exchange {
       },
       make: {
         Fill(
-          key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
+          key: hash, fullKey: key, target: target, targetTags: targetTags, mark: store.beginFill(),
           leader: worker.index, began: worker.now.monotonic, slice: slice)
       })
     own(worker)
@@ -96,11 +97,13 @@ extension Exchange {
     own(worker)
     let mark = key.isEmpty ? nil : worker.context.store?.beginFill()
     var tags: [UInt64] = []
+    var target: [UInt8] = []
     if mark != nil, let store = worker.context.store {
       tags = key.withView { targetTags(worker, store, key: $0) }
+      target = key.withView { targetURL(worker, key: $0) }
     }
     let fill = Fill(
-      key: nil, fullKey: mark == nil ? [] : key, targetTags: tags, mark: mark,
+      key: nil, fullKey: mark == nil ? [] : key, target: target, targetTags: tags, mark: mark,
       leader: worker.index, began: worker.now.monotonic)
     takesBody = head(worker).framing != .none
     lead(fill, isFill: stored != nil, upgrade: upgrade, stored: stored, on: connection)
@@ -119,6 +122,7 @@ extension Exchange {
       client: client, isFill: isFill, upgrade: upgrade, stored: stored,
       decision: decision(worker), pool: fallback)
     request.clientConnection = connection.token
+    if let reason { request.reason = reason }
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
     request.offer = offer
@@ -174,11 +178,12 @@ extension Exchange {
     guard let store = worker.context.store, !isLeftAlone(response, worker) else { return }
     let key = worker.keyBuffer.view.array
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
+    let target = targetURL(worker, key: worker.keyBuffer.view)
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic, ignoresMarks: true, mayJoin: { _ in true },
       make: {
         Fill(
-          key: hash, fullKey: key, targetTags: targetTags, mark: store.beginFill(),
+          key: hash, fullKey: key, target: target, targetTags: targetTags, mark: store.beginFill(),
           leader: worker.index, began: worker.now.monotonic,
           slice: firstSlice(stored: response, worker))
       })
@@ -197,6 +202,7 @@ extension Exchange {
       decision: decision(worker))
     request.isBackground = true
     request.held = checks
+    request.reason = .stale
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request
@@ -217,6 +223,9 @@ extension Exchange {
     while true {
       switch state {
       case .idle: return .waiting
+      case .purging:
+        guard let outcome = purging?.outcome else { return .waiting }
+        answerPurged(outcome, on: connection)
       case .warming:
         if isWarming { return .waiting }
         state = .waiting

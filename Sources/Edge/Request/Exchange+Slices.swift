@@ -155,6 +155,7 @@ extension Exchange {
       worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
       client: client, isFill: true, upgrade: false, stored: nil, decision: decision(worker))
     joinSlice(fill, on: connection)
+    request.reason = reason ?? .partial
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

@@ -28,6 +28,8 @@ final class Exchange {
     case admitting
     /// For the head of a fill.
     case waiting
+    /// For a purge that it asked for to be written.
+    case purging
     /// Content of a fill is being sent.
     case filling
     /// Chunks of a stored response are being sent.
@@ -109,6 +111,8 @@ final class Exchange {
   var storedHash = Hash128(low: 0, high: 0)
   /// The origin request that this request's content goes to.
   var upstream: OriginRequest?
+  /// The purge that it asked for.
+  var purging: PurgeInProgress?
 
   var hasSentHead = false
   /// Whether the request's content is being passed on.
@@ -216,6 +220,10 @@ final class Exchange {
       return
     }
     route = found
+    if case .purge = head.method, takesPurges(worker) {
+      purge(head, on: connection)
+      return
+    }
     if case .length(let length) = head.framing, length > generation.routes.routes[found].maxBody {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
@@ -350,6 +358,20 @@ final class Exchange {
     return tags + [host]
   }
 
+  /// The URL that the client sent, where the key is not it; else empty.
+  func targetURL(_ worker: Worker, key: ByteView) -> [UInt8] {
+    let isUsual = generation.routes.routes[route].hasUsualKey
+    let head = clientHead(worker)
+    if isUsual && !isRuled && (worker.context.searchRules.isEmpty || head.query == nil) {
+      return []
+    }
+    var url = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &url)
+    return url.view == key || url.count > 65_535 ? [] : url.view.array
+  }
+
   /// What the request asks of caches, as far as the route listens.
   func requestDirectives(_ worker: Worker) -> RequestDirectives {
     generation.routes.routes[route].ignoresClientDirectives
@@ -432,8 +454,15 @@ final class Exchange {
       route: generation.routes.number(of: route), status: status, result: result,
       bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)
+    switch result {
+    case .hit:
+      worker.unnotedHits &+= 1
+      if worker.unnotedHits == TrafficSketch.hitSampling { noteHit(worker) }
+    default: break
+    }
     if held != nil { settleLimits(worker) }
     pacing = nil
+    purging = nil
     release(worker, token: connection.token)
     state = .idle
     ownHead = nil
@@ -450,6 +479,18 @@ final class Exchange {
   private func join(_ generation: WorkerGeneration) {
     self.generation = generation
     generationNumber = generation.number
+  }
+
+  /// Counts one hit for the list of what is hit most.
+  @inline(never)
+  private func noteHit(_ worker: Worker) {
+    worker.unnotedHits = 0
+    let head = clientHead(worker)
+    var url = ByteBuffer(capacity: 256)
+    RequestTarget.appendKey(
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
+      to: &url)
+    worker.traffic.noteHit(url: url.view, bytes: contentSent, now: worker.now.monotonic)
   }
 
   /// Gives up: the client is gone.

@@ -14,6 +14,8 @@ struct RoutePolicy {
   let key: KeyRecipe
   /// The same where rules say what stands for path and query.
   let namedKey: KeyRecipe
+  /// The target URI, with its query normalised as in the key.
+  let queryRecipe: KeyRecipe
   /// Whether the query is part of the key.
   let keepsQuery: Bool
   /// Whether the content type must fit the path's extension.
@@ -48,6 +50,7 @@ struct RoutePolicy {
     key = KeyRecipe(
       configuration.key.map(Self.part), query: Self.normalization(configuration.query))
     let others = configuration.key.filter { $0 != .path && $0 != .query }
+    queryRecipe = KeyRecipe([.scheme, .host, .path, .query], query: key.query)
     namedKey = KeyRecipe(others.map(Self.part) + [.variable(0)])
     keepsQuery = configuration.key.contains(.query)
     checksContentType = configuration.checksContentType

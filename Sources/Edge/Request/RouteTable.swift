@@ -66,6 +66,8 @@ final class RouteTable {
   /// The pools and the limits that their rules name, by the rules' own numbers.
   let ruleOrigins: [[Int]]
   let ruleLimits: [[RouteLimits]]
+  /// Whether, and from where, PURGE purges.
+  let purges: [SitePurgeConfiguration]
   /// Their rules for when no server can answer, and the pools that these name.
   let failurePrograms: [RuleProgram?]
   let failureOrigins: [[Int]]
@@ -77,6 +79,7 @@ final class RouteTable {
   let transportFields: [[UInt8]]
   /// Their names; one more stands for requests that no route takes.
   let names: [String]
+  private let siteOfRoute: [Int]
   /// The names of the pools, by their indices.
   let poolNames: [String]
   private var sites: [Site] = []
@@ -149,6 +152,7 @@ final class RouteTable {
       } ?? []
     }
     errorPages = all.map { $0.errorPages.map { ErrorPage($0) } }
+    purges = configuration.sites.flatMap { site in site.routes.map { _ in site.purge } }
     redirectPorts = configuration.sites.flatMap { site in
       site.routes.map { _ in site.redirectPort ?? 0 }
     }
@@ -156,9 +160,15 @@ final class RouteTable {
       site.routes.map { _ in site.strictTransport.map { Array($0.fieldValue.utf8) } ?? [] }
     }
     self.names = names + ["none"]
+    siteOfRoute = configuration.sites.enumerated().flatMap { number, site in
+      site.routes.map { _ in number }
+    }
     poolNames = configuration.origins.map(\.name)
     addSites(configuration)
   }
+
+  /// The place of a route's site in the configuration.
+  func sites(ofRoute route: Int) -> Int { siteOfRoute[route] }
 
   private static func priority(_ priority: RoutePriority) -> PriorityClass {
     switch priority {

@@ -1,5 +1,6 @@
 package import AccessLog
 internal import Bytes
+internal import Configuration
 package import EventLoop
 internal import HTTPCaching
 package import Metrics
@@ -22,6 +23,12 @@ package final class NodeContext: Sendable {
   package let routeNames: RouteNames
   /// What the workers' random numbers begin with.
   let seed: UInt64
+  /// Who may purge and change things.
+  package let tokens: TokenTable
+  /// Told of each PURGE request that was carried out, on any thread.
+  let purgeNote: @Sendable (SitePurgeEvent) -> Void
+  /// What origins are asked for, and what is hit.
+  package let traffic = NodeTraffic()
   /// The certificates that are shown; nil: nobody speaks TLS.
   package let certificates: NodeCertificates?
   /// Fills under way.
@@ -39,12 +46,16 @@ package final class NodeContext: Sendable {
   /// Puts together what the workers share.
   package init(
     _ parts: GenerationParts, clock: NodeClock, store: ObjectStore?, metrics: MetricsRegistry,
-    routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil
+    routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil,
+    tokens: TokenTable = TokenTable(),
+    purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }
   ) {
     self.clock = clock
     self.store = store
     self.metrics = metrics
     self.routeNames = routeNames
+    self.tokens = tokens
+    self.purgeNote = purgeNote
     self.certificates = certificates
     seed = Random.hash128().low
     generation = Mutex(
@@ -70,6 +81,7 @@ package final class NodeContext: Sendable {
     _ parts: GenerationParts, listeners: [[NumberedListener]] = []
   ) -> (generation: NodeGeneration, adoption: Adoption) {
     hearGrants(of: parts.pools)
+    tokens.adopt(parts.configuration.admin)
     let next = generation.withLock { current in
       let next = NodeGeneration(
         parts, number: current.number + 1, after: current, names: routeNames, live: live)
@@ -176,6 +188,8 @@ package enum WorkerMessage: Sendable {
   case fileRead(UInt64, [UInt8]?)
   /// Keys for tokens were fetched, or could not be.
   case keysCame
+  /// A purge that a client's request asked for is done with, for the request on a connection.
+  case purged(Result<PurgeReceipt, PurgeFailure>, token: UInt64)
   /// Other certificates are to be shown from now on.
   case certificatesChanged
   /// A password was checked, for the request on a connection.

@@ -94,6 +94,9 @@ package final class Worker {
   var isOverloaded = false
   let counters: CounterBlock
   let requestCounters: RequestCounters
+  let traffic: TrafficSketch
+  /// Hits since one was noted there.
+  var unnotedHits: UInt64 = 0
   let nodeName: ByteBuffer
 
   /// Fills that this worker reads for everybody, by identity.
@@ -172,6 +175,7 @@ package final class Worker {
     counters = CounterBlock()
     requestCounters = RequestCounters(names: context.routeNames)
     context.metrics.register(counters: counters, requests: requestCounters)
+    traffic = context.traffic.makeSketch()
     var name = ByteBuffer()
     name.append(text: configuration.nodeName)
     nodeName = name
@@ -311,6 +315,7 @@ package final class Worker {
       case .keysCame: keysCame()
       case .certificatesChanged: tls = context.certificates?.current
       case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
+      case .purged(let outcome, let token): purged(outcome, token: token)
       case .adopt(let generation, let listeners, let adoption):
         adopt(generation, listeners)
         adoption.workerIsDone()

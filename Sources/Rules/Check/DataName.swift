@@ -13,6 +13,8 @@ package struct DataName: Sendable {
     case subject
     /// Any name behind a prefix.
     case family(Family)
+    /// The tags of a stored object, which `in` looks for.
+    case tags
   }
 
   /// Data with names of the client's or the origin's own.
@@ -32,7 +34,7 @@ package struct DataName: Sendable {
   /// What other programs call it; only for suggestions.
   let aliases: [String]
 
-  private init(
+  init(
     _ name: String, _ type: RuleType, _ source: Source, ofResponse: Bool = false,
     aliases: [String] = [], _ text: String
   ) {
@@ -224,11 +226,15 @@ enum TextSource: Int32, Sendable {
   case country, continent, region, city
   case tlsVersion, tlsServerName, tlsCipher, tlsProtocol, tlsClientSubject, tlsClientFingerprint
   case subject
+  // Of stored objects.
+  case url, contentType, variant
 }
 
 /// Numbers that the request has one of.
 enum NumberSource: Int32, Sendable {
   case contentLength, clientPort, listenerPort, network, now, status
+  // Of stored objects.
+  case size, age
 }
 
 /// Truths about the request.

@@ -22,7 +22,11 @@ extension Compiler {
       return nil
     }
     switch name {
-    case "header": return emitNamed(.field, arguments[0], to)
+    case "header":
+      return emitNamed(isAboutObjects ? .responseField : .field, arguments[0], to)
+    case "cookie" where isAboutObjects, "claim" where isAboutObjects:
+      findings.error("a stored object has no \(name)", at: range)
+      return nil
     case "query": return emitNamed(.parameter, arguments[0], to)
     case "cookie": return emitNamed(.cookie, arguments[0], to)
     case "claim": return emitNamed(.claim, arguments[0], to)
@@ -51,6 +55,10 @@ extension Compiler {
     }
     emitFunction(name, values, to)
     return function.result
+  }
+
+  private var isAboutObjects: Bool {
+    if case .storedObject = vocabulary { true } else { false }
   }
 
   private func count(_ least: Int, _ most: Int) -> String {

@@ -192,11 +192,16 @@ extension Compiler {
 
   private mutating func emitName(_ name: String, _ range: RuleRange, _ to: UInt8) -> RuleType? {
     if name.hasPrefix("var.") { return emitVariable(String(name.dropFirst(4)), range, to) }
-    guard let found = DataName.find(name) else {
-      let meant = DataName.suggestion(for: name)
+    guard let found = DataName.find(name, in: vocabulary) else {
+      let meant = DataName.suggestion(for: name, in: vocabulary)
       findings.error(
         "there is no \(shown(name))", at: range,
         help: meant == nil ? "texts stand in double quotes" : nil, suggestion: meant)
+      return nil
+    }
+    if case .list = found.entry.type {
+      findings.error(
+        "\(shown(name)) stands only behind in", at: range, help: "such as \"front\" in \(name)")
       return nil
     }
     if found.entry.isOfResponse && !isResponse {
@@ -224,6 +229,7 @@ extension Compiler {
     case .routeName:
       emit(.loadText, to: to, operand: text(Array(context.routeName.utf8)))
     case .family(let family): return emit(family, member, range, to)
+    case .tags: return nil
     }
     return entry.type
   }

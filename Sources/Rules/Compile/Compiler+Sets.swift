@@ -4,6 +4,9 @@ internal import Bytes
 
 extension Compiler {
   mutating func emitIn(_ left: Expression, _ right: Expression, _ to: UInt8) -> RuleType? {
+    if case .name("tags") = right.kind, case .storedObject = vocabulary {
+      return emitTag(left, to)
+    }
     guard let type = emit(left, to) else { return nil }
     switch right.kind {
     case .network(let network): return emitNetworks(type, left, [network], right.range, to)
@@ -26,6 +29,19 @@ extension Compiler {
         ? "whether it stands in a text is asked with contains(text, part)"
         : "expected a list such as [\"a\", \"b\"], a network, file(\"…\") or split(…)")
     return nil
+  }
+
+  /// `"front" in tags`
+  private mutating func emitTag(_ left: Expression, _ to: UInt8) -> RuleType? {
+    guard let tag = left.constantText, !tag.isEmpty else {
+      findings.error(
+        "a tag is a text that is written in place", at: left.range,
+        help: "such as \"front\" in tags")
+      return nil
+    }
+    emit(.hasTag, to: to, operand: code.tags.count)
+    code.tags.append(tag)
+    return .boolean
   }
 
   private mutating func emitNetworks(

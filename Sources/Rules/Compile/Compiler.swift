@@ -16,6 +16,8 @@ struct Compiler {
   var findings: RuleFindings
   var code = RuleCode()
   var isResponse = false
+  /// What its names stand for.
+  var vocabulary = Vocabulary.request
 
   struct Variable {
     var register: UInt8
@@ -66,6 +68,18 @@ struct Compiler {
     for name in variables.keys { variables[name]?.isCarried = true }
     collectOverlays(responses, isResponse: true)
     _ = emit(responses)
+    emit(.end)
+  }
+
+  /// Writes a condition as a program that answers with 200 where it is true.
+  mutating func compile(condition: Expression) {
+    let register = UInt8(Registers.values)
+    guard expect(.boolean, condition, register) else { return }
+    let place = emitJump(.jumpUnless, register)
+    emit(.respond, operand: 200)
+    land(place)
+    emit(.end)
+    code.responseStart = code.instructions.count
     emit(.end)
   }
 

@@ -28,6 +28,8 @@ enum Opcode: UInt8, Sendable, Equatable {
   case part, partCount, replace, replacePrefix, capture
   case urlDecode, urlEncode, base64Decode, negotiate, hash, percent
   case toInteger, toAddress, mask, seconds
+  // Of stored objects.
+  case hasTag
   // Texts with values in them.
   case beginText, appendConstant, appendText, endText, integerToText, addressToText, booleanToText
   // Ways.
@@ -82,6 +84,8 @@ package struct RuleCode: Sendable, Equatable {
   var patterns: [Pattern] = []
   var hashes: [UInt64] = []
   var steps: [RuleStep] = []
+  /// The tags that a condition over stored objects asks for, in the order of `RuleObject.hasTag`.
+  package internal(set) var tags: [[UInt8]] = []
   /// Variables that rules for the response read: register and type.
   var carried: [Carried] = []
 
@@ -110,7 +114,7 @@ package struct RuleCode: Sendable, Equatable {
       && left.numberSets == right.numberSets && left.addressSets == right.addressSets
       && left.patterns == right.patterns && left.hashes == right.hashes
       && left.origins.map(\.name) == right.origins.map(\.name)
-      && left.limits.map(\.name) == right.limits.map(\.name)
+      && left.limits.map(\.name) == right.limits.map(\.name) && left.tags == right.tags
   }
 }
 

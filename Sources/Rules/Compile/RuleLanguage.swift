@@ -84,6 +84,26 @@ package enum RuleLanguage {
     }
   }
 
+  /// Compiles a condition over stored objects, all of a text; nil if there is an error in it.
+  package static func compile(
+    objectCondition text: [UInt8], _ findings: inout RuleFindings
+  ) -> RuleCode? {
+    let errors = findings.errorCount
+    var parser = RuleParser(text, from: 0, to: text.count)
+    guard let condition = parser.expression(&findings) else { return nil }
+    let rest = parser.peek(&findings)
+    guard case .end = rest.kind else {
+      parser.unexpected(rest, "the end", &findings)
+      return nil
+    }
+    let files = RuleFiles { _ in .failure(RuleFileProblem(message: "cannot be read here")) }
+    var compiler = Compiler(text: text, context: RuleContext(files: files), findings: findings)
+    compiler.vocabulary = .storedObject
+    compiler.compile(condition: condition)
+    findings = compiler.findings
+    return findings.errorCount == errors ? compiler.code : nil
+  }
+
   /// What stands in the `degrade` blocks among rules; nil if there are none.
   package static func failureRules(of rules: [RuleStatement]) -> [RuleStatement]? {
     var found: [RuleStatement]?

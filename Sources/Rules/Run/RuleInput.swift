@@ -39,6 +39,9 @@ package struct RuleInput {
   /// The response's field lines, each ended by CR LF; names may have any case.
   package var responseFields = ByteView()
 
+  /// The object that a condition over stored objects is asked of; nil for rules.
+  package var object: RuleObject?
+
   /// A request of which only the head is known.
   package init(head: RequestHead, host: ByteView, path: ByteView) {
     self.head = head

@@ -166,6 +166,9 @@ extension RuleProgram {
         let value = unsafe max(0, registers[left].integer)
         let (time, isLarge) = value.multipliedReportingOverflow(by: 1_000_000_000)
         unsafe registers[to] = RuleValue(isLarge ? Int64.max : time)
+      case .hasTag:
+        let tags = input.object?.hasTag ?? []
+        unsafe registers[to] = RuleValue(operand < tags.count && tags[operand])
       case .beginText: scratch.textStart = scratch.used
       case .appendConstant:
         guard unsafe scratch.append(texts[operand]) else { return .failed(.tooLarge) }
@@ -219,6 +222,9 @@ extension RuleProgram {
     case .continent: return RuleValue(scratch.located(input)?.continent(scratch.place))
     case .region: return RuleValue(scratch.located(input)?.region(scratch.place))
     case .city: return RuleValue(scratch.located(input)?.city(scratch.place))
+    case .url: return RuleValue(input.object?.url)
+    case .contentType: return RuleValue(input.object?.contentType)
+    case .variant: return RuleValue(input.object?.variant)
     case nil: return .nothing
     }
   }
@@ -238,6 +244,8 @@ extension RuleProgram {
     case .now: return input.now
     case .status: return Int64(input.status)
     case .network: return scratch.located(input)?.network(scratch.place) ?? 0
+    case .size: return input.object?.size ?? 0
+    case .age: return input.object?.age ?? 0
     case nil: return 0
     }
   }

@@ -101,6 +101,17 @@ package final class RuleProgram {
     return execute(from: 0, input, scratch)
   }
 
+  /// Whether a condition is true of the stored object of `input`. One that cannot be decided (a pattern
+  /// that takes too many steps, texts that are too long) counts as true: it is there for purges.
+  package func isTrue(_ input: borrowing RuleInput, _ scratch: RuleScratch) -> Bool {
+    scratch.begin(input, variables: variables)
+    scratch.query = input.object?.query
+    switch execute(from: 0, input, scratch) {
+    case .respond, .failed: return true
+    case .proceed, .redirect: return false
+    }
+  }
+
   /// Runs the rules of the response; they change `responseFields`, `tags`, `logFields`, `lifetime` and
   /// `bypassesCache` of the scratch.
   ///
@@ -213,6 +224,7 @@ extension RuleCode {
       return textSets.indices.contains(operand) && texts.indices.contains(Int(instruction.extra))
     case .inNumbers: return numberSets.indices.contains(operand)
     case .inNetworks: return addressSets.indices.contains(operand)
+    case .hasTag: return tags.indices.contains(operand)
     case .matchesPattern, .capture: return patterns.indices.contains(operand)
     case .hash, .percent: return hashes.indices.contains(operand + 1) && instruction.extra >= 0
     case .replacePrefix: return operand < Registers.end

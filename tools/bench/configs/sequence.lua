@@ -1,0 +1,19 @@
+-- Every URL below a prefix once, in order: the first argument is the prefix, the second how many.
+local prefix, count, number, counter = "/", 1, 0, 0
+
+function setup(thread)
+  thread:set("first", counter)
+  counter = counter + 1
+end
+
+function init(arguments)
+  prefix = arguments[1]
+  count = tonumber(arguments[2])
+  number = first
+end
+
+function request()
+  local path = prefix .. number % count
+  number = number + 1
+  return wrk.format("GET", path)
+end
