@@ -2,7 +2,8 @@
 // workers share is in `NodeCredentials`.
 //
 // First checks of signatures are rationed: so many in a turn, the rest in the next, so that a flood of new
-// tokens delays those who bring them and nobody else. Passwords are checked by a thread of their own.
+// tokens delays those who bring them and nobody else. Who has to wait stands in a line that each turn
+// serves before it looks at what is new. Passwords are checked by a thread of their own.
 
 internal import Authentication
 internal import Bytes
@@ -106,6 +107,29 @@ extension Optional where Wrapped == Challenge {
   }
 }
 
+/// Connections in the order in which they came: the first is the next.
+struct AdmissionLine {
+  private var tokens: [UInt64] = []
+  private var served = 0
+
+  var isEmpty: Bool { served == tokens.count }
+
+  mutating func append(_ token: UInt64) { tokens.append(token) }
+
+  /// Takes the first; nil if there is none.
+  mutating func next() -> UInt64? {
+    guard served < tokens.count else { return nil }
+    let token = tokens[served]
+    served += 1
+    // Moved seldom, so that each is moved once on the average.
+    if served * 2 > tokens.count {
+      tokens.removeFirst(served)
+      served = 0
+    }
+    return token
+  }
+}
+
 /// The gates of all routes, for one worker.
 final class Gates {
   /// By the route's index; nil where nothing must be shown.
@@ -114,6 +138,10 @@ final class Gates {
   var checksLeft = Gates.checksPerTurn
   /// Connections whose requests wait for keys.
   var waitingForKeys: [UInt64] = []
+  /// Connections whose requests wait for a password to be checked.
+  var waitingForPasswords: [UInt64] = []
+  /// Connections whose requests wait for a turn that has a check left.
+  var line = AdmissionLine()
   static let checksPerTurn = 32
   /// How long a request waits for keys or for a password to be checked.
   static let patience: Int64 = 10_000_000_000
@@ -125,6 +153,7 @@ final class Gates {
       authenticators[tokens.name] = TokenAuthenticator(
         rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
     }
+    var passwords: [String: BasicAuthenticator] = [:]
     gates = configuration.sites.flatMap(\.routes).map { route in
       guard let authentication = route.authentication else { return nil }
       let isShared = authentication.isShared
@@ -140,15 +169,25 @@ final class Gates {
         guard let check = try? APIKeyCheck(source) else { return Gates.shut }
         return .key(KeyGate(check, field: field, isShared: isShared))
       case .basic(let file, let realm):
-        let source = credentials.passwords[file] ?? Published(PasswordFile())
-        guard let secret = try? SecureRandom.bytes(32), let attempts = credentials.attempts,
-          let authenticator = try? BasicAuthenticator(source, attempts: attempts, secret: secret)
-        else { return Gates.shut }
+        // One for all routes with the file: what one of them had checked the others need not.
+        let authenticator = passwords[file] ?? Gates.authenticator(file, credentials)
+        guard let authenticator else { return Gates.shut }
+        passwords[file] = authenticator
         return .password(PasswordGate(authenticator, realm: realm, isShared: isShared))
       case .signedURL(let file):
         return .url(URLGate(credentials.urlKeys[file] ?? Published([])))
       }
     }
+  }
+
+  private static func authenticator(
+    _ file: String, _ credentials: NodeCredentials
+  ) -> BasicAuthenticator? {
+    let source = credentials.passwords[file] ?? Published(PasswordFile())
+    guard let secret = try? SecureRandom.bytes(32), let attempts = credentials.attempts else {
+      return nil
+    }
+    return try? BasicAuthenticator(source, attempts: attempts, secret: secret)
   }
 
   /// A gate that nobody passes, where a check cannot be made: there are no keys.

@@ -88,20 +88,25 @@ extension Exchange {
     case .route: worker.nameBuffer.append(text: worker.routes.names[route])
     case .host: RequestTarget.appendHost(head.bytes[head.authority], to: &worker.nameBuffer)
     case .field(let name):
-      // All its lines: whom an origin takes the request for may stand in any of them.
-      var isThere = false
-      name.withView { name in
-        for index in 0..<head.fields.count
-        where head.fields[index].name(in: head.bytes).equalsIgnoringCase(name) {
-          if isThere { worker.nameBuffer.append(ASCII.comma) }
-          isThere = true
-          worker.nameBuffer.append(head.fields[index].value(in: head.bytes))
-        }
-      }
-      return isThere
+      if name.withView({ appendField($0, head, worker) }) { return true }
+      // What the gate has checked and taken out still says whose budget it is.
+      guard isTakenOut(name, worker) else { return false }
+      return name.withView { appendField($0, clientHead(worker), worker) }
     case .cookie(let name): return name.withView { appendCookie($0, head, worker) }
     }
     return true
+  }
+
+  /// All lines of a field: whom an origin takes the request for may stand in any of them.
+  func appendField(_ name: ByteView, _ head: RequestHead, _ worker: Worker) -> Bool {
+    var isThere = false
+    for index in 0..<head.fields.count
+    where head.fields[index].name(in: head.bytes).equalsIgnoringCase(name) {
+      if isThere { worker.nameBuffer.append(ASCII.comma) }
+      isThere = true
+      worker.nameBuffer.append(head.fields[index].value(in: head.bytes))
+    }
+    return isThere
   }
 
   /// All values of a cookie: of several of one name an origin may believe any.

@@ -181,6 +181,7 @@ final class OriginRequest {
     options.isFill = isFill
     options.isBackground = isBackground
     options.upgrade = isUpgrade
+    options.ownLines = decision?.ownLines ?? 0
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     offer?.tags.appendCondition(to: &slice)

@@ -1,8 +1,9 @@
 // Who may ask: the addresses, then what the route wants to be shown. An answer is 401 with a challenge
 // where credentials would help, 403 where they would not, 503 where they cannot be checked now.
 //
-// A request waits (state `admitting`) for the next turn when this one has had its share of new tokens, for
-// keys that are being fetched, or for a password that is being checked; at most `Gates.patience`.
+// A request waits (state `admitting`) for its turn when this one has had its share of new tokens, for
+// keys that are being fetched, or for a password that is being checked; `Gates.patience` in all. Who waits
+// for a turn stands in a line, which is served first in each.
 
 internal import Authentication
 internal import Bytes
@@ -16,7 +17,7 @@ internal import Rules
 /// What a request waits for before it may go on.
 struct PendingAdmission {
   enum Cause {
-    /// The next turn.
+    /// Its turn, in the line.
     case turn
     /// Keys.
     case keys
@@ -24,6 +25,8 @@ struct PendingAdmission {
     case password
   }
   var cause: Cause
+  /// When it has waited long enough, whatever for.
+  var deadline: Int64
   /// Whether it has come.
   var isReady = false
   /// Whether it has waited long enough.
@@ -56,10 +59,7 @@ extension Exchange {
   func goOnWithAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     guard let pending = ruled.pending else { return false }
-    if case .turn = pending.cause {
-    } else if !pending.isReady && !pending.isOver {
-      return false
-    }
+    guard pending.isReady || pending.isOver else { return false }
     connection.wait(until: .max)
     state = .waiting
     guard passesAdmission(on: connection) else {
@@ -80,25 +80,22 @@ extension Exchange {
   private func wait(for cause: PendingAdmission.Cause, on connection: some ClientStream) {
     let worker = connection.worker
     if ownHead == nil { own(worker) }
-    // A second wait for the same thing would be for ever.
-    ruled.pending = PendingAdmission(cause: cause)
+    // However often it waits, it does not wait longer.
+    let deadline = ruled.pending?.deadline ?? worker.now.monotonic &+ Gates.patience
+    ruled.pending = PendingAdmission(cause: cause, deadline: deadline)
     state = .admitting
     switch cause {
-    case .turn: worker.runAgain(connection.token)
-    case .keys:
-      worker.gates.waitingForKeys.append(connection.token)
-      connection.wait(until: worker.now.monotonic + Gates.patience)
-    case .password: connection.wait(until: worker.now.monotonic + Gates.patience)
+    case .turn: worker.gates.line.append(connection.token)
+    case .keys: worker.gates.waitingForKeys.append(connection.token)
+    case .password: worker.gates.waitingForPasswords.append(connection.token)
     }
+    connection.wait(until: deadline)
   }
 
-  /// Whether it has waited for that already.
-  private func hasWaited(for cause: PendingAdmission.Cause) -> Bool {
+  /// Whether it has waited as long as it may.
+  private func isWaitOver(_ worker: Worker) -> Bool {
     guard let pending = ruled.pending else { return false }
-    switch (pending.cause, cause) {
-    case (.keys, .keys), (.password, .password): return true
-    default: return false
-    }
+    return pending.isOver || worker.now.monotonic >= pending.deadline
   }
 
   // MARK: Addresses
@@ -133,11 +130,10 @@ extension Exchange {
     if let known = gate.authenticator.known(token, now: worker.now) {
       outcome = known
     } else if worker.gates.checksLeft > 0 {
-      worker.gates.checksLeft -= 1
       outcome = gate.authenticator.verify(token, now: worker.now)
+      if outcome.hadSignatureChecked { worker.gates.checksLeft -= 1 }
     } else {
-      let isOver = hasWaited(for: .keys)
-      guard !isOver else { return refuse(.keysUnavailable, gate, on: connection) }
+      guard !isWaitOver(worker) else { return refuse(.keysUnavailable, gate, on: connection) }
       wait(for: .turn, on: connection)
       return false
     }
@@ -146,7 +142,8 @@ extension Exchange {
       ruled.identity = .token(verified)
       ruled.isRestricted = !gate.isShared
       return !gate.isShared || strip(ByteView("authorization"), on: connection)
-    case .refused(.unknownKey(fetching: true)) where !hasWaited(for: .keys):
+    case .refused(.unknownKey(fetching: true)) where !isWaitOver(worker):
+      // Another source's keys may have come meanwhile: its own are still being fetched.
       wait(for: .keys, on: connection)
       return false
     case .refused(let refusal): return refuse(refusal, gate, on: connection)
@@ -207,30 +204,24 @@ extension Exchange {
     let address = askedFrom(connection)
     let client =
       worker.context.credentials.attempts?.key(addressHigh: address.high, addressLow: address.low)
+      ?? Hash128(low: address.low, high: address.high)
     let value = isOnce ? head.value(.authorization) : nil
-    switch gate.authenticator.check(
-      value, client: client ?? Hash128(low: address.low, high: address.high), now: worker.now)
-    {
+    switch gate.authenticator.check(value, client: client, now: worker.now) {
     case .verified(let user):
       ruled.identity = .user(user)
       ruled.isRestricted = !gate.isShared
       return !gate.isShared || strip(ByteView("authorization"), on: connection)
     case .unknown(_, let job):
-      let token = connection.token
-      let route = route
-      let index = worker.index
-      let context = worker.context
-      guard !hasWaited(for: .password), let checker = context.credentials.checker,
-        checker.submit(
-          job,
-          reply: { isRight in
-            context.post(
-              .passwordChecked(PasswordVerdict(route, job, isRight), token: token), to: index)
-          })
-      else {
-        worker.lines.removeAll()
-        worker.lines.append("retry-after: 1\r\n")
-        answer(status: 503, text: "The password cannot be checked now.", on: connection)
+      guard ruled.job == nil, submit(job, worker) else {
+        gate.authenticator.withdraw(job, client: client, now: worker.now)
+        passwordNotChecked(on: connection)
+        return false
+      }
+      ruled.job = job
+      wait(for: .password, on: connection)
+    case .checking(let job):
+      guard !isWaitOver(worker) else {
+        passwordNotChecked(on: connection)
         return false
       }
       ruled.job = job
@@ -238,6 +229,25 @@ extension Exchange {
     case .refused(let refusal): refuse(refusal, gate, on: connection)
     }
     return false
+  }
+
+  /// Hands a password to the thread that checks it; false if too many wait there.
+  private func submit(_ job: PasswordJob, _ worker: Worker) -> Bool {
+    let route = route
+    let index = worker.index
+    let context = worker.context
+    return context.credentials.checker?.submit(
+      job,
+      reply: { isRight in
+        context.post(.passwordChecked(PasswordVerdict(route, job, isRight)), to: index)
+      }) ?? false
+  }
+
+  private func passwordNotChecked(on connection: some ClientStream) {
+    let worker = connection.worker
+    worker.lines.removeAll()
+    worker.lines.append("retry-after: 1\r\n")
+    answer(status: 503, text: "The password cannot be checked now.", on: connection)
   }
 
   private func refuse(
@@ -282,6 +292,19 @@ extension Exchange {
       return false
     }
     return true
+  }
+
+  /// Whether a field is the one in which credentials were shown that the route takes out of the request.
+  /// `name` is in lower case.
+  func isTakenOut(_ name: [UInt8], _ worker: Worker) -> Bool {
+    guard isRuled, ruled.isEdited else { return false }
+    let isAuthorization = name.withView { $0 == ByteView("authorization") }
+    switch worker.gates.gates[route] {
+    case .token(let gate): return gate.isShared && isAuthorization
+    case .password(let gate): return gate.isShared && isAuthorization
+    case .key(let gate): return gate.isShared && gate.field == name
+    case .url, nil: return false
+    }
   }
 
   /// Takes a field out of the request that the cache and the origin see.
@@ -330,21 +353,43 @@ extension Worker {
     let tokens = gates.waitingForKeys
     gates.waitingForKeys = []
     for token in tokens {
-      guard let client = clients.element(token) else { continue }
+      // Its connection may have another request now, or the same one wait for something else.
+      guard let client = clients.element(token), let pending = client.exchange.ruled.pending,
+        case .keys = pending.cause
+      else { continue }
       client.exchange.ruled.pending?.isReady = true
       client.advance()
     }
   }
 
-  /// A password was checked.
-  func passwordChecked(_ verdict: PasswordVerdict, token: UInt64) {
+  /// A password was checked: whoever has shown it goes on.
+  func passwordChecked(_ verdict: PasswordVerdict) {
     if case .password(let gate) = gates.gates[verdict.route] {
       gate.authenticator.remember(verdict.job, isRight: verdict.isRight, now: now)
     }
-    guard let client = clients.element(token), client.exchange.ruled.job === verdict.job else {
-      return
+    let tokens = gates.waitingForPasswords
+    gates.waitingForPasswords = []
+    for token in tokens {
+      guard let client = clients.element(token), let pending = client.exchange.ruled.pending,
+        case .password = pending.cause
+      else { continue }
+      guard client.exchange.ruled.job === verdict.job else {
+        gates.waitingForPasswords.append(token)
+        continue
+      }
+      client.exchange.ruled.pending?.isReady = true
+      client.advance()
     }
-    client.exchange.ruled.pending?.isReady = true
-    client.advance()
+  }
+
+  /// Serves the line of those that had to wait for a turn, as far as this turn's checks go.
+  func admitWaiting() {
+    while gates.checksLeft > 0, let token = gates.line.next() {
+      guard let client = clients.element(token), let pending = client.exchange.ruled.pending,
+        case .turn = pending.cause
+      else { continue }
+      client.exchange.ruled.pending?.isReady = true
+      client.advance()
+    }
   }
 }

@@ -120,8 +120,8 @@ package enum WorkerMessage: Sendable {
   case fileRead(UInt64, [UInt8]?)
   /// Keys for tokens were fetched, or could not be.
   case keysCame
-  /// A password was checked, for the request on a connection.
-  case passwordChecked(PasswordVerdict, token: UInt64)
+  /// A password was checked.
+  case passwordChecked(PasswordVerdict)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }

@@ -195,6 +195,7 @@ package final class Worker {
     turnNumber &+= 1
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
+    if !gates.line.isEmpty { admitWaiting() }
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
     ringTimers()
     if !bridges.isEmpty { unpinBridges() }
@@ -205,7 +206,7 @@ package final class Worker {
   }
 
   private func timeout() -> Int64 {
-    if !leftOver.isEmpty || !moved.isEmpty { return 0 }
+    if !leftOver.isEmpty || !moved.isEmpty || !gates.line.isEmpty { return 0 }
     if clock.standsStill { return (timers.next ?? .max) <= now.monotonic ? 0 : -1 }
     let next = min(timers.next ?? .max, isDraining ? drainDeadline : .max)
     return next == .max ? -1 : max(0, next - clock.now().monotonic)
@@ -252,7 +253,7 @@ package final class Worker {
       case .fileAnswered(let token, let answer): requests.element(token)?.opened(answer)
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
       case .keysCame: keysCame()
-      case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
+      case .passwordChecked(let verdict): passwordChecked(verdict)
       case .drain(let deadline): drain(deadline)
       }
     }
