@@ -15,6 +15,7 @@ final class Pacing {
   /// The limit by key; -1: none.
   let limit: Int
   let key: Hash128
+  private let limits: LimitSet
   private var pacer: BandwidthPacer?
   /// How much of what was allowed last the key has not paid for, because the limit only counts.
   private var unpaid: UInt64 = 0
@@ -23,7 +24,8 @@ final class Pacing {
   /// How much of it was sent.
   var sent = 0
 
-  init(limit: Int, key: Hash128, rate: TokenBucketRate?) {
+  init(_ limits: LimitSet, limit: Int, key: Hash128, rate: TokenBucketRate?) {
+    self.limits = limits
     self.limit = limit
     self.key = key
     pacer = rate.map { BandwidthPacer(rate: $0) }
@@ -52,7 +54,7 @@ final class Pacing {
   }
 
   private func byKey(_ wanted: UInt64, _ worker: Worker, _ now: Int64) -> PacingDecision {
-    let limit = worker.limits.limits[limit]
+    let limit = limits.limits[limit]
     guard case .tokenBucket(let limiter) = limit.rule else { return .send(wanted) }
     let decision = limiter.allowance(wanted, key: key, now: now)
     unpaid = 0
@@ -67,7 +69,7 @@ final class Pacing {
   }
 
   private func giveBackToKey(_ bytes: UInt64, _ worker: Worker) {
-    guard limit >= 0, bytes > 0, case .tokenBucket(let limiter) = worker.limits.limits[limit].rule
+    guard limit >= 0, bytes > 0, case .tokenBucket(let limiter) = limits.limits[limit].rule
     else { return }
     let free = min(bytes, unpaid)
     unpaid -= free

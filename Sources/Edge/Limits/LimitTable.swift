@@ -61,6 +61,7 @@ struct LimitDetails {
     case cookie([UInt8])
     case route
     case host
+    case clientCertificate
   }
 }
 
@@ -174,6 +175,7 @@ final class LimitTable {
     case .cookie(let name): .cookie(Array(name.utf8))
     case .route: .route
     case .host: .host
+    case .clientCertificate: .clientCertificate
     }
   }
 

@@ -37,13 +37,17 @@ extension Exchange {
   /// Whether the request may go on now. If not, it is answered, or waits.
   func passesAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
-    guard worker.routes.routes[route].hasAdmission else { return true }
+    guard generation.routes.routes[route].hasAdmission else { return true }
+    if secure == nil, redirectsToTLS(worker) {
+      redirectToTLS(on: connection)
+      return false
+    }
     guard isAddressAllowed(connection) else {
       connection.worker.lines.removeAll()
       answer(status: 403, text: "Not from there.", on: connection)
       return false
     }
-    guard let gate = worker.gates.gates[route] else { return true }
+    guard let gate = generation.gates.gates[route] else { return true }
     isRuled = true
     ruled.client = ruleClient(connection)
     if case .options = head(worker).method, answersPreflight(on: connection) { return false }
@@ -85,9 +89,9 @@ extension Exchange {
     ruled.pending = PendingAdmission(cause: cause, deadline: deadline)
     state = .admitting
     switch cause {
-    case .turn: worker.gates.line.append(connection.token)
-    case .keys: worker.gates.waitingForKeys.append(connection.token)
-    case .password: worker.gates.waitingForPasswords.append(connection.token)
+    case .turn: worker.admissionLine.append(connection.token)
+    case .keys: worker.waitingForKeys.append(connection.token)
+    case .password: worker.waitingForPasswords.append(connection.token)
     }
     connection.wait(until: deadline)
   }
@@ -101,7 +105,7 @@ extension Exchange {
   // MARK: Addresses
 
   private func isAddressAllowed(_ connection: some ClientStream) -> Bool {
-    let access = connection.worker.routes.access[route]
+    let access = generation.routes.access[route]
     if access.isOpen { return true }
     let client = askedFrom(connection)
     let address = IPAddress(high: client.high, low: client.low)
@@ -129,9 +133,9 @@ extension Exchange {
     let outcome: TokenOutcome
     if let known = gate.authenticator.known(token, now: worker.now) {
       outcome = known
-    } else if worker.gates.checksLeft > 0 {
+    } else if worker.tokenChecksLeft > 0 {
       outcome = gate.authenticator.verify(token, now: worker.now)
-      if outcome.hadSignatureChecked { worker.gates.checksLeft -= 1 }
+      if outcome.hadSignatureChecked { worker.tokenChecksLeft -= 1 }
     } else {
       guard !isWaitOver(worker) else { return refuse(.keysUnavailable, gate, on: connection) }
       wait(for: .turn, on: connection)
@@ -203,7 +207,8 @@ extension Exchange {
     let isOnce = !head.fields.isRepeated(.authorization)
     let address = askedFrom(connection)
     let client =
-      worker.context.credentials.attempts?.key(addressHigh: address.high, addressLow: address.low)
+      generation.shared.credentials.attempts?.key(
+        addressHigh: address.high, addressLow: address.low)
       ?? Hash128(low: address.low, high: address.high)
     let value = isOnce ? head.value(.authorization) : nil
     switch gate.authenticator.check(value, client: client, now: worker.now) {
@@ -233,13 +238,12 @@ extension Exchange {
 
   /// Hands a password to the thread that checks it; false if too many wait there.
   private func submit(_ job: PasswordJob, _ worker: Worker) -> Bool {
-    let route = route
     let index = worker.index
     let context = worker.context
-    return context.credentials.checker?.submit(
+    return generation.shared.credentials.checker?.submit(
       job,
       reply: { isRight in
-        context.post(.passwordChecked(PasswordVerdict(route, job, isRight)), to: index)
+        context.post(.passwordChecked(PasswordVerdict(job, isRight)), to: index)
       }) ?? false
   }
 
@@ -299,7 +303,7 @@ extension Exchange {
   func isTakenOut(_ name: [UInt8], _ worker: Worker) -> Bool {
     guard isRuled, ruled.isEdited else { return false }
     let isAuthorization = name.withView { $0 == ByteView("authorization") }
-    switch worker.gates.gates[route] {
+    switch generation.gates.gates[route] {
     case .token(let gate): return gate.isShared && isAuthorization
     case .password(let gate): return gate.isShared && isAuthorization
     case .key(let gate): return gate.isShared && gate.field == name
@@ -334,13 +338,10 @@ extension URLOutcome {
 
 /// What came of a password.
 package struct PasswordVerdict: Sendable {
-  /// The route whose gate asked.
-  let route: Int
   let job: PasswordJob
   let isRight: Bool
 
-  init(_ route: Int, _ job: PasswordJob, _ isRight: Bool) {
-    self.route = route
+  init(_ job: PasswordJob, _ isRight: Bool) {
     self.job = job
     self.isRight = isRight
   }
@@ -349,12 +350,12 @@ package struct PasswordVerdict: Sendable {
 extension Worker {
   /// Keys were fetched, or could not be: whoever waits for them asks again.
   func keysCame() {
-    guard !gates.waitingForKeys.isEmpty else { return }
-    let tokens = gates.waitingForKeys
-    gates.waitingForKeys = []
+    guard !waitingForKeys.isEmpty else { return }
+    let tokens = waitingForKeys
+    waitingForKeys = []
     for token in tokens {
       // Its connection may have another request now, or the same one wait for something else.
-      guard let client = clients.element(token), let pending = client.exchange.ruled.pending,
+      guard let client = peer(token), let pending = client.exchange.ruled.pending,
         case .keys = pending.cause
       else { continue }
       client.exchange.ruled.pending?.isReady = true
@@ -364,19 +365,24 @@ extension Worker {
 
   /// A password was checked: whoever has shown it goes on.
   func passwordChecked(_ verdict: PasswordVerdict) {
-    if case .password(let gate) = gates.gates[verdict.route] {
-      gate.authenticator.remember(verdict.job, isRight: verdict.isRight, now: now)
-    }
-    let tokens = gates.waitingForPasswords
-    gates.waitingForPasswords = []
+    let tokens = waitingForPasswords
+    waitingForPasswords = []
+    var ready: [UInt64] = []
+    // Whoever asked may be gone, and so may be the configuration that it asked under.
+    generation.gates.remember(verdict, now: now)
     for token in tokens {
-      guard let client = clients.element(token), let pending = client.exchange.ruled.pending,
+      guard let client = peer(token), let pending = client.exchange.ruled.pending,
         case .password = pending.cause
       else { continue }
-      guard client.exchange.ruled.job === verdict.job else {
-        gates.waitingForPasswords.append(token)
-        continue
+      if client.exchange.ruled.job === verdict.job {
+        client.exchange.generation.gates.remember(verdict, now: now)
+        ready.append(token)
+      } else {
+        waitingForPasswords.append(token)
       }
+    }
+    for token in ready {
+      guard let client = peer(token), client.exchange.ruled.job === verdict.job else { continue }
       client.exchange.ruled.pending?.isReady = true
       client.advance()
     }
@@ -384,8 +390,8 @@ extension Worker {
 
   /// Serves the line of those that had to wait for a turn, as far as this turn's checks go.
   func admitWaiting() {
-    while gates.checksLeft > 0, let token = gates.line.next() {
-      guard let client = clients.element(token), let pending = client.exchange.ruled.pending,
+    while tokenChecksLeft > 0, let token = admissionLine.next() {
+      guard let client = peer(token), let pending = client.exchange.ruled.pending,
         case .turn = pending.cause
       else { continue }
       client.exchange.ruled.pending?.isReady = true

@@ -73,7 +73,7 @@ extension Exchange {
       return false
     }
     guard let response = fill.look().head else {
-      let patience = worker.routes.routes[route].collapseTimeout
+      let patience = generation.routes.routes[route].collapseTimeout
       return fill.began > worker.now.monotonic - patience
         && !fill.isPurged(in: store, since: mark, tags: targetTags)
     }
@@ -135,10 +135,12 @@ extension Exchange {
     asksForWhole = isFill
     originStarted = worker.now.monotonic
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route, client: client,
-      isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker),
-      fallback: fallback)
+      worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
+      client: client, isFill: isFill, upgrade: upgrade, stored: stored,
+      decision: decision(worker), fallback: fallback)
     request.clientConnection = connection.token
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -158,7 +160,7 @@ extension Exchange {
     wait(for: fill, on: connection)
     if state == .waiting {
       connection.worker.counters.add(.fillsCollapsed)
-      let patience = connection.worker.routes.routes[route].collapseTimeout
+      let patience = generation.routes.routes[route].collapseTimeout
       connection.wait(until: fill.began &+ patience)
     }
   }
@@ -176,7 +178,7 @@ extension Exchange {
     position = 0
     state = .waiting
     // The one that asked is not counted.
-    let limit = isLeader ? Int.max : worker.routes.routes[route].maxWaiters + 1
+    let limit = isLeader ? Int.max : generation.routes.routes[route].maxWaiters + 1
     guard worker.join(fill, connection: connection.token, limit: limit) else {
       self.fill = nil
       fail(.tooManyWaiters, on: connection)
@@ -205,10 +207,12 @@ extension Exchange {
     copy.copy(head(worker))
     copy.method = .get
     let request = OriginRequest(
-      worker: worker, fill: fill, head: copy, route: route, client: client,
+      worker: worker, generation: generation, fill: fill, head: copy, route: route, client: client,
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }
@@ -216,7 +220,7 @@ extension Exchange {
   /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who
   /// is told that it may be asked again has to do it: the others are put off for as long again.
   func isLeftAlone(_ response: StoredResponse, _ worker: Worker) -> Bool {
-    guard let failures = worker.context.keyFailures[route] else { return false }
+    guard let failures = generation.shared.keyFailures[route] else { return false }
     return failures.wait(for: response.keyHash, now: worker.now.monotonic) != nil
   }
 
