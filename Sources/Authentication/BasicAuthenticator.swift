@@ -4,7 +4,8 @@
 // that guessing does not push out who is known.
 //
 // A pair that is not remembered is for the checker's thread, and how often a client may ask for that is
-// limited, right or wrong: guesses are to run dry, and the queue is not for one client alone.
+// limited, right or wrong: guesses are to run dry, and the queue is not for one client alone. While a pair
+// is being checked, whoever shows the same one waits for that check, and none is counted but the first.
 
 package import Bytes
 package import Cryptography
@@ -17,6 +18,8 @@ package enum BasicOutcome {
   case verified(user: [UInt8])
   /// They must be checked: submit the job to a `PasswordChecker`, and tell `remember`.
   case unknown(user: [UInt8], PasswordJob)
+  /// They are being checked already: wait for that.
+  case checking(PasswordJob)
   /// They are refused.
   case refused(BasicRefusal)
 }
@@ -49,6 +52,9 @@ package final class BasicAuthenticator {
   private var generation: UInt64
   private var right: RecentTable<Int64>
   private var wrong: RecentTable<Int64>
+  /// What is being checked, and until when that is waited for: a checker that ends leaves checks undone.
+  private var jobs: [(job: PasswordJob, until: Int64)] = []
+  private static var patience: Int64 { 10_000_000_000 }
   private var decoded = ByteBuffer()
 
   /// A gate for the users of the newest file that is published. `attempts` is shared by the workers
@@ -86,17 +92,31 @@ package final class BasicAuthenticator {
     // An end in the table is the time until which an entry counts.
     if let end = right.find(memory.tableKey), now.monotonic < end { return .verified(user: user) }
     if let end = wrong.find(memory.tableKey), now.monotonic < end { return .refused(.wrong) }
+    jobs.removeAll { $0.until <= now.monotonic }
+    if let same = jobs.first(where: { $0.job.memory.tableKey == memory.tableKey }) {
+      return .checking(same.job)
+    }
     if case .refused(let retryAfter) = attempts.decide(key: client, now: now.monotonic) {
       return .refused(.tooManyAttempts(retryAfter: retryAfter))
     }
     let password = decoded.view.dropping(first: colon + 1).array
-    return .unknown(
-      user: user,
-      PasswordJob(password: password, hash: hash, isReal: stored != nil, memory: memory))
+    let job = PasswordJob(password: password, hash: hash, isReal: stored != nil, memory: memory)
+    jobs.append((job, now.monotonic &+ Self.patience))
+    return .unknown(user: user, job)
   }
+
+  /// Takes back a check that could not be made: the client has not had it.
+  package func withdraw(_ job: PasswordJob, client: Hash128, now: Instant) {
+    jobs.removeAll { $0.job === job }
+    attempts.refund(key: client, cost: 1, now: now.monotonic)
+  }
+
+  /// Whether a check of this gate's is still to come.
+  package func isChecking(_ job: PasswordJob) -> Bool { jobs.contains { $0.job === job } }
 
   /// Remembers what a check has found.
   package func remember(_ job: PasswordJob, isRight: Bool, now: Instant) {
+    jobs.removeAll { $0.job === job }
     let end = now.monotonic &+ lifetime
     if isRight {
       right.insert(job.memory.tableKey, end, cost: 1)

@@ -22,6 +22,14 @@ package enum TokenOutcome {
   case verified(VerifiedToken)
   /// It may not.
   case refused(TokenRefusal)
+
+  /// Whether that took a check of a signature, which is what is dear.
+  package var hadSignatureChecked: Bool {
+    switch self {
+    case .verified: true
+    case .refused(let refusal): refusal.isBehindSignature
+    }
+  }
 }
 
 /// Verifies tokens for one worker.

@@ -43,6 +43,16 @@ package enum TokenRefusal: Error, Equatable, Sendable {
   /// The token is good, but what its subject wants needs more than it allows.
   case insufficientScope
 
+  /// Whether it was found out after a signature was checked.
+  package var isBehindSignature: Bool {
+    switch self {
+    case .missing, .ambiguous, .tooLong, .malformed, .algorithmNotAllowed, .criticalNotUnderstood,
+      .wrongType, .unknownKey, .keysUnavailable:
+      false
+    default: true
+    }
+  }
+
   /// The status code of the answer.
   package var status: UInt16 {
     switch self {

@@ -6,7 +6,8 @@
 //     Content-Encoding, Content-Range  say how the stored bytes are to be read, and these did not change
 //     Set-Cookie, listed fields, tags  as when storing, by the directives of the result
 //
-// Date is the 304's, or when it was received: the age counts from there.
+// Date is the 304's, or when it was received: the age counts from there. Of a 304 that is for one user
+// only (§3.5) nothing is taken but what says how long the stored response is fresh.
 
 package import Bytes
 package import HTTPMessage
@@ -19,14 +20,16 @@ extension HeadComposer {
   /// - Parameters:
   ///   - stored: the stored lines; must not be of `buffer`.
   ///   - options: as when it was stored; `storing` is implied.
+  ///   - isPersonal: whether the 304 is for who asked, and its fields are not for others.
   ///   - responseTime: when the 304 was received, milliseconds.
   ///   - policy: the operator's, by which the result's directives are read.
   package static func appendFreshened(
     stored: ByteView, by notModified: ResponseHead, options: ResponseFieldOptions = [],
-    responseTime: Int64, policy: CachePolicy = CachePolicy(), to buffer: inout ByteBuffer
+    isPersonal: Bool = false, responseTime: Int64, policy: CachePolicy = CachePolicy(),
+    to buffer: inout ByteBuffer
   ) {
     var merged = ByteBuffer(capacity: stored.count + notModified.length)
-    appendMerged(stored: stored, by: notModified, to: &merged)
+    appendMerged(stored: stored, by: notModified, isPersonal: isPersonal, to: &merged)
     let head = ResponseHead()
     StoredLines.read(merged.view, status: 200, into: head)
     appendResponseFields(
@@ -36,19 +39,24 @@ extension HeadComposer {
   }
 
   private static func appendMerged(
-    stored: ByteView, by notModified: ResponseHead, to buffer: inout ByteBuffer
+    stored: ByteView, by notModified: ResponseHead, isPersonal: Bool, to buffer: inout ByteBuffer
   ) {
     let connection = ConnectionOptions(notModified)
     var lines = StoredLines(stored)
     while let line = lines.next() {
       let name = stored[line.name]
       let known = KnownField.identify(name)
-      if known == .date || replaces(known, name: name, in: notModified, connection) { continue }
+      let isReplaced =
+        mayUpdate(known, isPersonal: isPersonal)
+        && replaces(known, name: name, in: notModified, connection)
+      if known == .date || isReplaced { continue }
       append(name: name, value: stored[line.value], to: &buffer)
     }
     for index in 0..<notModified.fields.count {
       let line = notModified.fields[index]
-      if updates(line.known, name: line.name(in: notModified.bytes), connection) {
+      if mayUpdate(line.known, isPersonal: isPersonal),
+        updates(line.known, name: line.name(in: notModified.bytes), connection)
+      {
         append(line, of: notModified.bytes, to: &buffer)
       }
     }
@@ -68,6 +76,15 @@ extension HeadComposer {
       }
     }
     return false
+  }
+
+  /// Whether a field may be taken of a 304 for one user.
+  private static func mayUpdate(_ known: KnownField, isPersonal: Bool) -> Bool {
+    guard isPersonal else { return true }
+    switch known {
+    case .date, .cacheControl, .expires, .surrogateControl, .cdnCacheControl: return true
+    default: return false
+    }
   }
 
   private static func updates(

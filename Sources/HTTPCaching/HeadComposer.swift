@@ -83,15 +83,21 @@ package enum HeadComposer {
   }
 
   /// Appends the fields of a request that is forwarded, without what is for one hop, Host, Expect,
-  /// Content-Length, and what `omitting` names.
+  /// Content-Length, and what `omitting` names. The last `ownLines` of its lines are the node's own, and
+  /// may speak for proxies and methods.
   package static func appendRequestFields(
-    _ request: RequestHead, omitting: RequestFieldOmissions, to buffer: inout ByteBuffer
+    _ request: RequestHead, omitting: RequestFieldOmissions, ownLines: Int = 0,
+    to buffer: inout ByteBuffer
   ) {
     let connection = ConnectionOptions(request)
     for index in 0..<request.fields.count {
       let line = request.fields[index]
       if isOmitted(line.known, omitting) { continue }
-      if line.known == .other, isOmitted(line.name(in: request.bytes), omitting) { continue }
+      if line.known == .other, index < request.fields.count - ownLines,
+        isOmitted(line.name(in: request.bytes), omitting)
+      {
+        continue
+      }
       if FieldRules.isHopByHop(
         line.known, name: line.name(in: request.bytes), connectionOptions: connection)
       {

@@ -17,6 +17,18 @@ package enum PoisoningDefence {
   /// passed on, and not with those whose answer others may get.
   package static func changesMethod(_ name: ByteView) -> Bool { contains(methods, name) }
 
+  /// Whether an origin may take two names for the same field: CGI and its like make one variable of
+  /// both, without regard to case and with `_` for `-`.
+  package static func isSameVariable(_ left: ByteView, _ right: ByteView) -> Bool {
+    guard left.count == right.count else { return false }
+    for index in 0..<left.count where folded(left[index]) != folded(right[index]) { return false }
+    return true
+  }
+
+  private static func folded(_ byte: UInt8) -> UInt8 {
+    byte == 0x5F ? 0x2D : byte &- 0x41 < 26 ? byte | 0x20 : byte
+  }
+
   private static func contains(_ names: [StaticString], _ name: ByteView) -> Bool {
     for index in names.indices where name.count == names[index].utf8CodeUnitCount {
       if isSame(name, ByteView(names[index])) { return true }
@@ -24,13 +36,9 @@ package enum PoisoningDefence {
     return false
   }
 
-  /// Without regard to case, and with `_` for `-`: CGI and its like make one variable of both.
+  /// See `isSameVariable`; `listed` is folded, and as long.
   private static func isSame(_ name: ByteView, _ listed: ByteView) -> Bool {
-    for index in 0..<name.count {
-      let byte = name[index]
-      let folded: UInt8 = byte == 0x5F ? 0x2D : byte &- 0x41 < 26 ? byte | 0x20 : byte
-      if folded != listed[index] { return false }
-    }
+    for index in 0..<name.count where folded(name[index]) != listed[index] { return false }
     return true
   }
 

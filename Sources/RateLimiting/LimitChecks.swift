@@ -28,6 +28,8 @@ package struct LimitCheck: Sendable {
   var isOverflow = false
   /// In what order limits are asked: those at which one can wait come last.
   fileprivate var order: UInt32 = 0
+  /// The window of a quota that it was taken from.
+  var window: UInt32 = 0
   /// What it costs.
   package fileprivate(set) var cost: UInt64 = 1
   /// Whose budget it is taken from.

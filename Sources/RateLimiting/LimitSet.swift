@@ -170,7 +170,8 @@ package final class LimitSet: Sendable {
       }
     case .quota(let limiter):
       if cost < former {
-        limiter.refund(key: key, cost: difference, time: time)
+        limiter.refund(
+          key: key, cost: difference, time: time, takenIn: checks[index].window)
       } else {
         limiter.charge(key: key, cost: difference, time: time)
       }
@@ -207,7 +208,8 @@ package final class LimitSet: Sendable {
       case .tokenBucket(let limiter): limiter.refund(key: key, cost: cost, now: now)
       case .concurrency(let limiter):
         limiter.release(key: key, isOverflow: checks[index].isOverflow)
-      case .quota(let limiter): limiter.refund(key: key, cost: cost, time: time)
+      case .quota(let limiter):
+        limiter.refund(key: key, cost: cost, time: time, takenIn: checks[index].window)
       case .leakyBucket: break
       }
     }
@@ -376,6 +378,7 @@ package final class LimitSet: Sendable {
         if cost > 0 {
           table.spend(cost, usage, key)
           checks[index].isTaken = true
+          checks[index].window = limiter.window.number(at: moment.time)
         }
         return outcome
       case .refused(let retryAfter):

@@ -78,6 +78,15 @@ package final class QuotaLimiter: Sendable {
     withTable(of: key) { $0.refund(cost, key, number: number) }
   }
 
+  /// Gives back what was used in a window, by its number. Of a calendar's window that is over nothing is
+  /// left to give back, and the next has not been charged.
+  func refund(key: Hash128, cost: UInt64, time: Int64, takenIn former: UInt32) {
+    let key = BucketKey(key)
+    let number = window.number(at: time)
+    guard window.isRolling || number == former else { return }
+    withTable(of: key) { $0.refund(cost, key, number: number) }
+  }
+
   /// Uses `cost`, be it more than is left.
   package func charge(key: Hash128, cost: UInt64, time: Int64) {
     let key = BucketKey(key)

@@ -53,6 +53,7 @@ private final class Kit {
       let isRight = job.isRight()
       gate.remember(job, isRight: isRight, now: now)
       return isRight ? "right \(String(decoding: user, as: UTF8.self))" : "not right"
+    case .checking: return "being checked"
     }
   }
 }
@@ -113,6 +114,33 @@ private final class Kit {
     #expect(kit.settle("anna:5", now: at(60_000)) == "not right")
   }
 
+  @Test func `a pair that is being checked is not checked again, nor counted`() throws {
+    let kit = try Kit(attempts: 1)
+    guard case .unknown(_, let job) = kit.outcome(field("anna:correct horse")),
+      case .checking(let same) = kit.outcome(field("anna:correct horse"), client: 1)
+    else {
+      Issue.record("no check")
+      return
+    }
+    #expect(same === job)
+    #expect(kit.settle("anna:wrong") == "tooManyAttempts(retryAfter: 60000000000)")
+    kit.gate.remember(job, isRight: true, now: at())
+    #expect(kit.settle("anna:correct horse") == "known anna")
+  }
+
+  @Test func `a check that cannot be made has not been had`() throws {
+    let kit = try Kit(attempts: 1)
+    let client = kit.attempts.key(addressHigh: 0x2001_0DB8 << 32 | 1, addressLow: 0)
+    for _ in 0..<3 {
+      guard case .unknown(_, let job) = kit.outcome(field("anna:correct horse")) else {
+        Issue.record("no check")
+        return
+      }
+      kit.gate.withdraw(job, client: client, now: at())
+    }
+    #expect(kit.settle("anna:correct horse") == "right anna")
+  }
+
   @Test func `guesses do not push out who is known`() throws {
     let kit = try Kit()
     #expect(kit.settle("anna:correct horse") == "right anna")
@@ -132,7 +160,7 @@ private final class Kit {
     switch kit.outcome(value) {
     case .refused(let found): #expect("\(found)" == refusal)
     case .unknown: #expect(refusal == nil)
-    case .verified: Issue.record("verified")
+    case .verified, .checking: Issue.record("verified")
     }
   }
 

@@ -104,6 +104,33 @@ import Testing
     #expect(origin.requests.count == 2)
   }
 
+  @Test func `who only waits for another's answer does not go to the origin`() async throws {
+    let release = Signal("the answers")
+    let origin = try await ScriptedOrigin.answering { request in
+      try await release.wait()
+      let isShared = request.target == "/shared"
+      return Reply(200, ["Cache-Control: \(isShared ? "max-age=60" : "no-store")"], "x")
+    }
+    let node = try TestNode.start(
+      origin: origin.port, route: "limit far;",
+      top: "limit far { token_bucket 2/d; key host; on miss; }")
+    var clients: [RawClient] = []
+    for target in ["/shared", "/own"] {
+      clients.append(try await node.ask(target))
+      try await origin.waitForRequests(clients.count)
+    }
+    let followers = [try await node.ask("/shared"), try await node.ask("/own")]
+    try await node.expect(.fillsCollapsed, reaches: 2)
+    release.send()
+    for client in clients { #expect(try await client.readResponse().status == 200) }
+    #expect(try await followers[0].readResponse().status == 200)
+    // What it waited for is not for it: now it has to ask, and there is nothing left.
+    #expect(try await followers[1].readResponse().status == 429)
+    #expect(origin.requests.count == 2)
+    for client in clients + followers { client.close() }
+    try await node.expectAtRest()
+  }
+
   @Test func `so many are in flight, and each end frees a place once`() async throws {
     let release = Signal("the answers")
     let origin = try await ScriptedOrigin.answering { request in

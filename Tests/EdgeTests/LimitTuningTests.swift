@@ -34,6 +34,32 @@ import Testing
     #expect(try await node.statuses(2) == [200, 429])
   }
 
+  @Test func `what bandwidth only counted is spent all the same`() async throws {
+    let large = String(repeating: "a", count: 8 << 20)
+    let origin = try await ScriptedOrigin.answering { request in
+      Reply(
+        200, ["Cache-Control: max-age=1000"], request.target == "/large" ? large : "small")
+    }
+    let node = try TestNode.start(
+      origin: origin.port, route: "limit pace;",
+      top: "limit pace { bandwidth 1000B/s burst=2000; shadow on; }")
+    for target in ["/large", "/small"] {
+      #expect(try await node.get(target).status == 200)
+      try await node.settle()
+    }
+    // Its client takes little of what is offered, and the rest is given back, over and over.
+    let slow = try await node.ask("/large")
+    _ = try await slow.readResponseHead()
+    try await node.standsStill(.bytesSent)
+    try await change(node, "pace", #"{"shadow": false}"#)
+    let client = try await node.ask("/small")
+    #expect(try await client.readResponseHead().isHit)
+    try await node.settleTurns()
+    #expect(try client.readAvailable().isEmpty)
+    slow.close()
+    client.close()
+  }
+
   @Test func `those that wait hear of a new rate`() async throws {
     let (node, origin) = try await node(
       "limit slow { leaky_bucket 1/h queue=2; }", route: "limit slow;")

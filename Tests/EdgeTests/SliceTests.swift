@@ -319,4 +319,51 @@ import Testing
     let part = try await node.get("/x", "Range: bytes=900000-900009")
     #expect(part.isHit && part.text == Self.part(900_000..<900_010))
   }
+
+  @Test func `rules of the response say what becomes of slices`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""), fields: ["X-Private: 1"])
+    let node = try TestNode.start(
+      origin: origin.port,
+      route: """
+        cache { slice 256KiB; }
+        on response {
+          when response.status == 200 && response.header.x-private == "1" { cache bypass; }
+        }
+        """)
+    for count in 1...2 {
+      let response = try await node.get("/x", "Range: bytes=0-9")
+      #expect(response.status == 206 && response.text == Self.part(0..<10))
+      try await node.settle()
+      #expect(origin.requests.count >= count)
+    }
+    #expect(!(try await node.stored("/x", "Range: bytes=0-9").isHit))
+    let tagged = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; } on response { tag \"video\"; }")
+    _ = try await tagged.get("/x", "Range: bytes=0-9")
+    try await tagged.settle()
+    #expect(try await tagged.stored("/x", "Range: bytes=0-9").isHit)
+    try await tagged.purgeTags("video")
+    #expect(!(try await tagged.stored("/x", "Range: bytes=0-9").isHit))
+    try await tagged.expectAtRest()
+  }
+
+  @Test func `a slice that is missing is asked for under the limits on the way to the origin`()
+    async throws
+  {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; } limit far;",
+      top: "limit far { token_bucket 2/d; key host; on miss; }")
+    #expect(try await node.get("/x", "Range: bytes=0-9").status == 206)
+    try await node.settle()
+    for _ in 0..<3 { #expect(try await node.get("/x", "Range: bytes=10-19").isHit) }
+    let (second, third) = (Self.slice, 2 * Self.slice)
+    #expect(try await node.get("/x", "Range: bytes=\(second)-\(second + 9)").status == 206)
+    try await node.settle()
+    let refused = try await node.get("/x", "Range: bytes=\(third)-\(third + 9)")
+    #expect(refused.status == 429 && origin.requests.count == 2)
+    #expect(try await node.get("/x").status == 429)
+    #expect(try await node.get("/x", "Range: bytes=\(second)-\(second + 9)").isHit)
+    try await node.expectAtRest()
+  }
 }

@@ -101,6 +101,16 @@ import Testing
       origin.requests.map { $0.header("x-forwarded-for") } == ["192.0.2.1", "192.0.2.2"])
   }
 
+  @Test func `where a proxy does not know its client, no client says who it is`() async throws {
+    let (node, origin) = try await behindProxy()
+    defer { withExtendedLifetime(origin) {} }
+    let client = try await node.connect()
+    try await client.write("PROXY UNKNOWN\r\n")
+    #expect(try await client.get("/", ["X-Forwarded-For: 192.0.2.1"]).status == 200)
+    #expect(try await client.get("/", ["X-Forwarded-For: 192.0.2.2"]).status == 429)
+    #expect(origin.requests.map { $0.header("x-forwarded-for") } == ["127.0.0.1"])
+  }
+
   @Test func `connections are counted by whom they are from`() async throws {
     let (node, origin) = try await behindProxy()
     defer { withExtendedLifetime(origin) {} }

@@ -165,6 +165,23 @@ private func decide(_ set: LimitSet, _ checks: inout LimitChecks, at now: Int64)
     #expect(daily.used(key: key, time: 0) == 6)
   }
 
+  @Test(arguments: [86_000, 86_500])
+  func `what an answer gives back to a quota is of the window that it was taken from`(
+    end: Int64
+  ) throws {
+    let daily = try quota(10)
+    let set = LimitSet([Limit(name: "day", rule: .quota(daily))])
+    var early = all(set)
+    var late = all(set)
+    var refused = all(set)
+    #expect(decide(set, &early, at: 85_000 * second) == .allowed)
+    #expect(decide(set, &refused, at: 85_000 * second) == .allowed)
+    #expect(decide(set, &late, at: end * second) == .allowed)
+    set.correct(&early, check: 0, cost: 0, now: end * second, time: end)
+    set.undo(&refused, now: end * second, time: end)
+    #expect(daily.used(key: key, time: end) == 1, "only the late one's is taken")
+  }
+
   @Test func `a request that waits takes from the others, and gives back if its client leaves`()
     throws
   {

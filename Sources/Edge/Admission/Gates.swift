@@ -2,7 +2,8 @@
 // workers share is in `NodeCredentials`.
 //
 // First checks of signatures are rationed: so many in a turn, the rest in the next, so that a flood of new
-// tokens delays those who bring them and nobody else. Passwords are checked by a thread of their own.
+// tokens delays those who bring them and nobody else. Who has to wait stands in a line that each turn
+// serves before it looks at what is new. Passwords are checked by a thread of their own.
 
 internal import Authentication
 internal import Bytes
@@ -108,6 +109,29 @@ extension Optional where Wrapped == Challenge {
   }
 }
 
+/// Connections in the order in which they came: the first is the next.
+struct AdmissionLine {
+  private var tokens: [UInt64] = []
+  private var served = 0
+
+  var isEmpty: Bool { served == tokens.count }
+
+  mutating func append(_ token: UInt64) { tokens.append(token) }
+
+  /// Takes the first; nil if there is none.
+  mutating func next() -> UInt64? {
+    guard served < tokens.count else { return nil }
+    let token = tokens[served]
+    served += 1
+    // Moved seldom, so that each is moved once on the average.
+    if served * 2 > tokens.count {
+      tokens.removeFirst(served)
+      served = 0
+    }
+    return token
+  }
+}
+
 /// The gates of all routes, for one worker.
 final class Gates {
   /// By the route's index; nil where nothing must be shown.
@@ -171,6 +195,7 @@ final class Gates {
         guard let check = try? APIKeyCheck(source) else { return Gates.shut }
         return .key(KeyGate(check, field: field, isShared: isShared))
       case .basic(let file, let realm):
+        // One for all routes with the file: what one of them had checked the others need not.
         let authenticator =
           passwords[file] ?? former?.passwords[file]
           ?? Gates.authenticator(file, credentials)
@@ -192,6 +217,16 @@ final class Gates {
     tokens = authenticators
     self.passwords = passwords
     self.services = services
+  }
+
+  /// Remembers what a check of a password has found, if it was asked for here.
+  func remember(_ verdict: PasswordVerdict, now: Instant) {
+    for gate in gates {
+      guard case .password(let gate) = gate, gate.authenticator.isChecking(verdict.job) else {
+        continue
+      }
+      gate.authenticator.remember(verdict.job, isRight: verdict.isRight, now: now)
+    }
   }
 
   private static func authenticator(

@@ -31,6 +31,7 @@ final class ClientArrival {
   /// Until it goes over to a codec.
   private var socket: Descriptor?
   private var address: SocketAddress
+  private var mayBeForwarded = true
   private let speaksTLS: Bool
   var token: UInt64 = 0
   var isLeftOver = false
@@ -128,6 +129,8 @@ final class ClientArrival {
       drop(length)
       if case .addresses(let source, let port, _, _) = header {
         address = SocketAddress(high: source.high, low: source.low, port: port)
+      } else {
+        mayBeForwarded = false
       }
       guard worker.admits(address) else {
         close()
@@ -221,7 +224,8 @@ final class ClientArrival {
     guard let socket = self.socket.take() else { return close() }
     phase = .closed
     worker.arrivals.remove(token & ~TokenKind.mask)
-    worker.serve(consume socket, from: address, by: link, isHTTP2: isHTTP2)
+    worker.serve(
+      consume socket, from: address, mayBeForwarded: mayBeForwarded, by: link, isHTTP2: isHTTP2)
     link = nil
   }
 
@@ -321,12 +325,15 @@ extension Worker {
 
   /// Gives a connection that was looked at to the codec that it wants.
   func serve(
-    _ socket: consuming Descriptor, from address: SocketAddress, by link: SecureLink?,
-    isHTTP2: Bool
+    _ socket: consuming Descriptor, from address: SocketAddress, mayBeForwarded: Bool,
+    by link: SecureLink?, isHTTP2: Bool
   ) {
-    if isHTTP2 { return serveHTTP2(socket, from: address, by: link) }
+    if isHTTP2 {
+      return serveHTTP2(socket, from: address, mayBeForwarded: mayBeForwarded, by: link)
+    }
     let connection = ClientConnection(
       worker: self, socket: socket, address: address, secure: link)
+    connection.mayBeForwarded = mayBeForwarded
     connection.token = clients.insert(connection)
     do {
       try poller.rename(connection.socket, token: connection.token)
@@ -337,7 +344,8 @@ extension Worker {
   }
 
   private func serveHTTP2(
-    _ socket: consuming Descriptor, from address: SocketAddress, by link: SecureLink?
+    _ socket: consuming Descriptor, from address: SocketAddress, mayBeForwarded: Bool,
+    by link: SecureLink?
   ) {
     let connection = HTTP2Connection(
       worker: self, socket: socket, address: address, secure: link)
@@ -346,6 +354,7 @@ extension Worker {
       context.connections.subtract(1, ordering: .relaxed)
       return
     }
+    connection.mayBeForwarded = mayBeForwarded
     connection.token = sessions.insert(connection) | TokenKind.session
     do {
       try poller.rename(connection.socket, token: connection.token)

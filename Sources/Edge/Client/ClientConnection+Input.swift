@@ -103,6 +103,7 @@ extension ClientConnection {
     consumed += head.length
     scanned = 0
     clearDeadline()
+    waitUntil = .max
     isLast = !head.keepAlive || worker.isDraining
     body.begin(head.framing)
     phase = .exchange
@@ -115,6 +116,7 @@ extension ClientConnection {
     isLast = true
     scanned = 0
     clearDeadline()
+    waitUntil = .max
     body.begin(.none)
     exchange.refuseUnparsed(status: status, text: text, on: self)
   }
@@ -176,9 +178,10 @@ extension ClientConnection {
     }
   }
 
-  /// After a write got through: nothing is waited for, unless it is the client's content.
+  /// After a write got through: what was waited for before counts again.
   func resumeBodyDeadline() {
     clearDeadline()
+    if waitUntil < .max { setDeadline(max(waitUntil, worker.now.monotonic)) }
     if !body.isComplete, exchange.upstream?.acceptsContent ?? false {
       setDeadline(worker.now.monotonic + worker.clientSettings.bodyTimeout)
     }

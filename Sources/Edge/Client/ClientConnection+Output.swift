@@ -21,6 +21,7 @@ extension ClientConnection {
   func endAfterResponse() { isLast = true }
 
   func wait(until time: Int64) {
+    waitUntil = time
     // While the kernel takes nothing, the time for writing counts.
     if isBlocked { return }
     if time == .max { clearDeadline() } else { setDeadline(max(time, worker.now.monotonic)) }

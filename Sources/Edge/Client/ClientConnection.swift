@@ -51,6 +51,8 @@ final class ClientConnection: ClientPeer {
   var isReadable = false
   var isWritable = true
   var peerEnded = false
+  /// Whether its fields may say whom it speaks for: not if a PROXY header has said that nobody knows.
+  var mayBeForwarded = true
 
   /// Bytes read and not yet used, from a turn before.
   var input = ByteBuffer()
@@ -65,6 +67,8 @@ final class ClientConnection: ClientPeer {
   var scanned = 0
 
   var deadline = Int64.max
+  /// When the exchange has waited long enough, also while the time for writing counts instead.
+  var waitUntil = Int64.max
   private var timerSet = Int64.max
   /// When the exchange is to go on.
   private var wakeSet = Int64.max
@@ -359,6 +363,9 @@ extension ClientConnection {
         consumed += length
         if case .addresses(let source, let port, _, _) = header {
           address = SocketAddress(high: source.high, low: source.low, port: port)
+        } else {
+          // The peer is the proxy, which is trusted; what it passes on is any client's (or its own).
+          mayBeForwarded = false
         }
         guard worker.admits(address) else {
           close()

@@ -12,6 +12,8 @@ protocol ClientStream: AnyObject {
   var token: UInt64 { get }
   /// The address of its peer, or what a PROXY header has said in its stead.
   var address: SocketAddress { get }
+  /// Whether its fields may say whom a trusted peer speaks for.
+  var mayBeForwarded: Bool { get }
   /// The port that the client connected to; 0 if it is not known.
   var listenerPort: UInt16 { get }
   var isClosed: Bool { get }

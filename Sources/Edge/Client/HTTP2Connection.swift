@@ -32,6 +32,8 @@ final class HTTP2Connection: HTTP2ContentProvider {
   let socket: Descriptor
   let secure: SecureLink?
   let address: SocketAddress
+  /// Whether its fields may say whom it speaks for; see `ClientStream`.
+  var mayBeForwarded = true
   let session: HTTP2Session
   var token: UInt64 = 0
   /// Asked for by rules only.

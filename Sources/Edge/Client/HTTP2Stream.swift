@@ -64,6 +64,7 @@ final class HTTP2Stream: ClientPeer {
   }
 
   var address: SocketAddress { connection?.address ?? SocketAddress(high: 0, low: 0, port: 0) }
+  var mayBeForwarded: Bool { connection?.mayBeForwarded ?? false }
   var listenerPort: UInt16 { connection?.listenerPort ?? 0 }
   var peerEnded: Bool { connection?.peerEnded ?? true }
   var writeBudget: Int { room }

@@ -67,6 +67,15 @@ final class FillTable: Sendable {
     }
   }
 
+  /// The fill of a key that may be joined; nil if there is none, or the key is marked.
+  func find(_ key: Hash128, now: Int64, mayJoin: (Fill) -> Bool) -> Fill? {
+    stripe(key).stripe.withLock { stripe in
+      if stripe.marks.contains(where: { $0.key == key && $0.until > now }) { return nil }
+      guard let fill = stripe.fills[key], mayJoin(fill) else { return nil }
+      return fill
+    }
+  }
+
   /// Takes a fill out, if it is still the one of its key.
   func remove(_ fill: Fill) {
     guard let key = fill.key else { return }

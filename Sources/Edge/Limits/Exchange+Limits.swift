@@ -30,7 +30,7 @@ extension Exchange {
   /// Finds out whom the request is from. False if that was answered with an error.
   func findsClient(_ head: RequestHead, on connection: some ClientStream) -> Bool {
     client = connection.address
-    guard generation.trustsProxies else { return true }
+    guard generation.trustsProxies, connection.mayBeForwarded else { return true }
     var path = ForwardedPath(
       peer: IPAddress(high: client.high, low: client.low), trusted: generation.limitTable.trusted)
     var index = head.fields.count
@@ -54,6 +54,15 @@ extension Exchange {
       client = SocketAddress(high: found.high, low: found.low, port: 0)
     }
     return true
+  }
+
+  // MARK: Before the gate
+
+  /// Asks those limits of the route that need to know neither who asks nor what rules make of the request:
+  /// they count also what the gate or a rule answers. False: the request was refused.
+  func passesEarlyLimits(on connection: some ClientStream) -> Bool {
+    let limits = generation.routes.routes[route].limits
+    return ask(limits.early, .request, endsAtOnce: limits.earlyEndsAtOnce, on: connection)
   }
 
   // MARK: Before the store
@@ -88,6 +97,7 @@ extension Exchange {
     noteKeys(box.checks, worker)
     if endsAtOnce {
       guard case .refused(let check, let wait) = outcome else { return true }
+      if held != nil { undoHeld(worker) }
       refuse(box.checks, check: check, retryAfter: wait, on: connection)
       return false
     }
@@ -116,12 +126,28 @@ extension Exchange {
     while index < range.upperBound {
       let use = generation.limitTable.uses[index]
       index += 1
-      guard !isExempt(from: use.limit, worker), let key = limitKey(use.limit, worker) else {
-        continue
-      }
+      guard !isHeld(use.limit), !isExempt(from: use.limit, worker),
+        let key = limitKey(use.limit, worker)
+      else { continue }
       generation.limits.add(use.limit, key: key, cost: cost ?? use.cost, to: &checks)
       if generation.limitTable.traits[use.limit].tellsAlways { tellsLimits = true }
     }
+  }
+
+  /// Whether the request is under a limit already, which was asked at an earlier stage.
+  @inline(__always)
+  private func isHeld(_ limit: Int) -> Bool { held != nil && holds(limit) }
+
+  @inline(never)
+  private func holds(_ limit: Int) -> Bool {
+    var box = held
+    while let present = box {
+      for index in 0..<present.checks.count where present.checks[index].limit == limit {
+        return true
+      }
+      box = present.earlier
+    }
+    return false
   }
 
   /// What follows from what the limits have said to the newest of `held`.
@@ -162,6 +188,13 @@ extension Exchange {
     if isRuled { addChosen(to: &limits, worker) }
     if limits.miss.isEmpty && !limits.hasChosen { return true }
     return ask(limits.miss, .miss, endsAtOnce: false, on: connection)
+  }
+
+  /// Whether on its way to the origin the request is asked anything.
+  func isAskedOnItsWay(_ worker: Worker) -> Bool {
+    if isOnItsWay { return false }
+    if worker.isOverloaded || !generation.routes.routes[route].limits.miss.isEmpty { return true }
+    return isRuled && ruled.hasRun && !generation.routes.ruleLimits[route].isEmpty
   }
 
   /// Not now: the worker is behind.

@@ -17,6 +17,8 @@ final class Pacing {
   let key: Hash128
   private let limits: LimitSet
   private var pacer: BandwidthPacer?
+  /// How much of what was allowed last the key has not paid for, because the limit only counts.
+  private var unpaid: UInt64 = 0
   /// Content that was copied, since what it was in would not have lasted.
   var content = ByteBuffer()
   /// How much of it was sent.
@@ -55,14 +57,23 @@ final class Pacing {
     let limit = limits.limits[limit]
     guard case .tokenBucket(let limiter) = limit.rule else { return .send(wanted) }
     let decision = limiter.allowance(wanted, key: key, now: now)
+    unpaid = 0
+    guard limit.isShadow else { return decision }
     // What only counts holds nothing back.
-    return limit.isShadow ? .send(wanted) : decision
+    if case .send(let bytes) = decision {
+      unpaid = wanted - min(bytes, wanted)
+    } else {
+      unpaid = wanted
+    }
+    return .send(wanted)
   }
 
   private func giveBackToKey(_ bytes: UInt64, _ worker: Worker) {
     guard limit >= 0, bytes > 0, case .tokenBucket(let limiter) = limits.limits[limit].rule
     else { return }
-    limiter.refund(key: key, cost: bytes, now: worker.now.monotonic)
+    let free = min(bytes, unpaid)
+    unpaid -= free
+    if bytes > free { limiter.refund(key: key, cost: bytes - free, now: worker.now.monotonic) }
   }
 
   /// Takes back what was allowed and not sent.

@@ -94,7 +94,11 @@ extension Exchange {
     case .address: prefix(traits).append(to: &worker.nameBuffer)
     case .route: worker.nameBuffer.append(text: generation.routes.names[route])
     case .host: RequestTarget.appendHost(head.bytes[head.authority], to: &worker.nameBuffer)
-    case .field(let name): return name.withView { appendField($0, head, worker) }
+    case .field(let name):
+      if name.withView({ appendField($0, head, worker) }) { return true }
+      // What the gate has checked and taken out still says whose budget it is.
+      guard isTakenOut(name, worker) else { return false }
+      return name.withView { appendField($0, clientHead(worker), worker) }
     case .clientCertificate:
       guard let facts = secure?.facts, !facts.clientSubject.isEmpty else { return false }
       worker.nameBuffer.append(facts.clientSubject.view)

@@ -15,7 +15,11 @@ struct RouteLimit {
 
 /// The limits of a route. Trivial: a route is copied.
 struct RouteLimits: Sendable {
-  /// Where those stand in the table's `uses` that are asked before the store.
+  /// Where those stand in the table's `uses` that are asked before anything has to be shown.
+  var early = 0..<0
+  /// Whether the checks of these are over at once, as below.
+  var earlyEndsAtOnce = true
+  /// Where those stand that are asked before the store.
   var request = 0..<0
   /// Where those stand that are asked on the way to the origin.
   var miss = 0..<0
@@ -88,11 +92,13 @@ final class LimitTable {
     readsForwarded = configuration.trustedProxies.field == .forwarded
   }
 
-  /// Adds the limits of a route; where they stand.
-  func add(_ limits: [LimitUse]) -> RouteLimits {
+  /// Adds the limits of a route; where they stand. With `hasGate` or rules it may answer requests before
+  /// the store is asked: what counts by address, host or route alone then counts those, too.
+  func add(_ limits: [LimitUse], hasGate: Bool = false, hasRules: Bool = false) -> RouteLimits {
     var result = RouteLimits()
+    var early: [RouteLimit] = []
     var missed: [RouteLimit] = []
-    let first = uses.count
+    var usual: [RouteLimit] = []
     for use in limits {
       guard let number = configuration.limits.firstIndex(where: { $0.name == use.name }) else {
         continue
@@ -105,17 +111,40 @@ final class LimitTable {
       case .tokenBucket, .leakyBucket, .concurrency, .quota:
         let entry = RouteLimit(limit: number, cost: use.cost ?? limit.cost)
         switch use.stage ?? limit.stage {
-        case .request: uses.append(entry)
+        case .request where (hasGate || hasRules) && Self.isEarly(limit): early.append(entry)
+        case .request: usual.append(entry)
         case .miss: missed.append(entry)
         }
       }
       if !Self.endsAtOnce(limit) { result.endsAtOnce = false }
     }
-    result.request = first..<uses.count
-    uses += missed
-    result.miss = result.request.upperBound..<uses.count
+    result.early = append(early)
+    result.request = append(usual)
+    result.miss = append(missed)
     if !missed.isEmpty { result.endsAtOnce = false }
+    // What refuses later gives back what was taken here, and a rule may name the same limit.
+    result.earlyEndsAtOnce = result.endsAtOnce && usual.isEmpty && !hasRules
     return result
+  }
+
+  private func append(_ entries: [RouteLimit]) -> Range<Int> {
+    let first = uses.count
+    uses += entries
+    return first..<uses.count
+  }
+
+  /// Whether a limit needs nothing of a request but its address, host and route. Not one in whose line
+  /// a request waits: it would wait there to be told that it may not come in.
+  private static func isEarly(_ limit: LimitConfiguration) -> Bool {
+    if case .leakyBucket = limit.rule { return false }
+    return limit.keys.allSatisfy { alternative in
+      alternative.allSatisfy { part in
+        switch part {
+        case .clientAddress, .host, .route: true
+        default: false
+        }
+      }
+    }
   }
 
   private static func endsAtOnce(_ limit: LimitConfiguration) -> Bool {

@@ -36,13 +36,17 @@ extension OriginRequest {
       }
       if ReuseRules.isError(response.status), serveStale(instead: response.status) { return }
     }
-    if let slice = fill.slice, finalSlice(slice, content: content) { return }
+    if let slice = fill.slice {
+      // What is stored of a slice is a 200.
+      runResponseRules(as: response.status == 206 ? 200 : response.status)
+      if finalSlice(slice, content: content) { return }
+    }
     if isFill && response.status == 304, let connection {
       // Nothing was asked with a condition: whoever waits would be told of a response it does not have.
       failed(.malformed, on: connection)
       return
     }
-    runResponseRules()
+    runResponseRules(as: response.status)
     if head.method == .head { freshenByHead() }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response, policy: policy.caching)
@@ -81,7 +85,11 @@ extension OriginRequest {
     }
     if isKeptOut { return plan }
     let isRestricted = self.decision?.isRestricted ?? false
-    if isRestricted && !directives.permitsAuthorization { return plan }
+    if isRestricted && !directives.permitsAuthorization {
+      // Whoever else must show something gets an answer of their own, too.
+      plan.marksKey = response.status < 500 && !isOpenToAll
+      return plan
+    }
     let caching = caching ?? policy.caching
     let decision = StorageRules.decide(
       request: head, response: response, directives: directives,
@@ -121,6 +129,13 @@ extension OriginRequest {
     plan.isShared = fill.key != nil && isReusable(freshness)
     plan.marksKey = !plan.isShared
     return plan
+  }
+
+  /// Whether the route asks for credentials that may be missing: what is shared by those without is no
+  /// reason to let all of them through.
+  private var isOpenToAll: Bool {
+    guard case .token(let gate) = generation.gates.gates[route] else { return false }
+    return gate.isOptional
   }
 
   /// Whether a request like any other may be answered with it now.

@@ -42,8 +42,8 @@ extension OriginRequest {
     for index in 0..<scratch.tags.count { ruled.tags.append(scratch.tags[index].array) }
   }
 
-  /// The same for the origin's response.
-  func runResponseRules() {
+  /// The same for the origin's response, which is stored under a status.
+  func runResponseRules(as status: UInt16) {
     guard decision != nil else { return }
     var lines = ByteBuffer(capacity: response.length)
     for index in 0..<response.fields.count {
@@ -55,7 +55,7 @@ extension OriginRequest {
       lines.append(line.value(in: response.bytes))
       lines.append("\r\n")
     }
-    runResponseRules(status: response.status, lines: lines.view)
+    runResponseRules(status: status, lines: lines.view)
   }
 
   /// Whether rules keep the response out of the store.

@@ -81,9 +81,11 @@ extension OriginRequest {
       return
     }
     runResponseRules(status: response.status, lines: response.head)
+    let isPersonal = isPersonal(ResponseDirectives(self.response, policy: policy.caching))
     var lines = ByteBuffer(capacity: response.head.count + 256)
     HeadComposer.appendFreshened(
       stored: response.head, by: self.response, options: fieldOptions,
+      isPersonal: isPersonal,
       responseTime: responseTime, policy: policy.caching, to: &lines)
     let merged = ResponseHead()
     StoredLines.read(lines.view, status: response.status, into: merged)
@@ -93,7 +95,7 @@ extension OriginRequest {
       Freshness(response), merged: merged, notModified: self.response, requestTime: requestTime,
       responseTime: responseTime, policy: policy.caching)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
-    let freshened = freshenedTags(of: response, merged, store)
+    let freshened = freshenedTags(of: response, merged, isPersonal: isPersonal, store)
     let tags = freshened ?? []
     let fills = worker.context.fills
     guard freshened != nil, mayKeep(response, freshenedTo: merged, directives) else {
@@ -123,10 +125,16 @@ extension OriginRequest {
     conclude()
   }
 
+  /// Whether an answer is for who asked and nobody else (RFC 9111 §3.5).
+  private func isPersonal(_ directives: ResponseDirectives) -> Bool {
+    guard !directives.permitsAuthorization else { return false }
+    return decision?.isRestricted ?? false || head.fields.count(of: .authorization) > 0
+  }
+
   /// What an answer to HEAD says of the stored response to GET (RFC 9111 §4.3.5).
   func freshenByHead() {
     guard response.status == 200, let store = worker.context.store, let reader = worker.reader,
-      !fill.fullKey.isEmpty
+      !fill.fullKey.isEmpty, !isPersonal(ResponseDirectives(response, policy: policy.caching))
     else { return }
     let stored = fill.fullKey.withView { key in
       reader.find(store.keyHash(key), key: key, request: head, store: store)
@@ -168,10 +176,10 @@ extension OriginRequest {
   /// The tags that a 304 gives a stored response; empty if they stay as they are, nil if its cache groups
   /// are too many to be kept.
   private func freshenedTags(
-    of stored: StoredResponse, _ merged: ResponseHead, _ store: ObjectStore
+    of stored: StoredResponse, _ merged: ResponseHead, isPersonal: Bool, _ store: ObjectStore
   ) -> [UInt64]? {
     var tags: [UInt64] = []
-    Tags.forEach(in: response) { tags.append(store.tagHash($0)) }
+    if !isPersonal { Tags.forEach(in: response) { tags.append(store.tagHash($0)) } }
     // Tags that the 304 has replace those that are stored: those of rules are then among them.
     if !tags.isEmpty { for tag in ruled.tags { tags.append(tag.withView { store.tagHash($0) }) } }
     let before = ResponseHead()

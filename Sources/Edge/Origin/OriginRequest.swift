@@ -198,6 +198,7 @@ final class OriginRequest {
     options.isFill = isFill
     options.isBackground = isBackground
     options.upgrade = isUpgrade
+    options.ownLines = decision?.ownLines ?? 0
     options.isSecure = isSecure
     options.isHTTP2 = isHTTP2
     var slice = ByteBuffer()

@@ -1,8 +1,9 @@
 // Who may ask: the addresses, then what the route wants to be shown. An answer is 401 with a challenge
 // where credentials would help, 403 where they would not, 503 where they cannot be checked now.
 //
-// A request waits (state `admitting`) for the next turn when this one has had its share of new tokens, for
-// keys that are being fetched, or for a password that is being checked; at most `Gates.patience`.
+// A request waits (state `admitting`) for its turn when this one has had its share of new tokens, for
+// keys that are being fetched, or for a password that is being checked; `Gates.patience` in all. Who waits
+// for a turn stands in a line, which is served first in each.
 
 internal import Authentication
 internal import Bytes
@@ -16,7 +17,7 @@ internal import Rules
 /// What a request waits for before it may go on.
 struct PendingAdmission {
   enum Cause {
-    /// The next turn.
+    /// Its turn, in the line.
     case turn
     /// Keys.
     case keys
@@ -26,6 +27,8 @@ struct PendingAdmission {
     case service
   }
   var cause: Cause
+  /// When it has waited long enough, whatever for.
+  var deadline: Int64
   /// Whether it has come.
   var isReady = false
   /// Whether it has waited long enough.
@@ -64,8 +67,7 @@ extension Exchange {
     let worker = connection.worker
     guard let pending = ruled.pending else { return false }
     switch pending.cause {
-    case .turn: break
-    case .keys, .password: if !pending.isReady && !pending.isOver { return false }
+    case .turn, .keys, .password: guard pending.isReady || pending.isOver else { return false }
     case .service: if waitsForService(worker, token: connection.token) { return false }
     }
     connection.wait(until: .max)
@@ -88,25 +90,23 @@ extension Exchange {
   private func wait(for cause: PendingAdmission.Cause, on connection: some ClientStream) {
     let worker = connection.worker
     if ownHead == nil { own(worker) }
-    // A second wait for the same thing would be for ever.
-    ruled.pending = PendingAdmission(cause: cause)
+    // However often it waits, it does not wait longer.
+    let deadline = ruled.pending?.deadline ?? worker.now.monotonic &+ Gates.patience
+    ruled.pending = PendingAdmission(cause: cause, deadline: deadline)
     state = .admitting
     switch cause {
-    case .turn: worker.runAgain(connection.token)
-    case .keys:
-      worker.waitingForKeys.append(connection.token)
-      connection.wait(until: worker.now.monotonic + Gates.patience)
-    case .password, .service: connection.wait(until: worker.now.monotonic + Gates.patience)
+    case .turn: worker.admissionLine.append(connection.token)
+    case .keys: worker.waitingForKeys.append(connection.token)
+    case .password: worker.waitingForPasswords.append(connection.token)
+    case .service: break
     }
+    connection.wait(until: deadline)
   }
 
-  /// Whether it has waited for that already.
-  private func hasWaited(for cause: PendingAdmission.Cause) -> Bool {
+  /// Whether it has waited as long as it may.
+  private func isWaitOver(_ worker: Worker) -> Bool {
     guard let pending = ruled.pending else { return false }
-    switch (pending.cause, cause) {
-    case (.keys, .keys), (.password, .password): return true
-    default: return false
-    }
+    return pending.isOver || worker.now.monotonic >= pending.deadline
   }
 
   // MARK: Addresses
@@ -138,11 +138,10 @@ extension Exchange {
     if let known = gate.authenticator.known(token, now: worker.now) {
       outcome = known
     } else if worker.tokenChecksLeft > 0 {
-      worker.tokenChecksLeft -= 1
       outcome = gate.authenticator.verify(token, now: worker.now)
+      if outcome.hadSignatureChecked { worker.tokenChecksLeft -= 1 }
     } else {
-      let isOver = hasWaited(for: .keys)
-      guard !isOver else { return refuse(.keysUnavailable, gate, on: connection) }
+      guard !isWaitOver(worker) else { return refuse(.keysUnavailable, gate, on: connection) }
       wait(for: .turn, on: connection)
       return false
     }
@@ -151,7 +150,8 @@ extension Exchange {
       ruled.identity = .token(verified)
       ruled.isRestricted = !gate.isShared
       return !gate.isShared || strip(ByteView("authorization"), on: connection)
-    case .refused(.unknownKey(fetching: true)) where !hasWaited(for: .keys):
+    case .refused(.unknownKey(fetching: true)) where !isWaitOver(worker):
+      // Another source's keys may have come meanwhile: its own are still being fetched.
       wait(for: .keys, on: connection)
       return false
     case .refused(let refusal): return refuse(refusal, gate, on: connection)
@@ -213,32 +213,24 @@ extension Exchange {
     let client =
       generation.shared.credentials.attempts?.key(
         addressHigh: address.high, addressLow: address.low)
+      ?? Hash128(low: address.low, high: address.high)
     let value = isOnce ? head.value(.authorization) : nil
-    switch gate.authenticator.check(
-      value, client: client ?? Hash128(low: address.low, high: address.high), now: worker.now)
-    {
+    switch gate.authenticator.check(value, client: client, now: worker.now) {
     case .verified(let user):
       ruled.identity = .user(user)
       ruled.isRestricted = !gate.isShared
       return !gate.isShared || strip(ByteView("authorization"), on: connection)
     case .unknown(_, let job):
-      let token = connection.token
-      let route = route
-      let number = generation.number
-      let index = worker.index
-      let context = worker.context
-      guard !hasWaited(for: .password), let checker = generation.shared.credentials.checker,
-        checker.submit(
-          job,
-          reply: { isRight in
-            context.post(
-              .passwordChecked(PasswordVerdict(number, route, job, isRight), token: token),
-              to: index)
-          })
-      else {
-        worker.lines.removeAll()
-        worker.lines.append("retry-after: 1\r\n")
-        answer(status: 503, text: "The password cannot be checked now.", on: connection)
+      guard ruled.job == nil, submit(job, worker) else {
+        gate.authenticator.withdraw(job, client: client, now: worker.now)
+        passwordNotChecked(on: connection)
+        return false
+      }
+      ruled.job = job
+      wait(for: .password, on: connection)
+    case .checking(let job):
+      guard !isWaitOver(worker) else {
+        passwordNotChecked(on: connection)
         return false
       }
       ruled.job = job
@@ -246,6 +238,24 @@ extension Exchange {
     case .refused(let refusal): refuse(refusal, gate, on: connection)
     }
     return false
+  }
+
+  /// Hands a password to the thread that checks it; false if too many wait there.
+  private func submit(_ job: PasswordJob, _ worker: Worker) -> Bool {
+    let index = worker.index
+    let context = worker.context
+    return generation.shared.credentials.checker?.submit(
+      job,
+      reply: { isRight in
+        context.post(.passwordChecked(PasswordVerdict(job, isRight)), to: index)
+      }) ?? false
+  }
+
+  private func passwordNotChecked(on connection: some ClientStream) {
+    let worker = connection.worker
+    worker.lines.removeAll()
+    worker.lines.append("retry-after: 1\r\n")
+    answer(status: 503, text: "The password cannot be checked now.", on: connection)
   }
 
   private func refuse(
@@ -292,6 +302,19 @@ extension Exchange {
     return true
   }
 
+  /// Whether a field is the one in which credentials were shown that the route takes out of the request.
+  /// `name` is in lower case.
+  func isTakenOut(_ name: [UInt8], _ worker: Worker) -> Bool {
+    guard isRuled, ruled.isEdited else { return false }
+    let isAuthorization = name.withView { $0 == ByteView("authorization") }
+    switch generation.gates.gates[route] {
+    case .token(let gate): return gate.isShared && isAuthorization
+    case .password(let gate): return gate.isShared && isAuthorization
+    case .key(let gate): return gate.isShared && gate.field == name
+    case .url, nil: return false
+    }
+  }
+
   /// Takes a field out of the request that the cache and the origin see.
   private func strip(_ field: ByteView, on connection: some ClientStream) -> Bool {
     let worker = connection.worker
@@ -319,15 +342,10 @@ extension URLOutcome {
 
 /// What came of a password.
 package struct PasswordVerdict: Sendable {
-  /// The generation and the route whose gate asked.
-  let generation: UInt64
-  let route: Int
   let job: PasswordJob
   let isRight: Bool
 
-  init(_ generation: UInt64, _ route: Int, _ job: PasswordJob, _ isRight: Bool) {
-    self.generation = generation
-    self.route = route
+  init(_ job: PasswordJob, _ isRight: Bool) {
     self.job = job
     self.isRight = isRight
   }
@@ -340,26 +358,48 @@ extension Worker {
     let tokens = waitingForKeys
     waitingForKeys = []
     for token in tokens {
-      guard let client = peer(token) else { continue }
+      // Its connection may have another request now, or the same one wait for something else.
+      guard let client = peer(token), let pending = client.exchange.ruled.pending,
+        case .keys = pending.cause
+      else { continue }
       client.exchange.ruled.pending?.isReady = true
       client.advance()
     }
   }
 
-  /// A password was checked.
-  func passwordChecked(_ verdict: PasswordVerdict, token: UInt64) {
-    let client = peer(token).flatMap { client in
-      client.exchange.ruled.job === verdict.job ? client : nil
+  /// A password was checked: whoever has shown it goes on.
+  func passwordChecked(_ verdict: PasswordVerdict) {
+    let tokens = waitingForPasswords
+    waitingForPasswords = []
+    var ready: [UInt64] = []
+    // Whoever asked may be gone, and so may be the configuration that it asked under.
+    generation.gates.remember(verdict, now: now)
+    for token in tokens {
+      guard let client = peer(token), let pending = client.exchange.ruled.pending,
+        case .password = pending.cause
+      else { continue }
+      if client.exchange.ruled.job === verdict.job {
+        client.exchange.generation.gates.remember(verdict, now: now)
+        ready.append(token)
+      } else {
+        waitingForPasswords.append(token)
+      }
     }
-    // Of an earlier generation whose request has gone there is nothing to be remembered.
-    let asking = client?.exchange.generation ?? generation
-    if asking.number == verdict.generation,
-      case .password(let gate) = asking.gates.gates[verdict.route]
-    {
-      gate.authenticator.remember(verdict.job, isRight: verdict.isRight, now: now)
+    for token in ready {
+      guard let client = peer(token), client.exchange.ruled.job === verdict.job else { continue }
+      client.exchange.ruled.pending?.isReady = true
+      client.advance()
     }
-    guard let client else { return }
-    client.exchange.ruled.pending?.isReady = true
-    client.advance()
+  }
+
+  /// Serves the line of those that had to wait for a turn, as far as this turn's checks go.
+  func admitWaiting() {
+    while tokenChecksLeft > 0, let token = admissionLine.next() {
+      guard let client = peer(token), let pending = client.exchange.ruled.pending,
+        case .turn = pending.cause
+      else { continue }
+      client.exchange.ruled.pending?.isReady = true
+      client.advance()
+    }
   }
 }

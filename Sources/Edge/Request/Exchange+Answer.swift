@@ -154,6 +154,7 @@ extension Exchange {
   @inline(__always)
   func serve(_ response: StoredResponse, _ freshness: Freshness, on connection: some ClientStream) {
     let worker = connection.worker
+    if response.isSliced, !mayFetchMissing(of: response, on: connection) { return }
     let head = head(worker)
     let now = worker.now.wall
     status = response.status

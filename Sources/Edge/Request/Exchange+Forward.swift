@@ -16,32 +16,34 @@ extension Exchange {
   ) {
     let worker = connection.worker
     guard let store = worker.context.store else { return }
-    guard mayGoToOrigin(on: connection) else { return }
     let head = head(worker)
     let key = worker.keyBuffer.view.array
-    guard head.method == .get, !directives.noStore else {
+    let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
+    let slice = firstSlice(stored: stored, worker)
+    let isShareable = head.method == .get && !directives.noStore
+    // Who only follows does not go to the origin. (Who may need further slices does.)
+    if isShareable, slice == nil, isAskedOnItsWay(worker),
+      let fill = worker.context.fills.find(
+        hash, now: worker.now.monotonic,
+        mayJoin: { $0.slice == nil && mayJoin($0, key, directives, targetTags, store, worker) })
+    {
+      self.reason = reason
+      result = .collapsed
+      own(worker)
+      follow(fill, on: connection)
+      return
+    }
+    guard mayGoToOrigin(on: connection) else { return }
+    guard isShareable else {
       pass(reason, key: key, on: connection)
       return
     }
     self.reason = reason
-    // A request that insists on validation may only use a fill that begins after it.
-    let acceptsEarlier = !directives.demandsValidation
-    let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let target = targetURL(worker, key: worker.keyBuffer.view)
-    let patience = generation.routes.routes[route].collapseTimeout
-    let slice = firstSlice(stored: stored, worker)
     let offer = reason == .varyMiss && slice == nil ? worker.variantOffer(store) : nil
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
-      mayJoin: { fill in
-        guard acceptsEarlier, fill.fullKey == key, let mark = fill.mark else { return false }
-        guard let response = fill.look().head else {
-          return fill.began > worker.now.monotonic - patience
-            && !fill.isPurged(in: store, since: mark, tags: targetTags)
-        }
-        return mayReuse(response, directives, worker)
-          && !fill.isPurged(in: store, since: mark, tags: response.purgeTags)
-      },
+      mayJoin: { mayJoin($0, key, directives, targetTags, store, worker) },
       make: {
         Fill(
           key: hash, fullKey: key, target: target, targetTags: targetTags, mark: store.beginFill(),
@@ -60,6 +62,24 @@ extension Exchange {
     case .alone:
       pass(reason, key: key, stored: stored.map { StoredReference($0) }, on: connection)
     }
+  }
+
+  /// Whether this request may wait for a fill that is under way.
+  private func mayJoin(
+    _ fill: Fill, _ key: [UInt8], _ directives: RequestDirectives, _ targetTags: [UInt64],
+    _ store: ObjectStore, _ worker: Worker
+  ) -> Bool {
+    // A request that insists on validation may only use a fill that begins after it.
+    guard !directives.demandsValidation, fill.fullKey == key, let mark = fill.mark else {
+      return false
+    }
+    guard let response = fill.look().head else {
+      let patience = generation.routes.routes[route].collapseTimeout
+      return fill.began > worker.now.monotonic - patience
+        && !fill.isPurged(in: store, since: mark, tags: targetTags)
+    }
+    return mayReuse(response, directives, worker)
+      && !fill.isPurged(in: store, since: mark, tags: response.purgeTags)
   }
 
   /// Whether a response that is already coming may be used for this request: as a stored one might.
@@ -270,7 +290,7 @@ extension Exchange {
         case .unsatisfiable:
           let key = fill.fullKey
           releaseFill(on: connection)
-          pass(reason ?? .miss, key: key, on: connection)
+          passAfterAll(key: key, on: connection)
           return true
         default: break
         }
@@ -304,7 +324,7 @@ extension Exchange {
     }
     if !head.isShared {
       releaseFill(on: connection)
-      pass(reason ?? .miss, key: fill.fullKey, on: connection)
+      passAfterAll(key: fill.fullKey, on: connection)
       return false
     }
     guard mayReuse(head, requestDirectives(worker), worker) else {
@@ -312,6 +332,14 @@ extension Exchange {
       return false
     }
     return true
+  }
+
+  /// What it waited for is not for it: it goes to the origin itself, unless a limit has something
+  /// against that, which it was not asked about before.
+  func passAfterAll(key: [UInt8], on connection: some ClientStream) {
+    result = .none
+    guard mayGoToOrigin(on: connection) else { return }
+    pass(reason ?? .miss, key: key, on: connection)
   }
 
   func releaseFill(on connection: some ClientStream) {

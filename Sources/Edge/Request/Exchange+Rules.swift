@@ -30,6 +30,8 @@ struct RuledRequest {
   var hasRun = false
   /// Whether the request's head is another than the client's.
   var isEdited = false
+  /// How many of its last lines are the rules'.
+  var ownLines = 0
   /// The client's head, once the request must wait.
   var clientHead: RequestHead?
   /// What was decided, once the request must wait.
@@ -125,6 +127,7 @@ extension Exchange {
       ownHead = worker.rules.takeHead()
     }
     ruled.isEdited = true
+    ruled.ownLines = worker.rules.ownLines
     return true
   }
 
@@ -151,7 +154,7 @@ extension Exchange {
     room.host.removeAll()
     RequestTarget.appendHost(head.bytes[head.authority], to: &room.host)
     var path = head.bytes[head.path]
-    if case .disguised = RequestTarget.shape(of: path) {
+    if !RequestTarget.shape(of: path).isPlain {
       room.path.removeAll()
       RequestTarget.appendPlain(path, to: &room.path)
       path = room.path.view
@@ -329,7 +332,7 @@ extension Exchange {
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(head.bytes[head.authority], to: &worker.hostBuffer)
     var path = head.bytes[head.path]
-    if case .disguised = RequestTarget.shape(of: path) {
+    if !RequestTarget.shape(of: path).isPlain {
       worker.pathBuffer.removeAll()
       RequestTarget.appendPlain(path, to: &worker.pathBuffer)
       path = worker.pathBuffer.view
@@ -408,6 +411,7 @@ extension Exchange {
     let decision = RuleDecision(head: head, identity: ruled.identity, client: ruled.client)
     decision.isRestricted = ruled.isRestricted
     decision.isRewritten = ruled.isEdited
+    decision.ownLines = ruled.ownLines
     guard ruled.hasRun || !ruled.keyLines.isEmpty else { return decision }
     let room = worker.rules
     let scratch = room.scratch

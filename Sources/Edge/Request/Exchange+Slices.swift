@@ -87,6 +87,20 @@ extension Exchange {
     }
   }
 
+  /// Asks what is asked on the way to the origin, if the request wants slices that are missing: once the
+  /// response has begun it cannot be refused any more. False: it is refused, or waits.
+  func mayFetchMissing(of response: StoredResponse, on connection: some ClientStream) -> Bool {
+    let worker = connection.worker
+    guard head(worker).method != .head, isAskedOnItsWay(worker),
+      !isWholeInStore(response, worker)
+    else { return true }
+    let known = result
+    result = .none
+    guard mayGoToOrigin(on: connection) else { return false }
+    result = known
+    return true
+  }
+
   /// Whether a slice's fill that has no more has had all of it.
   func isSliceOver(_ fill: Fill) -> Bool {
     guard let slice = fill.slice, let sliced else { return true }

@@ -205,17 +205,23 @@ final class Exchange {
     default: break
     }
     var path = bytes[head.path]
-    switch RequestTarget.shape(of: path) {
+    let shape = RequestTarget.shape(of: path)
+    switch shape {
     case .plain: break
     case .dotted:
       refuse(status: 400, text: "The path has dot segments.", on: connection)
       return
-    case .disguised:
+    case .disguised, .ambiguous:
       worker.pathBuffer.removeAll()
       RequestTarget.appendPlain(path, to: &worker.pathBuffer)
       path = worker.pathBuffer.view
     }
-    guard let found = generation.routes.find(host: worker.hostBuffer.view, path: path) else {
+    let way = generation.routes.find(host: worker.hostBuffer.view, path: path)
+    if case .ambiguous = shape, !leadsOnly(to: way, bytes[head.path], worker) {
+      refuse(status: 400, text: "The path can be read in two ways.", on: connection)
+      return
+    }
+    guard let found = way else {
       refuse(status: 404, text: "No site or route for this address.", on: connection)
       return
     }
@@ -228,10 +234,25 @@ final class Exchange {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
     }
+    if !generation.routes.routes[found].limits.early.isEmpty, !passesEarlyLimits(on: connection) {
+      return
+    }
     guard passesAdmission(on: connection), passesRules(on: connection),
       passesLimits(on: connection)
     else { return }
     proceed(self.head(worker), on: connection)
+  }
+
+  /// Whether a path takes the same route however it is read; the host is in the worker's buffer. An
+  /// origin may read it otherwise than the node, and what a route wants counts only on its own paths.
+  private func leadsOnly(to way: Int?, _ path: ByteView, _ worker: Worker) -> Bool {
+    for reading in [RequestTarget.Reading.literal, .withoutParameters] {
+      worker.pathBuffer.removeAll()
+      RequestTarget.appendPlain(path, reading, to: &worker.pathBuffer)
+      let other = generation.routes.find(host: worker.hostBuffer.view, path: worker.pathBuffer.view)
+      if other != way { return false }
+    }
+    return true
   }
 
   /// Whether an OPTIONS request ends here (RFC 9110 §9.3.7, §7.6.2).
@@ -547,7 +568,7 @@ final class Exchange {
     if countsAttempt { attempts += 1 }
     let head = head(worker)
     if attempts > Self.maxAttempts {
-      pass(reason ?? .miss, key: key, on: connection)
+      passAfterAll(key: key, on: connection)
     } else {
       proceed(head, on: connection)
     }

@@ -20,6 +20,8 @@ struct ForwardingOptions {
   var lastModified = ByteView()
   /// Pass an upgrade on.
   var upgrade = false
+  /// How many of the request's last lines rules have set.
+  var ownLines = 0
   /// Whether the client's connection has TLS.
   var isSecure = false
   /// Whether the request came by HTTP/2.
@@ -59,7 +61,8 @@ enum RequestComposer {
     if options.isFill || options.isKeyed { omissions.insert(.methods) }
     if options.isBackground { omissions.insert(.directives) }
     if head.method == .options { omissions.insert(.maxForwards) }
-    HeadComposer.appendRequestFields(head, omitting: omissions, to: &wire)
+    HeadComposer.appendRequestFields(
+      head, omitting: omissions, ownLines: options.ownLines, to: &wire)
     if head.method == .options { appendMaxForwards(head, to: &wire) }
     Validators.appendConditions(
       etag: options.entityTag.isEmpty ? nil : options.entityTag,

@@ -88,9 +88,31 @@ enum RequestTarget {
     /// As another path: unreserved characters are encoded (RFC 3986 §6.2.2.2), or slashes doubled.
     /// Routes are then chosen by that other path; it is forwarded, and stored, as it is.
     case disguised
-    /// It has segments that a server may take for "here" or "up" (`.`, `..`, also encoded as %2e).
-    /// Refused: routes are chosen by what the path says.
+    /// As one path or another: slashes are encoded, or backslashes, or segments have parameters
+    /// (RFC 3986 §3.3). Refused where the readings lead to different routes.
+    case ambiguous
+    /// It has segments that a server may take for "here" or "up" (`.`, `..`, also encoded as %2e, behind
+    /// an encoded slash or a backslash, or with parameters). Refused: routes are chosen by what the path
+    /// says.
     case dotted
+
+    /// Whether it looks as it says.
+    var isPlain: Bool {
+      switch self {
+      case .plain: true
+      case .disguised, .ambiguous, .dotted: false
+      }
+    }
+  }
+
+  /// How a path is read.
+  enum Reading {
+    /// Encoded slashes and backslashes are slashes: what routes are chosen by, and rules look at.
+    case usual
+    /// They are characters like others.
+    case literal
+    /// They are slashes, and a segment ends at its parameters.
+    case withoutParameters
   }
 
   static func shape(of path: ByteView) -> Shape {
@@ -106,28 +128,89 @@ enum RequestTarget {
       default: break
       }
     }
-    if path.firstIndex(of: 0x25) != nil { shape = .disguised }
+    let isEncoded = path.firstIndex(of: 0x25) != nil
+    if isEncoded || path.firstIndex(of: backslash) != nil
+      || path.firstIndex(of: ASCII.semicolon) != nil
+    {
+      return unusualShape(of: path) ?? (isEncoded ? .disguised : shape)
+    }
     return shape
   }
 
-  /// Appends a path with unreserved characters decoded and runs of slashes made one.
-  static func appendPlain(_ path: ByteView, to buffer: inout ByteBuffer) {
+  /// Whether a path is dotted or ambiguous, for whoever decodes it before it is cut into segments.
+  private static func unusualShape(of path: ByteView) -> Shape? {
+    var isAmbiguous = false
+    var dots = 0
+    var isOther = false
+    var isCut = false
     var index = 0
-    var previous: UInt8 = 0
     while index < path.count {
-      var byte = path[index]
-      var length = 1
-      if byte == 0x25, path.count - index >= 3, let high = ASCII.hexValue(path[index + 1]),
-        let low = ASCII.hexValue(path[index + 2]), isUnreserved(high << 4 | low)
-      {
-        byte = high << 4 | low
-        length = 3
+      let (byte, length) = decode(path, index)
+      switch byte {
+      case ASCII.slash, backslash:
+        if !isOther && (dots == 1 || dots == 2) { return .dotted }
+        if length > 1 || byte == backslash { isAmbiguous = true }
+        (dots, isOther, isCut) = (0, false, false)
+      case ASCII.semicolon:
+        isCut = true
+        isAmbiguous = true
+      case 0x2E where !isCut: dots += 1
+      default: if !isCut { isOther = true }
       }
-      if byte != ASCII.slash || previous != ASCII.slash { buffer.append(byte) }
-      previous = byte
+      index += length
+    }
+    if !isOther && (dots == 1 || dots == 2) { return .dotted }
+    return isAmbiguous ? .ambiguous : nil
+  }
+
+  /// Appends a path as a server reads it that decodes it: with unreserved characters decoded and runs
+  /// of slashes made one.
+  static func appendPlain(
+    _ path: ByteView, _ reading: Reading = .usual, to buffer: inout ByteBuffer
+  ) {
+    var index = 0
+    var isBehindSlash = false
+    var isCut = false
+    while index < path.count {
+      let (byte, length) = decode(path, index)
+      let meant = meaning(of: byte, isEncoded: length > 1, reading)
+      if case .withoutParameters = reading, byte == ASCII.semicolon { isCut = true }
+      if meant == ASCII.slash {
+        isCut = false
+        if !isBehindSlash { buffer.append(ASCII.slash) }
+        isBehindSlash = true
+      } else if !isCut {
+        if let meant { buffer.append(meant) } else { buffer.append(path[index..<index + length]) }
+        isBehindSlash = false
+      }
       index += length
     }
   }
+
+  /// What a byte of a path is read as; nil: as what stands there.
+  @inline(__always)
+  private static func meaning(of byte: UInt8, isEncoded: Bool, _ reading: Reading) -> UInt8? {
+    switch (byte, reading) {
+    case (ASCII.slash, .usual), (ASCII.slash, .withoutParameters), (backslash, .usual),
+      (backslash, .withoutParameters):
+      ASCII.slash
+    default: !isEncoded || isUnreserved(byte) ? byte : nil
+    }
+  }
+
+  /// The byte that stands at a place of a path, and how long its encoding is.
+  @inline(__always)
+  private static func decode(_ path: ByteView, _ index: Int) -> (byte: UInt8, length: Int) {
+    let byte = path[index]
+    if byte == 0x25, path.count - index >= 3, let high = ASCII.hexValue(path[index + 1]),
+      let low = ASCII.hexValue(path[index + 2])
+    {
+      return (high << 4 | low, 3)
+    }
+    return (byte, 1)
+  }
+
+  private static var backslash: UInt8 { 0x5C }
 
   /// RFC 3986 §2.3.
   private static func isUnreserved(_ byte: UInt8) -> Bool {

@@ -113,7 +113,9 @@ final class RouteTable {
             number: routes.count < numbers.count ? numbers[routes.count] : 0,
             key: Self.key(of: route.name),
             origin: configuration.origins.firstIndex { $0.name == route.origin } ?? 0,
-            limits: limits?.add(route.limits) ?? RouteLimits(),
+            limits: limits?.add(
+              route.limits, hasGate: route.authentication != nil || !route.access.isOpen,
+              hasRules: route.rules != nil) ?? RouteLimits(),
             priority: Self.priority(route.priority),
             cache: route.caching.isOn && configuration.store != nil,
             upgrade: route.upgrade, exposeTags: route.exposeTags,

@@ -20,6 +20,8 @@ final class RuleDecision {
   var isRestricted = false
   /// Whether the head is not the client's.
   var isRewritten = false
+  /// How many of the last lines of the request's head are the rules'.
+  var ownLines = 0
   /// Whether the store is neither asked nor filled.
   var bypassesCache = false
   /// A lifetime instead of the response's, nanoseconds; -1: none.

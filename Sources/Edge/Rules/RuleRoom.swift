@@ -3,6 +3,7 @@
 
 internal import Bytes
 internal import HTTP1
+internal import HTTPCaching
 internal import HTTPMessage
 internal import Rules
 
@@ -10,6 +11,8 @@ final class RuleRoom {
   let scratch = RuleScratch()
   /// The request as rules have changed it, good for the turn.
   var head = RequestHead()
+  /// How many of its last lines rules have written.
+  private(set) var ownLines = 0
   private var headBytes = ByteBuffer()
   /// What is composed; the two change places, because one change may follow another.
   private var spareBytes = ByteBuffer()
@@ -37,7 +40,7 @@ final class RuleRoom {
   /// Makes `head` of another by a change; false if the result is no request any more.
   func change(_ source: RequestHead, _ change: HeadChange) -> Bool {
     spareBytes.removeAll()
-    change.append(source, scratch, to: &spareBytes)
+    let count = change.append(source, scratch, to: &spareBytes)
     guard
       case .complete = RequestParser.parse(spareBytes.view, limits: Self.limits, into: spareHead)
     else { return false }
@@ -48,6 +51,7 @@ final class RuleRoom {
     spareHead.expectsContinue = source.expectsContinue
     swap(&headBytes, &spareBytes)
     swap(&head, &spareHead)
+    ownLines = count
     return true
   }
 
@@ -73,8 +77,13 @@ struct HeadChange {
   /// Whether what rules have set applies: path, query, fields.
   var isByRules = false
 
-  func append(_ head: RequestHead, _ scratch: RuleScratch, to buffer: inout ByteBuffer) {
+  /// Appends the changed head; how many of its last lines are the rules'.
+  ///
+  /// What the client's `Connection` nominates goes no further than here (RFC 9110 §7.6.1), and the line
+  /// neither: it would take out what rules have set.
+  func append(_ head: RequestHead, _ scratch: RuleScratch, to buffer: inout ByteBuffer) -> Int {
     let bytes = head.bytes
+    let options = ConnectionOptions(head)
     buffer.append(bytes[head.methodRange])
     buffer.append(ASCII.space)
     appendTarget(head, scratch, to: &buffer)
@@ -87,16 +96,22 @@ struct HeadChange {
     }
     for index in 0..<head.fields.count {
       let line = head.fields[index]
-      if line.known == .host { continue }
+      switch line.known {
+      case .host, .connection: continue
+      default: break
+      }
       let name = line.name(in: bytes)
-      if !omitted.isEmpty && name.equalsIgnoringCase(omitted) { continue }
+      if options.nominates(line.known, name: name) { continue }
+      if !omitted.isEmpty && PoisoningDefence.isSameVariable(name, omitted) { continue }
       if !replaced.isEmpty && isReplaced(name) { continue }
-      if isByRules && FieldEdits.replaces(line.known, name, scratch.requestFields) { continue }
+      if isByRules && FieldEdits.replacesSent(line.known, name, scratch.requestFields) { continue }
       FieldEdits.append(name, line.value(in: bytes), to: &buffer)
     }
-    if isByRules { FieldEdits.appendLines(scratch.requestFields, to: &buffer) }
+    if head.wantsUpgrade { buffer.append("connection: upgrade\r\n") }
     buffer.append(lines)
+    let count = isByRules ? FieldEdits.appendLines(scratch.requestFields, to: &buffer) : 0
     buffer.append("\r\n")
+    return count
   }
 
   private func isReplaced(_ name: ByteView) -> Bool {
@@ -141,14 +156,34 @@ enum FieldEdits {
     return false
   }
 
-  /// Appends the lines that are added: those that no later change of the same name takes away.
-  static func appendLines(_ edits: borrowing RuleList<RuleEdit>, to buffer: inout ByteBuffer) {
+  /// The same of a line that a client has sent: not only of that name, but of all that an origin may take
+  /// for it. CGI and its like make one variable of `x-user` and `x_user`.
+  static func replacesSent(
+    _ known: KnownField, _ name: ByteView, _ edits: borrowing RuleList<RuleEdit>
+  ) -> Bool {
+    if replaces(known, name, edits) { return true }
+    guard known.rawValue == KnownField.other.rawValue else { return false }
+    for index in 0..<edits.count {
+      if case .add = edits[index].kind { continue }
+      if PoisoningDefence.isSameVariable(name, edits[index].name) { return true }
+    }
+    return false
+  }
+
+  /// Appends the lines that are added: those that no later change of the same name takes away. How many
+  /// there are.
+  static func appendLines(
+    _ edits: borrowing RuleList<RuleEdit>, to buffer: inout ByteBuffer
+  ) -> Int {
+    var count = 0
     for index in 0..<edits.count {
       let edit = edits[index]
       if case .unset = edit.kind { continue }
       if isReplaced(edit, after: index, edits) { continue }
       append(edit.name, edit.value, to: &buffer)
+      count += 1
     }
+    return count
   }
 
   private static func isReplaced(

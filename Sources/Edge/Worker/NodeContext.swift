@@ -192,8 +192,8 @@ package enum WorkerMessage: Sendable {
   case purged(Result<PurgeReceipt, PurgeFailure>, token: UInt64)
   /// Other certificates are to be shown from now on.
   case certificatesChanged
-  /// A password was checked, for the request on a connection.
-  case passwordChecked(PasswordVerdict, token: UInt64)
+  /// A password was checked.
+  case passwordChecked(PasswordVerdict)
   /// Requests begin with another configuration from now on; and accept on these, too.
   case adopt(NodeGeneration, listeners: [NumberedListener], Adoption)
   /// Listen on these no more.

@@ -134,8 +134,12 @@ package final class Worker {
   private var geoGeneration: UInt64 = 0
   /// First checks of tokens that this turn has left.
   var tokenChecksLeft = Gates.checksPerTurn
+  /// Connections whose requests wait for a turn that has a check left.
+  var admissionLine = AdmissionLine()
   /// Connections whose requests wait for keys.
   var waitingForKeys: [UInt64] = []
+  /// Connections whose requests wait for a password to be checked.
+  var waitingForPasswords: [UInt64] = []
 
   /// Bodies pinned until the clients that were told of them have pinned them too.
   var bridges: [(body: UInt64, until: Int64)] = []
@@ -231,6 +235,7 @@ package final class Worker {
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     hearIdleOrigins(count)
+    if !admissionLine.isEmpty { admitWaiting() }
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
     ringTimers()
     if !bridges.isEmpty { unpinBridges() }
@@ -264,7 +269,7 @@ package final class Worker {
   }
 
   private func timeout() -> Int64 {
-    if !leftOver.isEmpty || !moved.isEmpty { return 0 }
+    if !leftOver.isEmpty || !moved.isEmpty || !admissionLine.isEmpty { return 0 }
     if clock.standsStill { return (timers.next ?? .max) <= now.monotonic ? 0 : -1 }
     let next = min(timers.next ?? .max, isDraining ? drainDeadline : .max)
     return next == .max ? -1 : max(0, next - clock.now().monotonic)
@@ -314,7 +319,7 @@ package final class Worker {
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
       case .keysCame: keysCame()
       case .certificatesChanged: tls = context.certificates?.current
-      case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
+      case .passwordChecked(let verdict): passwordChecked(verdict)
       case .purged(let outcome, let token): purged(outcome, token: token)
       case .adopt(let generation, let listeners, let adoption):
         adopt(generation, listeners)

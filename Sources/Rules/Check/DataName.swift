@@ -64,7 +64,8 @@ package struct DataName: Sendable {
       "path", .text, .text(.path), aliases: ["request.path", "uri", "request_uri", "request.uri"],
       """
       The path of the target without the query, as the route is chosen by it: unreserved characters \
-      decoded, all else as it was sent. After `rewrite path` it is the new one.
+      decoded, encoded slashes and backslashes as slashes, runs of slashes made one, all else as it was \
+      sent. After `rewrite path` it is the new one.
       """),
     DataName(
       "query", .text, .text(.query), aliases: ["request.query", "args", "query_string"],

@@ -167,28 +167,27 @@ extension RuleText {
   }
 
   /// Whether a text is a path that leads nowhere else: it begins with one slash, and no segment is a dot
-  /// or two, encoded or not.
+  /// or two for a server that decodes it, takes a backslash for a slash, or leaves parameters (RFC 3986
+  /// §3.3) out.
   static func isPath(_ path: ByteView) -> Bool {
     guard path.count > 0, path[0] == ASCII.slash else { return false }
-    var start = 1
-    while start <= path.count {
-      let end = path.firstIndex(of: ASCII.slash, from: start) ?? path.count
-      if isDots(path[start..<end]) { return false }
-      start = end + 1
-    }
-    return true
-  }
-
-  private static func isDots(_ segment: ByteView) -> Bool {
     var dots = 0
+    var isOther = false
+    var isCut = false
     var index = 0
-    while index < segment.count {
-      let (byte, length) = decode(segment, index, plusIsSpace: false)
-      guard byte == 0x2E, dots < 2 else { return false }
-      dots += 1
+    while index < path.count {
+      let (byte, length) = decode(path, index, plusIsSpace: false)
+      switch byte {
+      case ASCII.slash, 0x5C:
+        if !isOther && (dots == 1 || dots == 2) { return false }
+        (dots, isOther, isCut) = (0, false, false)
+      case ASCII.semicolon: isCut = true
+      case 0x2E where !isCut: dots += 1
+      default: if !isCut { isOther = true }
+      }
       index += length
     }
-    return dots > 0
+    return isOther || (dots != 1 && dots != 2)
   }
 }
 
