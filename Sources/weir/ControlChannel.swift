@@ -52,6 +52,11 @@ struct HeldSockets {
     admin = sockets.admin
   }
 
+  /// Numbers the addresses as a node does that has just got them.
+  mutating func renumber() {
+    addresses = addresses.enumerated().map { ($0.offset, $0.element.sockets) }
+  }
+
   /// By address and worker, and the admin's: for the process that inherits them.
   var numbers: (data: [[Int32]], admin: Int32?) {
     (addresses.map { $0.sockets.map { $0.socket.number } }, admin?.socket.number)

@@ -80,6 +80,7 @@ final class Supervising {
   }
 
   private func startNode() -> Supervisor.Event {
+    listeners?.renumber()
     guard let listeners else { return .startFailed(reason: "the sockets are closed") }
     let numbers = listeners.numbers
     let ends: (PacketSocket, PacketSocket)
