@@ -17,7 +17,7 @@ struct AdminRoute: Sendable, Equatable {
     case health, metrics, status, purge
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
-    case configuration, compareConfiguration, reload, rollback
+    case configuration, compareConfiguration, reload, rollback, upgrade
   }
 
   /// `GET`, which HEAD comes with, or what changes something.
@@ -45,7 +45,7 @@ struct AdminRoute: Sendable, Equatable {
   /// Whether its requests carry JSON.
   var takesContent: Bool {
     switch action {
-    case .reload, .rollback: false
+    case .reload, .rollback, .upgrade: false
     default: method == .post || method == .patch
     }
   }
@@ -98,6 +98,9 @@ struct AdminRoute: Sendable, Equatable {
     AdminRoute(
       method: .post, path: "/v1/config/rollback", access: .changing, action: .rollback,
       text: "Goes back to what was in force before: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/upgrade", access: .changing, action: .upgrade,
+      text: "Has the executable that is there now take this process's place: `docs/operations.md`."),
   ]
 }
 

@@ -33,6 +33,7 @@ struct Problem: Error {
     case invalidQuery = "invalid_query"
     case configurationRefused = "configuration_refused"
     case noConfigurationFile = "no_configuration_file"
+    case noSupervisor = "no_supervisor"
 
     /// The status code of the answer; malformed requests have others too.
     var status: UInt16 {
@@ -50,7 +51,7 @@ struct Problem: Error {
       case .notJSON: 415
       case .wrongHost: 421
       case .configurationRefused: 422
-      case .noStore, .purgeFailed, .limitNotKept, .noConfigurationFile: 503
+      case .noStore, .purgeFailed, .limitNotKept, .noConfigurationFile, .noSupervisor: 503
       }
     }
 
@@ -86,6 +87,7 @@ struct Problem: Error {
       case .configurationRefused:
         "Nothing has changed; `detail` says why, and `diagnostics` what is wrong with the file."
       case .noConfigurationFile: "The node was started without a configuration file."
+      case .noSupervisor: "The node runs without a supervisor, which an upgrade needs."
       }
     }
   }

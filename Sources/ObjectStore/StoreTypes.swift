@@ -11,6 +11,10 @@ package struct StoreOptions: Sendable {
   /// control group, has.
   package var memory: UInt64 = 0
 
+  /// Whether another process may still be sending bodies from the store: none is deleted before
+  /// `ObjectStore.predecessorIsGone()`.
+  package var hasPredecessor = false
+
   /// Called, on the writer's thread, with what an operator should know.
   package var note: @Sendable (String) -> Void
 

@@ -12,7 +12,7 @@ import ArgumentParser
     version: Version.text,
     subcommands: [
       RunCommand.self, CheckCommand.self, LimitCommand.self, ReloadCommand.self,
-      ConfigCommand.self, SettingsCommand.self,
+      ConfigCommand.self, UpgradeCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
       ReplayCommand.self,
       NodeCommand.self,

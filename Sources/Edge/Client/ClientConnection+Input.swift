@@ -103,7 +103,7 @@ extension ClientConnection {
     consumed += head.length
     scanned = 0
     clearDeadline()
-    isLast = !head.keepAlive || worker.isDraining
+    isLast = !head.keepAlive || worker.isEnding
     body.begin(head.framing)
     phase = .exchange
     exchange.begin(head, on: self)
