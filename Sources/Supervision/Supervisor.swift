@@ -134,7 +134,7 @@ package struct Supervisor: Sendable {
   private mutating func ended(_ process: Int32, _ end: NodeEnd, _ now: Int64) -> [Action] {
     if draining.remove(process) != nil {
       let said = Action.say("node \(process), whose place was taken, \(end)")
-      return [said] + (current.map { [.tell(.gone, process: $0)] } ?? [])
+      return [said] + allGone()
     }
     switch phase {
     case .upgrading(let upgrade) where upgrade.old == process || upgrade.successor == process:
@@ -272,6 +272,12 @@ extension Supervisor {
     }
   }
 
+  /// Says to the node that answers that nobody sends from its store any more, if that is so.
+  private func allGone() -> [Action] {
+    guard draining.isEmpty, let current else { return [] }
+    return [.tell(.gone, process: current)]
+  }
+
   private mutating func upgrade(_ now: Int64) -> [Action] {
     guard case .running(let process, let since) = phase else {
       return [.say("no upgrade: there is no node that runs steadily")]
@@ -343,9 +349,7 @@ extension Supervisor {
       draining.insert(old)
       actions.append(.say("node \(successor) has taken the place of node \(old), which drains"))
     } else {
-      actions += [
-        .tell(.gone, process: successor), .say("node \(successor) has taken its place"),
-      ]
+      actions += allGone() + [.say("node \(successor) has taken its place")]
     }
     return actions
   }

@@ -258,6 +258,19 @@ struct UpgradeRuleTests {
     #expect(scene.after(.signal(.stop)).contains(.send(.stop, process: 50)))
   }
 
+  @Test func `bodies are kept until the last that may send them has ended`() {
+    var scene = upgrading([(50, .prepared), (41, .retired), (50, .ready), (41, .released)])
+    _ = scene.after(.signal(.upgrade))
+    _ = scene.after(.successorStarted(process: 60))
+    for (process, word) in [
+      (60, NodeWord.prepared), (50, .retired), (60, .ready), (50, .released),
+    ] as [(Int32, NodeWord)] {
+      _ = scene.after(.said(process: process, word))
+    }
+    #expect(scene.after(.ended(process: 50, .exited(0))).count == 1)
+    #expect(scene.after(.ended(process: 41, .exited(0))).last == .tell(.gone, process: 60))
+  }
+
   @Test func `words that are not due, and of others, change nothing`() {
     var scene = upgrading()
     for word in [NodeWord.ready, .retired, .released] {
