@@ -28,13 +28,13 @@ struct UpgradeCommand: ParsableCommand {
   var timeout = 120
 
   func run() throws {
-    let before = try status()
+    let before = try JSONDecoder().decode(
+      NodeStatus.self, from: Data(node.ask("GET", "/v1/status")))
     _ = try node.ask("POST", "/v1/upgrade", expecting: 202)
     let end = time(nil) + max(1, timeout)
     while time(nil) < end {
       _ = poll(nil, 0, 100)
-      let now = try status()
-      if now.process != before.process { return report(now) }
+      if let now = status(), now.process != before.process { return report(now) }
     }
     StandardError.say("the old node still answers; the supervisor's log says why")
     throw ExitCode(1)
@@ -48,8 +48,12 @@ struct UpgradeCommand: ParsableCommand {
     }
   }
 
-  private func status() throws -> NodeStatus {
-    try JSONDecoder().decode(NodeStatus.self, from: Data(node.ask("GET", "/v1/status")))
+  /// What whoever answers says of itself; nil in the moment in which nobody does.
+  private func status() -> NodeStatus? {
+    guard let answer = try? node.answer("GET", "/v1/status"), answer.status == 200 else {
+      return nil
+    }
+    return try? JSONDecoder().decode(NodeStatus.self, from: Data(answer.content))
   }
 }
 
