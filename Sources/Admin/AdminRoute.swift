@@ -20,7 +20,7 @@ struct AdminRoute: Sendable, Equatable {
     case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
-    case configuration, compareConfiguration, reload, rollback
+    case configuration, compareConfiguration, reload, rollback, upgrade
   }
 
   /// `GET`, which HEAD comes with, or what changes something.
@@ -55,7 +55,7 @@ struct AdminRoute: Sendable, Equatable {
   /// Whether its requests carry JSON.
   var takesContent: Bool {
     switch action {
-    case .reload, .rollback: false
+    case .reload, .rollback, .upgrade: false
     default: method == .post || method == .patch
     }
   }
@@ -142,6 +142,9 @@ struct AdminRoute: Sendable, Equatable {
       method: .post, path: "/v1/config/rollback", access: .changing, verb: .config,
       action: .rollback,
       text: "Goes back to what was in force before: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/upgrade", access: .changing, action: .upgrade,
+      text: "Has the executable that is there now take this process's place: `docs/operations.md`."),
   ]
 }
 

@@ -30,6 +30,19 @@ extension AdminService {
     return nil
   }
 
+  /// Asks for a successor. The answer is that it was asked for: by whom the next is answered shows whether
+  /// it came.
+  func upgrade(_ asked: Asked) -> AdminResponse {
+    guard configuration?.upgrade() == true else {
+      return Problem(.noSupervisor, "The node runs without a supervisor: weir run starts one.")
+        .response
+    }
+    note("upgrade: asked for by \(asked.peer)")
+    var response = AdminResponse.json(.object([("started", .bool(true))]))
+    response.status = 202
+    return response
+  }
+
   /// The answer to an order that the node has carried out, or not.
   func finish(_ answer: ConfigurationAnswer) -> AdminResponse {
     ordersUnderWay -= 1

@@ -125,6 +125,7 @@ final class AdminService {
     case .limits: return showLimits()
     case .configuration, .compareConfiguration, .reload, .rollback:
       return answerOfConfiguration(route, asked)
+    case .upgrade: return upgrade(asked)
     case .limit, .changeLimit, .limitKeys, .forgive:
       do throws(Problem) {
         return try answerOfLimit(route, asked)

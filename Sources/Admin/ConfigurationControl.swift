@@ -122,6 +122,10 @@ package protocol ConfigurationControl: AnyObject, Sendable {
   /// What is in force; nil if the node was started without a file.
   var inForce: ConfigurationInForce? { get }
 
+  /// Asks for another process, of the executable that is there now, to take this one's place; false if
+  /// there is nobody to ask.
+  func upgrade() -> Bool
+
   /// Does what is wanted, one after the other; `done` is called on a thread of the node's.
   func perform(
     _ order: ConfigurationOrder, done: @escaping @Sendable (ConfigurationAnswer) -> Void)

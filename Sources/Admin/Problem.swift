@@ -43,6 +43,7 @@ struct Problem: Error {
     case invalidQuery = "invalid_query"
     case configurationRefused = "configuration_refused"
     case noConfigurationFile = "no_configuration_file"
+    case noSupervisor = "no_supervisor"
 
     /// The status code of the answer; malformed requests have others too.
     var status: UInt16 {
@@ -61,7 +62,8 @@ struct Problem: Error {
       case .wrongHost: 421
       case .keyReused, .configurationRefused: 422
       case .tooManyPatterns, .tooMuchToWarm: 429
-      case .noStore, .purgeFailed, .limitNotKept, .noListener, .noConfigurationFile: 503
+      case .noStore, .purgeFailed, .limitNotKept, .noListener, .noConfigurationFile, .noSupervisor:
+        503
       }
     }
 
@@ -109,6 +111,7 @@ struct Problem: Error {
       case .configurationRefused:
         "Nothing has changed; `detail` says why, and `diagnostics` what is wrong with the file."
       case .noConfigurationFile: "The node was started without a configuration file."
+      case .noSupervisor: "The node runs without a supervisor, which an upgrade needs."
       }
     }
   }

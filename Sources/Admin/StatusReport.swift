@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Configuration
 internal import Edge
 internal import EventLoop
@@ -12,6 +13,7 @@ enum StatusReport {
     let workers = context.current.configuration.workers ?? Machine.processors
     return .object([
       ("version", .string(Release.version)),
+      ("process", .number(UInt64(clamping: getpid()))),
       ("node", .string(context.current.configuration.nodeName)),
       ("start_time_seconds", .thousandths(UInt64(clamping: startedAt.wall))),
       ("uptime_seconds", .thousandths(uptime)),

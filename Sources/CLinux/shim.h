@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <math.h>
 #include <netdb.h>
@@ -16,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -187,6 +189,17 @@ static inline void weir_prefetch_read(const void *start, size_t count) {
 }
 static inline void weir_prefetch(uintptr_t address) { __builtin_prefetch((const void *)address, 1, 3); }
 static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+// Becomes a user, with all groups, for good. What errno says if not; ENOENT: there is no such user.
+static inline int weir_become(const char *name) {
+  errno = 0;
+  struct passwd *user = getpwnam(name);
+  if (!user) return errno ? errno : ENOENT;
+  if (user->pw_uid == geteuid()) return 0;
+  if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+    return errno;
+  return 0;
+}
 
 // Descriptors travel in packets; the macros that say where in them are not visible to Swift. At most
 // 253 at a time (SCM_MAX_FD).

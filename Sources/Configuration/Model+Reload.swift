@@ -12,6 +12,10 @@ extension NodeConfiguration {
       names.append("node_name")
       nodeName = former.nodeName
     }
+    if user != former.user {
+      names.append("user")
+      user = former.user
+    }
     if admin != former.admin {
       names.append("admin")
       admin = former.admin

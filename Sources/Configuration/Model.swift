@@ -50,6 +50,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var overloadDelay: Int64? = 50_000_000
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
+  /// Whom the node runs as; nil: who starts it.
+  public var user: String?
   /// Databases of where addresses are, absolute paths; at most two, asked in this order.
   public var geoDatabases: [String] = []
 

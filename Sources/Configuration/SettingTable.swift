@@ -51,6 +51,12 @@ extension Setting {
       aliases: ["hostname"],
       "The name of this node in `Via`, `Cache-Status` and `Proxy-Status`."),
     Setting(
+      "user", in: .top, .userName, none: "who starts it", to: \.node.user,
+      """
+      Whom the node runs as, and in which groups, once its listening sockets are open; it must be started \
+      as root then. The supervisor stays who starts it.
+      """),
+    Setting(
       "geo_database", in: .top, .path("FILE", of: "a file"), repeatable: true,
       aliases: ["geoip", "geoip2", "geoip_country", "geo"],
       """

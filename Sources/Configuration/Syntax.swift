@@ -208,6 +208,19 @@ extension Syntax where Value == String {
       }, write: { $0 })
   }
 
+  /// A name of a user of the system, as useradd(8) takes them.
+  static var userName: Syntax {
+    Syntax(
+      "NAME",
+      expected: "a letter or \"_\", then letters, digits, \"_\", \"-\" and \".\", at most 32",
+      read: { text throws(Problem) in
+        guard isName(text.first == "_" ? "u" + text.dropFirst() : text), text.utf8.count <= 32,
+          text.first?.isNumber != true
+        else { throw Problem("\(quoted(text)) cannot be a user's name") }
+        return text
+      }, write: { $0 })
+  }
+
   private static func isName(_ text: String) -> Bool {
     guard (1...64).contains(text.utf8.count) else { return false }
     for (index, byte) in text.utf8.enumerated() {

@@ -52,6 +52,18 @@ package enum Socket {
     }
   }
 
+  /// The same socket by another number, non-blocking and closed on exec.
+  package static func duplicate(_ socket: borrowing Descriptor) throws(Errno) -> Descriptor {
+    let number = weir_fcntl_int(socket.number, F_DUPFD_CLOEXEC, 3)
+    guard number >= 0 else { throw .current }
+    let copy = Descriptor(owning: number)
+    let flags = weir_fcntl_int(number, F_GETFL, 0)
+    guard flags >= 0, weir_fcntl_int(number, F_SETFL, flags | O_NONBLOCK) == 0 else {
+      throw .current
+    }
+    return copy
+  }
+
   /// What every connection of the node is set to: answers are written whole, and wait for no more.
   package static func configureConnection(_ number: Int32) {
     set(number, Int32(IPPROTO_TCP), TCP_NODELAY, 1)

@@ -70,8 +70,17 @@ extension Node: ConfigurationControl {
     }
   }
 
-  /// Has the file read again (SIGHUP). What comes of it is noted.
-  package func reloadAside() { perform(.reload) { _ in } }
+  /// Asks for another process to take this one's place; false if there is nobody to ask.
+  package func upgrade() -> Bool {
+    guard let holder, !reloader.isStopping else { return false }
+    holder.askForSuccessor()
+    return true
+  }
+
+  /// Has the file read again (SIGHUP), and calls `done` whatever came of it, which is noted.
+  package func reloadAside(done: @escaping @Sendable () -> Void) {
+    perform(.reload) { _ in done() }
+  }
 
   /// Notes for the operator what came of an order, whoever gave it.
   private func tell(_ answer: ConfigurationAnswer) {

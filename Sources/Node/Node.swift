@@ -40,15 +40,17 @@ package final class Node: Sendable {
   let reloads = ReloadCounts()
   let holder: (any SocketHolder)?
   private let audit: AuditLog?
-  private let admin = Mutex<AdminServer?>(nil)
-  private let keeper: LimitKeeper?
+  let admin = Mutex<AdminServer?>(nil)
+  /// What a successor will listen on.
+  let waitingSockets = Mutex<[[Listener]]>([])
+  let keeper: LimitKeeper?
   private let fileWatcher: FileWatcher
   let certificates: NodeCertificates
   let watcher: CertificateWatcher
   let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   let workerCount: Int
-  private let finished: Waker
+  let finished: Waker
   private let runningWorkers: Atomic<Int>
   let note: @Sendable (String) -> Void
 
@@ -63,16 +65,20 @@ package final class Node: Sendable {
   ///   - text: what the configuration says, for reloads; nil: it is never reloaded.
   ///   - listeners: its listening sockets, which it takes over.
   ///   - holder: who else holds them.
+  ///   - asSuccessor: whether another process still answers in its place: the store is opened, but nothing is
+  ///     accepted before `begin()`.
   ///   - note: called with what an operator should know, a line at a time, on any thread.
   package static func start(
     _ configuration: NodeConfiguration, text: ConfigurationText? = nil, listeners: NodeListeners,
-    holder: (any SocketHolder)? = nil, clock: NodeClock = NodeClock(),
+    holder: (any SocketHolder)? = nil, asSuccessor: Bool = false,
+    clock: NodeClock = NodeClock(),
     note: @escaping @Sendable (String) -> Void
   ) throws(NodeError) -> Node {
     Machine.raiseDescriptorLimit()
     do {
       return try Node(
-        configuration, text, listeners: listeners, holder: holder, clock: clock, note: note)
+        configuration, text, listeners: listeners, holder: holder, asSuccessor: asSuccessor,
+        clock: clock, note: note)
     } catch let error as NodeError {
       throw error
     } catch {
@@ -82,14 +88,16 @@ package final class Node: Sendable {
 
   private init(
     _ configuration: NodeConfiguration, _ text: ConfigurationText?, listeners: NodeListeners,
-    holder: (any SocketHolder)?, clock: NodeClock, note: @escaping @Sendable (String) -> Void
+    holder: (any SocketHolder)?, asSuccessor: Bool, clock: NodeClock,
+    note: @escaping @Sendable (String) -> Void
   ) throws {
     self.clock = clock
     self.note = note
     self.holder = holder
     workerCount = Self.workers(of: configuration)
     metrics = MetricsRegistry()
-    store = Self.openStore(configuration, workers: workerCount, note: note)
+    store = Self.openStore(
+      configuration, workers: workerCount, hasPredecessor: asSuccessor, note: note)
     let routeNames = NodeContext.makeRouteNames()
     let log = try Self.openLog(configuration, routeNames)
     let audit = try Self.openAudit(configuration, note: note)
@@ -142,14 +150,15 @@ package final class Node: Sendable {
       admin.withLock { $0 = server }
     }
     addFigures()
-    try startWorkers(sockets.data)
+    try startWorkers(asSuccessor ? [] : sockets.data)
+    if asSuccessor { waitingSockets.withLock { $0 = sockets.data } }
     context.start(credentials)
     resolver.start()
     keeper?.start()
     watcher.start()
     fileWatcher.start()
     try checker.withLock { try $0?.start() }
-    admin.withLock { $0?.start() }
+    if !asSuccessor { admin.withLock { $0?.start() } }
   }
 
   /// The pools of a configuration. Each goes on with what the one of its name in `former` knew; one of
@@ -241,23 +250,25 @@ package final class Node: Sendable {
   }
 
   private static func openStore(
-    _ configuration: NodeConfiguration, workers: Int, note: @escaping @Sendable (String) -> Void
+    _ configuration: NodeConfiguration, workers: Int, hasPredecessor: Bool,
+    note: @escaping @Sendable (String) -> Void
   ) -> ObjectStore? {
     guard let settings = configuration.store else { return nil }
     do {
-      let store = try ObjectStore.open(
-        StoreOptions(
-          // One reader more for the admin.
-          path: settings.path, sizeLimit: settings.size, readers: workers + 1,
-          memory: settings.memory ?? 0, note: { note("store: \($0)") },
-          condition: { text in
-            do throws(ObjectExpression.Defect) {
-              return try ObjectExpression.compile(text)
-            } catch {
-              note("store: a purge by a condition that cannot be read any more reaches everything")
-              return nil
-            }
-          }))
+      var options = StoreOptions(
+        // One reader more for the admin.
+        path: settings.path, sizeLimit: settings.size, readers: workers + 1,
+        memory: settings.memory ?? 0, note: { note("store: \($0)") },
+        condition: { text in
+          do throws(ObjectExpression.Defect) {
+            return try ObjectExpression.compile(text)
+          } catch {
+            note("store: a purge by a condition that cannot be read any more reaches everything")
+            return nil
+          }
+        })
+      options.hasPredecessor = hasPredecessor
+      let store = try ObjectStore.open(options)
       if let text = store.openingNote { note("store: \(text)") }
       return store
     } catch {
@@ -453,6 +464,8 @@ private final class WeakControl: ConfigurationControl {
   init(_ node: Node) { self.node = node }
 
   var inForce: ConfigurationInForce? { node?.inForce }
+
+  func upgrade() -> Bool { node?.upgrade() ?? false }
 
   func perform(
     _ order: ConfigurationOrder, done: @escaping @Sendable (ConfigurationAnswer) -> Void

@@ -31,16 +31,42 @@ package final class NodeListeners: Sendable {
     }
   }
 
-  /// Opens all of them.
-  package static func open(_ configuration: NodeConfiguration, workers: Int)
-    throws(NodeError) -> NodeListeners
-  {
+  /// Opens all of them, but for those that are among `given`: whoever started this process opened those.
+  package static func open(
+    _ configuration: NodeConfiguration, workers: Int, given: [Listener] = []
+  ) throws(NodeError) -> NodeListeners {
     var data: [[Listener]] = []
-    for address in configuration.listeners { data.append(try open(address, workers: workers)) }
+    for address in configuration.listeners {
+      if let socket = find(address, in: given) {
+        data.append(try shared(socket, by: workers))
+      } else {
+        data.append(try open(address, workers: workers))
+      }
+    }
     let admin = try configuration.admin.map { admin throws(NodeError) in
-      try open(host: admin.address.host, port: admin.address.port, shared: false)
+      if let socket = find(admin.address, in: given) { return try shared(socket, by: 1)[0] }
+      return try open(host: admin.address.host, port: admin.address.port, shared: false)
     }
     return NodeListeners(data: data, admin: admin)
+  }
+
+  /// The socket of an address.
+  private static func find(_ address: ListenAddress, in given: [Listener]) -> Listener? {
+    guard let wanted = SocketAddress(host: address.host, port: address.port) else { return nil }
+    return given.first { Socket.localAddress(of: $0.socket) == wanted }
+  }
+
+  /// One socket for all workers, each by a number of its own: they take connections from one queue.
+  private static func shared(_ socket: Listener, by workers: Int) throws(NodeError) -> [Listener] {
+    var copies: [Listener] = []
+    for _ in 0..<workers {
+      do throws(Errno) {
+        copies.append(Listener(try Socket.duplicate(socket.socket)))
+      } catch {
+        throw NodeError("a socket that was handed over cannot be used: \(error)")
+      }
+    }
+    return copies
   }
 
   /// Opens an address, for each worker a socket.

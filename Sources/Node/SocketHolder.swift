@@ -19,4 +19,10 @@ package protocol SocketHolder: AnyObject, Sendable {
   /// Holds those sockets and no others. Returns when it has let go of the others: from then on they are
   /// closed when the workers close them.
   func hold(_ order: HoldingOrder)
+
+  /// Asks for another process to take this one's place; returns at once.
+  func askForSuccessor()
+
+  /// Tells the process that has the store now of a purge by a tag's hash.
+  func forward(invalidation tag: UInt64)
 }

@@ -119,6 +119,8 @@ final class StoreCore: Sendable {
   let memory: UInt64
   /// Whether the store has come to be larger than that: what is not in use may have to be read from disk.
   let exceedsMemory = Atomic<Bool>(false)
+  /// Whether a process that had the store before is still sending bodies from it.
+  let hasPredecessor: Atomic<Bool>
   private let freeSlots: Mutex<[Int]>
 
   /// The writer's slot among the epochs'.
@@ -127,8 +129,9 @@ final class StoreCore: Sendable {
   init(
     directory: consuming StoreDirectory, environment: consuming Environment, databases: Databases,
     keySecret: Hash128, tagSecret: Hash128, readers: Int, sizeLimit: UInt64, queue: OperationQueue,
-    history: PurgeHistory, memory: UInt64
+    history: PurgeHistory, memory: UInt64, hasPredecessor: Bool
   ) {
+    self.hasPredecessor = Atomic(hasPredecessor)
     self.directory = directory
     self.environment = environment
     self.databases = databases

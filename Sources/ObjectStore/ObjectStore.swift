@@ -16,6 +16,9 @@ package final class ObjectStore: Sendable {
   private let recency: RecencyKeeper
   private let nextBody: Atomic<UInt64>
   private let isClosed = Atomic<Bool>(false)
+  /// Where purges go that this process may not write any more: the store is another's.
+  private let successor = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
+  private let isHandedOver = Atomic<Bool>(false)
   /// What was unusual about the opening, for the log; nil if nothing was.
   package let openingNote: String?
 
@@ -294,6 +297,10 @@ package final class ObjectStore: Sendable {
   /// Purges by one tag without waiting for the disk (RFC 9111 §4.4): in force when it returns, written
   /// to the journal soon after.
   package func invalidate(tag: UInt64) {
+    if isHandedOver.load(ordering: .acquiring) {
+      successor.withLock { $0 }?(tag)
+      return
+    }
     let (entries, _) = core.ledger.purge([tag])
     journal.append(entries, completion: nil)
     core.queue.wake()
@@ -359,6 +366,25 @@ package final class ObjectStore: Sendable {
     let asked = core.queue.push(
       .barrier { $0.sweepWaiters.append((sequence, latch)) }, isSmall: true)
     if asked { latch.wait() }
+  }
+
+  /// Commits what waits, ends writing for good and lets another process have the store; readers go on.
+  /// Nothing is stored after it. Purges for the sake of unsafe requests (`invalidate`) are told to
+  /// `invalidate` instead, for the other process to carry out; there must be no others. Blocks.
+  package func handOver(invalidate: @escaping @Sendable (UInt64) -> Void) {
+    successor.withLock { $0 = invalidate }
+    isHandedOver.store(true, ordering: .releasing)
+    core.counters.writingEnded.store(true, ordering: .relaxed)
+    journal.stop()
+    writer.stop()
+    recency.stop()
+    core.directory.release()
+  }
+
+  /// The process that had the store before sends nothing from it any more: bodies may be deleted.
+  package func predecessorIsGone() {
+    core.hasPredecessor.store(false, ordering: .releasing)
+    core.queue.wake()
   }
 
   /// Commits what waits and stops the store's threads. The files are closed when the last reader goes.

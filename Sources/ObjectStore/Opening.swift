@@ -82,9 +82,10 @@ extension OpenedStore {
     // Two for the store's own threads.
     let readers = max(options.readers, 1) + 2
     let environment = try translated { () throws(LMDBError) in
-      // Two transactions for each reader, the writer's, and some for whoever looks in from outside.
+      // Two transactions for each reader, as many for a process that takes over while this one still
+      // reads, the writer's, and some for whoever looks in from outside.
       try Environment.open(
-        directory: directory.path, mapSize: sizes.mapSize, readers: 2 * readers + 64,
+        directory: directory.path, mapSize: sizes.mapSize, readers: 4 * readers + 64,
         databases: 16)
     }
     try checkSize(of: environment, directory)
@@ -96,7 +97,8 @@ extension OpenedStore {
       directory: directory, environment: environment, databases: state.databases,
       keySecret: state.keySecret, tagSecret: state.tagSecret, readers: readers,
       sizeLimit: options.sizeLimit, queue: queue, history: history,
-      memory: options.memory > 0 ? options.memory : Memory.available)
+      memory: options.memory > 0 ? options.memory : Memory.available,
+      hasPredecessor: options.hasPredecessor)
     directory.sync()
 
     var loading = Loading(core: core)

@@ -47,6 +47,9 @@ final class StoreDirectory: Sendable {
     }
   }
 
+  /// Lets another process take it. What is open stays open.
+  func release() { _ = flock(lock.number, LOCK_UN) }
+
   /// The path of a file in it.
   func file(_ name: String) -> String { path + "/" + name }
 

@@ -14,6 +14,10 @@ package struct StoreOptions: Sendable {
   /// Reads the conditions of purges that an earlier run has left; nil for one that is none.
   package var condition: @Sendable ([UInt8]) -> (any ObjectCondition)?
 
+  /// Whether another process may still be sending bodies from the store: none is deleted before
+  /// `ObjectStore.predecessorIsGone()`.
+  package var hasPredecessor = false
+
   /// Called, on the writer's thread, with what an operator should know.
   package var note: @Sendable (String) -> Void
 

@@ -1,6 +1,7 @@
 import Bytes
 import CLinux
 import LMDB
+import Synchronization
 
 /// What evicting the head of a queue needs to know of it.
 private struct QueueHead {
@@ -170,6 +171,7 @@ extension Writer {
   /// Whether no turn can see the body any more and no reader is sending it.
   func isDeletable(_ body: RetiredBody) -> Bool {
     core.epochs.hasPassed(body.epoch) && !core.isPinned(body.id)
+      && !core.hasPredecessor.load(ordering: .acquiring)
   }
 
   /// Deletes the chunks of retired bodies, a bounded number of them.

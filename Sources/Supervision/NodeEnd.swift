@@ -22,6 +22,40 @@ package enum OperatorSignal: Sendable, Equatable {
   case reopenLogs
   /// Read the configuration again (SIGHUP).
   case reload
+  /// Have the executable that is there now take the node's place (SIGUSR2).
+  case upgrade
+}
+
+/// What a node says to its supervisor.
+package enum NodeWord: String, Sendable {
+  /// Of a successor: it can work like this.
+  case prepared
+  /// Of the old one: it writes the store no more.
+  case retired
+  /// It has all that it needs; of a successor: but accepts nothing yet.
+  case ready
+  /// Of the old one: it accepts nothing and looks up nothing more.
+  case released
+  /// Another process is to take its place.
+  case upgrade
+  /// Its workers turn.
+  case alive
+}
+
+/// What a supervisor says to a node.
+package enum NodeOrder: String, Sendable {
+  /// To the old one: write the store no more.
+  case retire
+  /// To a successor: open the store.
+  case open
+  /// To the old one: accept and look up nothing more, then drain.
+  case release
+  /// To a successor: accept.
+  case begin
+  /// To the one that has taken over: the other has ended.
+  case gone
+  /// Say whether your workers turn.
+  case report
 }
 
 /// What a supervisor sends to its node.

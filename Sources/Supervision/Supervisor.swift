@@ -28,6 +28,13 @@ package struct Supervisor: Sendable {
     case ended(process: Int32, NodeEnd)
     /// The operator wants something.
     case signal(OperatorSignal)
+    /// A successor was started, or could not be.
+    case successorStarted(process: Int32)
+    case successorFailed(reason: String)
+    /// A node has said something.
+    case said(process: Int32, NodeWord)
+    /// A node has gone over to another configuration.
+    case reloaded
     /// `deadline` has been reached.
     case deadline
   }
@@ -36,6 +43,11 @@ package struct Supervisor: Sendable {
   package enum Action: Sendable, Equatable {
     /// Start a node; `started` or `startFailed` must follow.
     case start
+    /// Start a node of the executable that is there now, beside the one that runs; `successorStarted` or
+    /// `successorFailed` must follow.
+    case startSuccessor
+    /// Say something to a node.
+    case tell(NodeOrder, process: Int32)
     /// Send a signal to the node.
     case send(NodeSignal, process: Int32)
     /// Close the supervisor's own copies of the sockets.
@@ -51,6 +63,8 @@ package struct Supervisor: Sendable {
     case starting
     /// A node runs since then.
     case running(process: Int32, since: Int64)
+    /// Another is taking its place.
+    case upgrading(Upgrade)
     /// There is none until then.
     case pausing(until: Int64)
     /// The node drains, until then at most; nil when it has been killed.
@@ -63,6 +77,8 @@ package struct Supervisor: Sendable {
   package static let grace: Int64 = 5_000_000_000
 
   private var phase = Phase.starting
+  /// Nodes whose place another has taken, and which drain.
+  private var draining: Set<Int32> = []
   private var pause = RestartPause()
   private var isFirst = true
   /// How long nodes drain at most, in nanoseconds.
@@ -76,6 +92,7 @@ package struct Supervisor: Sendable {
     switch phase {
     case .pausing(let until): until
     case .stopping(_, let until): until
+    case .upgrading(let upgrade): upgrade.until
     case .starting, .running, .over: nil
     }
   }
@@ -90,6 +107,8 @@ package struct Supervisor: Sendable {
     case .signal(.stop): return stop(now)
     case .signal(.reopenLogs): return pass(.reopenLogs)
     case .signal(.reload): return pass(.reload)
+    case .signal(.upgrade): return upgrade(now)
+    case .successorStarted, .successorFailed, .said, .reloaded: return advance(event, now)
     case .deadline: return deadlinePassed(now)
     }
   }
@@ -113,7 +132,13 @@ package struct Supervisor: Sendable {
   }
 
   private mutating func ended(_ process: Int32, _ end: NodeEnd, _ now: Int64) -> [Action] {
+    if draining.remove(process) != nil {
+      let said = Action.say("node \(process), whose place was taken, \(end)")
+      return [said] + allGone()
+    }
     switch phase {
+    case .upgrading(let upgrade) where upgrade.old == process || upgrade.successor == process:
+      return ended(process, end, during: upgrade, now)
     case .running(process, let since):
       if isFirst, case .exited(let status) = end, ExitStatus.refusals.contains(status) {
         // The node has said why.
@@ -157,6 +182,7 @@ package struct Supervisor: Sendable {
       ]
     case .stopping(let process, .some):
       return kill(process, "node \(process) is killed at the second signal")
+    case .upgrading(let upgrade): return stop(during: upgrade, now)
     case .starting, .pausing:
       phase = .over
       return [.closeSockets, .say("stopped"), .exit(ExitStatus.success)]
@@ -171,6 +197,14 @@ package struct Supervisor: Sendable {
       return [.start]
     case .stopping(let process, .some(let until)) where until <= now:
       return kill(process, "node \(process) is killed: it has not ended after its drain_timeout")
+    case .upgrading(var upgrade) where upgrade.until <= now:
+      upgrade.until = .max
+      phase = .upgrading(upgrade)
+      guard let successor = upgrade.successor else { return [] }
+      return [
+        .say("upgrade: node \(successor) is killed: it takes too long"),
+        .send(.kill, process: successor),
+      ]
     default: return []
     }
   }
@@ -194,7 +228,176 @@ package struct Supervisor: Sendable {
 
   /// Without a node there is nobody to tell: the next one reads and opens everything anew.
   private func pass(_ signal: NodeSignal) -> [Action] {
+    if case .upgrading = phase { return [.say("not now: an upgrade is under way")] }
     guard case .running(let process, _) = phase else { return [] }
     return [.send(signal, process: process)]
+  }
+}
+
+// MARK: - Upgrades
+
+extension Supervisor {
+  /// A successor takes the node's place (Node+Upgrade.swift says how).
+  struct Upgrade: Sendable, Equatable {
+    enum Step: Sendable, Equatable {
+      /// The successor reads its configuration. Until it has, nothing has changed.
+      case preparing
+      /// The old one ends writing.
+      case retiring
+      /// The successor opens the store.
+      case opening
+      /// The old one lets go.
+      case releasing
+    }
+    var step = Step.preparing
+    /// The node whose place is taken, and since when it runs; nil if it has died meanwhile.
+    var old: Int32?
+    let since: Int64
+    var successor: Int32?
+    /// When the step has taken too long.
+    var until: Int64
+
+    /// How long the steps may take, in nanoseconds. To open a store takes a second for each million
+    /// objects.
+    static let patience: Int64 = 60_000_000_000
+    static let openingPatience: Int64 = 900_000_000_000
+  }
+
+  /// The node that answers.
+  private var current: Int32? {
+    switch phase {
+    case .running(let process, _), .stopping(let process, _): process
+    case .upgrading(let upgrade): upgrade.old ?? upgrade.successor
+    case .starting, .pausing, .over: nil
+    }
+  }
+
+  /// Says to the node that answers that nobody sends from its store any more, if that is so.
+  private func allGone() -> [Action] {
+    guard draining.isEmpty, let current else { return [] }
+    return [.tell(.gone, process: current)]
+  }
+
+  private mutating func upgrade(_ now: Int64) -> [Action] {
+    guard case .running(let process, let since) = phase else {
+      return [.say("no upgrade: there is no node that runs steadily")]
+    }
+    phase = .upgrading(
+      Upgrade(old: process, since: since, successor: nil, until: now + Upgrade.patience))
+    return [.say("upgrade: starting what takes node \(process)'s place"), .startSuccessor]
+  }
+
+  private mutating func advance(_ event: Event, _ now: Int64) -> [Action] {
+    guard case .upgrading(var upgrade) = phase else { return [] }
+    switch event {
+    case .successorStarted(let process):
+      upgrade.successor = process
+      phase = .upgrading(upgrade)
+      return [.say("node \(process) started")]
+    case .successorFailed(let reason): return giveUp(upgrade, reason, now)
+    case .reloaded:
+      guard upgrade.step == .preparing, let successor = upgrade.successor else { return [] }
+      return [
+        .say("upgrade: node \(successor) is killed: the configuration was reloaded meanwhile"),
+        .send(.kill, process: successor),
+      ]
+    case .said(let process, let word):
+      return heard(word, isSuccessor: process == upgrade.successor, upgrade, now)
+    default: return []
+    }
+  }
+
+  private mutating func heard(
+    _ word: NodeWord, isSuccessor: Bool, _ upgrade: Upgrade, _ now: Int64
+  ) -> [Action] {
+    guard let successor = upgrade.successor else { return [] }
+    switch (word, isSuccessor, upgrade.step) {
+    case (.prepared, true, .preparing):
+      guard let old = upgrade.old else { return open(upgrade, now) }
+      return go(to: .retiring, upgrade, Upgrade.patience, now) + [.tell(.retire, process: old)]
+    case (.retired, false, .retiring): return open(upgrade, now)
+    case (.ready, true, .opening):
+      guard let old = upgrade.old else { return takeOver(successor, upgrade, now) }
+      return go(to: .releasing, upgrade, Upgrade.patience, now) + [.tell(.release, process: old)]
+    case (.released, false, .releasing): return takeOver(successor, upgrade, now)
+    default: return []
+    }
+  }
+
+  private mutating func go(
+    to step: Upgrade.Step, _ upgrade: Upgrade, _ patience: Int64, _ now: Int64
+  ) -> [Action] {
+    var upgrade = upgrade
+    upgrade.step = step
+    upgrade.until = now + patience
+    phase = .upgrading(upgrade)
+    return []
+  }
+
+  private mutating func open(_ upgrade: Upgrade, _ now: Int64) -> [Action] {
+    guard let successor = upgrade.successor else { return [] }
+    return go(to: .opening, upgrade, Upgrade.openingPatience, now)
+      + [.tell(.open, process: successor)]
+  }
+
+  private mutating func takeOver(
+    _ successor: Int32, _ upgrade: Upgrade, _ now: Int64
+  ) -> [Action] {
+    phase = .running(process: successor, since: now)
+    var actions: [Action] = [.tell(.begin, process: successor)]
+    if let old = upgrade.old {
+      draining.insert(old)
+      actions.append(.say("node \(successor) has taken the place of node \(old), which drains"))
+    } else {
+      actions += allGone() + [.say("node \(successor) has taken its place")]
+    }
+    return actions
+  }
+
+  private mutating func ended(
+    _ process: Int32, _ end: NodeEnd, during upgrade: Upgrade, _ now: Int64
+  ) -> [Action] {
+    if process == upgrade.successor { return giveUp(upgrade, "node \(process) \(end)", now) }
+    var upgrade = upgrade
+    upgrade.old = nil
+    phase = .upgrading(upgrade)
+    let said = Action.say("node \(process) \(end), while another was taking its place")
+    switch upgrade.step {
+    case .preparing, .opening: return [said]
+    case .retiring: return [said] + open(upgrade, now)
+    case .releasing:
+      guard let successor = upgrade.successor else { return [said] }
+      return [said] + takeOver(successor, upgrade, now)
+    }
+  }
+
+  /// Without the successor: the old one goes on if nothing has been taken from it, else one of this
+  /// executable takes its place.
+  private mutating func giveUp(
+    _ upgrade: Upgrade, _ reason: String, _ now: Int64
+  ) -> [Action] {
+    guard let old = upgrade.old else {
+      return restart(after: now - upgrade.since, "upgrade failed: \(reason)", now)
+    }
+    if upgrade.step == .preparing {
+      phase = .running(process: old, since: upgrade.since)
+      return [.say("upgrade failed: \(reason); node \(old) goes on")]
+    }
+    draining.insert(old)
+    phase = .starting
+    return [
+      .say("upgrade failed: \(reason); node \(old) is followed by one as it was"),
+      .send(.stop, process: old), .start,
+    ]
+  }
+
+  private mutating func stop(during upgrade: Upgrade, _ now: Int64) -> [Action] {
+    guard let process = upgrade.old ?? upgrade.successor else { return [] }
+    var actions: [Action] = []
+    if let successor = upgrade.successor, successor != process {
+      actions.append(.send(.kill, process: successor))
+    }
+    phase = .running(process: process, since: upgrade.since)
+    return actions + stop(now)
   }
 }

@@ -123,15 +123,20 @@ struct AskedNode: ParsableArguments {
   /// How long a node may take over a reload: names are looked up, keys are read. Milliseconds.
   private static let patience: Int32 = 60_000
 
+  /// The node's answer, whatever it is.
+  func answer(_ method: String, _ path: String) throws(AdminClient.Failure) -> AdminClient.Answer {
+    try AdminClient(try reachable(), patience: Self.patience).ask(method, path)
+  }
+
   /// The content of the node's answer; says why there is none.
-  func ask(_ method: String, _ path: String) throws -> [UInt8] {
+  func ask(_ method: String, _ path: String, expecting status: Int = 200) throws -> [UInt8] {
     let answer: AdminClient.Answer
     do throws(AdminClient.Failure) {
-      answer = try AdminClient(try reachable(), patience: Self.patience).ask(method, path)
+      answer = try self.answer(method, path)
     } catch {
       throw Start.refusal(error.text)
     }
-    guard answer.status == 200 else {
+    guard answer.status == status else {
       if json { print(String(decoding: answer.content, as: UTF8.self)) }
       let problem = try? JSONDecoder().decode(Refusal.self, from: Data(answer.content))
       StandardError.say(problem?.detail ?? "the node answers with status \(answer.status)")

@@ -3,6 +3,8 @@
 //     sockets NUMBER          with the sockets of an address that is new; more of the same follow
 //     hold DRAIN N,N,…        with the text, as a file in memory: hold these addresses and no others
 //     held                    the answer: whatever else there was is closed
+//     invalidate HASH         purge by that tag: from the node that drains to the one that has the store
+//     a word                  `NodeWord` to the supervisor, `NodeOrder` to the node
 //
 // The supervisor holds the listening sockets so that a node's death is a pause and not a refusal; so it
 // must learn of those that a reload brings, and let go of those that it takes away: a socket that anybody
@@ -12,10 +14,12 @@ internal import CLinux
 import Configuration
 import EventLoop
 import Node
+import Supervision
 
-/// The node's end.
+/// The node's end. Its packets are read by one thread, which waits for signals as well (`Start.node`).
 final class ControlChannel: SocketHolder {
-  private let socket: PacketSocket
+  let socket: PacketSocket
+  private let held = Waiting()
   /// How long the supervisor may take.
   private static let patience: Int32 = 5_000
 
@@ -33,10 +37,61 @@ final class ControlChannel: SocketHolder {
       let copy = try ConfigurationSource(order.text).copied()
       let list = order.addresses.map { String($0) }.joined(separator: ",")
       try socket.send("hold \(order.drainTimeout) \(list)", descriptors: [copy.number])
-      _ = try socket.receive(milliseconds: Self.patience)
+      held.wait(milliseconds: Self.patience)
     } catch {
       StandardError.note("the supervisor does not answer: \(error)")
     }
+  }
+
+  func askForSuccessor() { say(.upgrade) }
+
+  func forward(invalidation tag: UInt64) {
+    try? socket.send("invalidate \(String(tag, radix: 16))")
+  }
+
+  /// Says a word to the supervisor.
+  func say(_ word: NodeWord) {
+    do throws(Errno) {
+      try socket.send(word.rawValue)
+    } catch {
+      StandardError.note("the supervisor cannot be told: \(error)")
+    }
+  }
+
+  /// What the supervisor says.
+  enum Message {
+    case order(NodeOrder)
+    case invalidation(tag: UInt64)
+    /// Nothing for the node.
+    case other
+  }
+
+  /// Waits for what the supervisor says next, at most so many milliseconds (negative: for ever); nil if
+  /// it said nothing. Throws when the supervisor is gone.
+  func receive(milliseconds: Int32) throws(Errno) -> Message? {
+    guard let packet = try socket.receive(milliseconds: milliseconds) else { return nil }
+    for number in packet.descriptors { close(number) }
+    if packet.text == "held" {
+      held.wake()
+      return .other
+    }
+    if let order = NodeOrder(rawValue: packet.text) { return .order(order) }
+    if let tag = ControlChannel.invalidation(in: packet.text) { return .invalidation(tag: tag) }
+    return .other
+  }
+
+  /// The tag's hash that a packet asks to purge by.
+  static func invalidation(in text: String) -> UInt64? {
+    let words = text.split(separator: " ")
+    guard words.count == 2, words[0] == "invalidate" else { return nil }
+    return UInt64(words[1], radix: 16)
+  }
+
+  /// Wakes a thread that waits for an answer.
+  private final class Waiting: Sendable {
+    private let waker = try? Waker()
+    func wait(milliseconds: Int32) { waker?.wait(milliseconds: milliseconds) }
+    func wake() { waker?.wake() }
   }
 }
 
@@ -50,6 +105,11 @@ struct HeldSockets {
   init(_ sockets: NodeListeners.Sockets) {
     addresses = sockets.data.enumerated().map { ($0.offset, $0.element) }
     admin = sockets.admin
+  }
+
+  /// Numbers the addresses as a node does that has just got them.
+  mutating func renumber() {
+    addresses = addresses.enumerated().map { ($0.offset, $0.element.sockets) }
   }
 
   /// By address and worker, and the admin's: for the process that inherits them.

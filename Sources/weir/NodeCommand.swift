@@ -25,6 +25,9 @@ struct NodeCommand: ParsableCommand {
   @Option(help: "The admin socket.")
   var admin: Int32?
 
+  @Flag(help: "Wait until the node whose place it takes has let go.")
+  var successor = false
+
   @Option(help: "The socket to whoever holds the others beside the node.")
   var control: Int32?
 
@@ -49,6 +52,11 @@ struct NodeCommand: ParsableCommand {
     // As many as there are sockets for, whatever the machine has by now: a socket that nobody accepts
     // from would leave its share of the clients waiting.
     if let workers = data.workers { configuration.workers = workers }
+    if let user = configuration.user {
+      if let problem = Privileges.become(user) { throw Start.refusal(problem) }
+      // The system has forgotten that with the change.
+      if let supervisor, !Processes.follow(parent: supervisor) { return }
+    }
     for number in inherited { Processes.closeOnExec(number) }
     if let configCopy { Processes.closeOnExec(configCopy) }
     let listeners = NodeListeners.inherited(data: data.numbers, admin: admin)
@@ -57,7 +65,7 @@ struct NodeCommand: ParsableCommand {
       return ControlChannel(PacketSocket(Descriptor(owning: number)))
     }
     try Start.node(
-      configuration, source?.text, listeners, holder: holder,
+      configuration, source?.text, listeners, channel: holder, asSuccessor: successor,
       endsAtSecondSignal: supervisor == nil)
   }
 

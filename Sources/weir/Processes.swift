@@ -10,6 +10,21 @@ enum Processes {
   static func startSelf(_ arguments: [String], inheriting descriptors: [Int32]) throws(Errno)
     -> Int32
   {
+    // Not by its name: the file there may be another version's by now.
+    try start("/proc/self/exe", arguments, inheriting: descriptors)
+  }
+
+  /// Where this executable is, as long as no other is put there.
+  static var executable: String {
+    guard let path = unsafe realpath("/proc/self/exe", nil) else { return "/proc/self/exe" }
+    defer { unsafe free(path) }
+    return unsafe String(cString: path)
+  }
+
+  /// The same of another executable.
+  static func start(
+    _ executable: String, _ arguments: [String], inheriting descriptors: [Int32]
+  ) throws(Errno) -> Int32 {
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
@@ -18,7 +33,6 @@ enum Processes {
       let code = unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, descriptor)
       if code != 0 { throw Errno(code) }
     }
-    // Not by its name: the file there may be another version's by now.
     let name = CommandLine.arguments.first ?? "weir"
     // Safe: the strings are this function's until the spawn has returned, by when they are copied.
     var vector = unsafe ([name] + arguments).map { unsafe strdup($0) }
@@ -26,7 +40,7 @@ enum Processes {
     unsafe vector.append(nil)
     var process: pid_t = 0
     let code = unsafe posix_spawn(
-      &process, "/proc/self/exe", &actions, nil, vector, weir_environment())
+      &process, executable, &actions, nil, vector, weir_environment())
     if code != 0 { throw Errno(code) }
     return process
   }

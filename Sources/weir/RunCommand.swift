@@ -34,6 +34,9 @@ struct RunCommand: ParsableCommand {
     let configuration = try Start.configuration(text, path: source.file, sayingWarnings: true)
     let listeners = try Start.listeners(configuration)
     guard !noSupervisor, let text else {
+      if let user = configuration.user, let problem = Privileges.become(user) {
+        throw Start.refusal(problem)
+      }
       try Start.node(configuration, text?.text, listeners, endsAtSecondSignal: true)
       return
     }

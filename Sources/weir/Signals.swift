@@ -7,7 +7,7 @@ import Supervision
 
 enum Signals {
   /// What an operator sends.
-  static let operators = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
+  static let operators = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2]
 
   /// Prepares this process to wait for signals. Call before there is a second thread.
   static func prepare() {
@@ -20,21 +20,22 @@ enum Signals {
   }
 
   /// Waits for one of those signals; nil when `nanoseconds` have passed, or there is something to be read
-  /// from `descriptor`, or sooner.
+  /// from one of `descriptors`, or sooner.
   static func wait(
-    for numbers: [Int32], or descriptor: Int32?, nanoseconds: Int64?
+    for numbers: [Int32], or descriptors: [Int32], nanoseconds: Int64?
   ) -> Int32? {
-    guard let descriptor else { return wait(for: numbers, nanoseconds: nanoseconds) }
+    if descriptors.isEmpty { return wait(for: numbers, nanoseconds: nanoseconds) }
     var set = Self.set(numbers)
     let pending = unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC))
     guard pending >= 0 else { return wait(for: numbers, nanoseconds: nanoseconds ?? 1_000_000_000) }
     defer { close(pending) }
-    var watched = [
-      pollfd(fd: pending, events: Int16(POLLIN), revents: 0),
-      pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
-    ]
+    var watched = ([pending] + descriptors).map {
+      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+    }
     let limit = nanoseconds.map { Int32(clamping: max(0, $0) / 1_000_000 + 1) } ?? -1
-    guard unsafe poll(&watched, 2, limit) > 0, watched[0].revents != 0 else { return nil }
+    guard unsafe poll(&watched, nfds_t(watched.count), limit) > 0, watched[0].revents != 0 else {
+      return nil
+    }
     return wait(for: numbers, nanoseconds: 0)
   }
 
@@ -65,6 +66,7 @@ enum Signals {
     case SIGTERM, SIGINT: .stop
     case SIGUSR1: .reopenLogs
     case SIGHUP: .reload
+    case SIGUSR2: .upgrade
     default: nil
     }
   }

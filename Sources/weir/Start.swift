@@ -26,7 +26,9 @@ enum Start {
   /// The listening sockets.
   static func listeners(_ configuration: NodeConfiguration) throws(ExitCode) -> NodeListeners {
     do throws(NodeError) {
-      return try NodeListeners.open(configuration, workers: Node.workers(of: configuration))
+      return try NodeListeners.open(
+        configuration, workers: Node.workers(of: configuration),
+        given: ServiceManager.takeSockets())
     } catch {
       throw refusal(error.description)
     }
@@ -40,35 +42,91 @@ enum Start {
 
   /// Runs a node in this process until it is told to end, and has drained.
   ///
-  /// - Parameter endsAtSecondSignal: whether a second SIGTERM or SIGINT ends the process at once; with
-  ///   a supervisor, that decides.
+  /// - Parameters:
+  ///   - channel: to the supervisor.
+  ///   - asSuccessor: whether it takes another's place, as the supervisor says when.
+  ///   - endsAtSecondSignal: whether a second SIGTERM or SIGINT ends the process at once; with a
+  ///     supervisor, that decides.
   static func node(
     _ configuration: NodeConfiguration, _ text: ConfigurationText?, _ listeners: NodeListeners,
-    holder: (any SocketHolder)? = nil, endsAtSecondSignal: Bool
+    channel: ControlChannel? = nil, asSuccessor: Bool = false, endsAtSecondSignal: Bool
   ) throws(ExitCode) {
+    if asSuccessor, let channel { try wait(for: .open, afterSaying: .prepared, channel) }
     let node: Node
     do throws(NodeError) {
       node = try Node.start(
-        configuration, text: text, listeners: listeners, holder: holder,
+        configuration, text: text, listeners: listeners, holder: channel, asSuccessor: asSuccessor,
         note: { StandardError.note($0) })
     } catch {
       throw refusal(error.description)
     }
+    if asSuccessor, let channel {
+      try wait(for: .begin, afterSaying: .ready, channel)
+      node.begin()
+    } else {
+      channel?.say(.ready)
+    }
     StandardError.say(greeting(of: node))
-    waitForStop(node)
+    waitForStop(node, channel)
     if endsAtSecondSignal { Signals.unblock([SIGTERM, SIGINT]) }
     node.stop()
   }
 
-  private static func waitForStop(_ node: Node) {
+  /// Says how far it is, and waits for the supervisor's word to go on.
+  private static func wait(
+    for order: NodeOrder, afterSaying word: NodeWord, _ channel: ControlChannel
+  ) throws(ExitCode) {
+    channel.say(word)
+    do throws(Errno) {
+      while true {
+        if case .order(let said)? = try channel.receive(milliseconds: -1), said == order { return }
+      }
+    } catch {
+      throw refusal("the supervisor is gone: \(error)")
+    }
+  }
+
+  private static func waitForStop(_ node: Node, _ channel: ControlChannel?) {
+    var descriptors = channel.map { [$0.socket.descriptor.number] } ?? []
     while true {
-      switch Signals.wait(for: Signals.operators).flatMap(Signals.meaning(of:)) {
+      let signal = Signals.wait(for: Signals.operators, or: descriptors, nanoseconds: nil)
+      do throws(Errno) {
+        while !descriptors.isEmpty, let message = try channel?.receive(milliseconds: 0) {
+          if hear(message, node, channel) { return }
+        }
+      } catch {
+        // Without a supervisor the system ends this process.
+        descriptors = []
+      }
+      switch signal.flatMap(Signals.meaning(of:)) {
       case .stop: return
       case .reopenLogs: node.reopenLogs()
-      case .reload: node.reloadAside()
+      case .reload: node.reloadAside { channel?.say(.ready) }
+      case .upgrade: channel?.askForSuccessor()
       case nil: continue
       }
     }
+  }
+
+  /// Does what the supervisor says; whether the node is to stop.
+  private static func hear(
+    _ message: ControlChannel.Message, _ node: Node, _ channel: ControlChannel?
+  ) -> Bool {
+    switch message {
+    case .order(.retire):
+      node.retire()
+      channel?.say(.retired)
+    case .order(.release):
+      node.release()
+      channel?.say(.released)
+      node.letClientsGo()
+      return true
+    case .order(.gone): node.predecessorIsGone()
+    case .order(.report): if node.isAlive() { channel?.say(.alive) }
+    case .order(.open), .order(.begin), .other: break
+    case .invalidation(let tag): node.invalidate(tag: tag)
+    }
+    return false
   }
 
   /// The line that says that a node is ready. Tests and tools read it.

@@ -12,10 +12,16 @@ final class Supervising {
   private let path: String
   /// The sockets, until the node is to stop: then nobody but the node holds them.
   private var listeners: HeldSockets?
-  /// The way to the node that runs.
-  private var channel: PacketSocket?
+  /// The ways to the nodes, by their processes; and which of them has the sockets' numbers.
+  private var channels: [Int32: PacketSocket] = [:]
+  private var current: Int32 = 0
   private var rules: Supervisor
   private var status: Int32?
+  private let manager = ServiceManager()
+  /// Where the next version is put: asked for at the start, when this one's name is still its own.
+  private let executable = Processes.executable
+  /// When the service manager is to be told next that the node is well.
+  private var nextReport = Int64.max
   private let clock = NodeClock()
 
   /// - Parameters:
@@ -38,11 +44,17 @@ final class Supervising {
     while true {
       while let (process, end) = Processes.takeEnded() { happened(.ended(process: process, end)) }
       if let status { return status }
-      let wait = rules.deadline.map { max(0, $0 - clock.now().monotonic) }
+      let next = min(rules.deadline ?? .max, nextReport)
+      let wait = next == .max ? nil : max(0, next - clock.now().monotonic)
       let signal = Signals.wait(
-        for: Signals.operators + [SIGCHLD], or: channel?.descriptor.number, nanoseconds: wait)
+        for: Signals.operators + [SIGCHLD], or: channels.values.map { $0.descriptor.number },
+        nanoseconds: wait)
       takePackets()
-      if let meaning = signal.flatMap(Signals.meaning(of:)) { happened(.signal(meaning)) }
+      if let meaning = signal.flatMap(Signals.meaning(of:)) {
+        if meaning == .reload { manager.reloading(now: clock.now().monotonic) }
+        happened(.signal(meaning))
+      }
+      askForReport()
       if let deadline = rules.deadline, deadline <= clock.now().monotonic { happened(.deadline) }
       if let status { return status }
     }
@@ -55,54 +67,120 @@ final class Supervising {
   private func perform(_ action: Supervisor.Action) {
     switch action {
     case .start: happened(startNode())
+    case .startSuccessor: happened(startSuccessor())
+    case .tell(let order, let process): tell(order, process)
     case .send(let signal, let process): Processes.send(signal, to: process)
-    case .closeSockets: listeners = nil
+    case .closeSockets:
+      listeners = nil
+      manager.stopping()
     case .say(let text): StandardError.say(text)
     case .exit(let status): self.status = status
     }
   }
 
-  /// Takes what the node has to say.
+  private func tell(_ order: NodeOrder, _ process: Int32) {
+    if case .begin = order {
+      current = process
+      listeners?.renumber()
+    }
+    // To one that has just ended nothing needs to be said.
+    try? channels[process]?.send(order.rawValue)
+  }
+
+  /// Takes what the nodes have to say.
   private func takePackets() {
-    while let channel {
+    for (process, channel) in channels {
       do throws(Errno) {
-        guard let packet = try channel.receive(milliseconds: 0) else { return }
-        guard let order = listeners?.take(packet) else { continue }
-        rules.drainTimeout = order.drainTimeout
-        // The copy is the kernel's, as the sockets are: it came with them.
-        configuration = Descriptor(owning: order.text)
-        try channel.send("held")
+        while let packet = try channel.receive(milliseconds: 0) {
+          try take(packet, process, channel)
+        }
       } catch {
         // It has ended, or is about to.
-        self.channel = nil
+        channels[process] = nil
       }
     }
   }
 
-  private func startNode() -> Supervisor.Event {
-    guard let listeners else { return .startFailed(reason: "the sockets are closed") }
-    let numbers = listeners.numbers
-    let ends: (PacketSocket, PacketSocket)
-    do throws(Errno) {
-      ends = try PacketSocket.pair()
-    } catch {
-      return .startFailed(reason: "\(error)")
+  /// Passes on what the service manager wants to know.
+  private func tellManager(_ word: NodeWord) {
+    switch word {
+    case .ready:
+      manager.ready("node \(current) answers")
+      if let interval = manager.watchdogInterval {
+        nextReport = min(nextReport, clock.now().monotonic + interval)
+      }
+    case .alive: manager.alive()
+    case .prepared, .retired, .released, .upgrade: break
     }
-    var arguments = [
-      "node", "--config", path, "--config-copy", "\(configuration.number)",
-      "--supervisor", "\(Processes.own)", "--data", InheritedSockets(numbers: numbers.data).text,
-      "--control", "\(ends.1.descriptor.number)",
-    ]
-    if let admin = numbers.admin { arguments += ["--admin", "\(admin)"] }
-    let descriptors =
-      numbers.data.joined()
-      + [numbers.admin, configuration.number, ends.1.descriptor.number].compactMap { $0 }
+  }
+
+  /// Asks the node, when it is time, whether its workers turn.
+  private func askForReport() {
+    guard let interval = manager.watchdogInterval, clock.now().monotonic >= nextReport else {
+      return
+    }
+    nextReport = clock.now().monotonic + interval
+    tell(.report, current)
+  }
+
+  private func take(
+    _ packet: PacketSocket.Packet, _ process: Int32, _ channel: PacketSocket
+  ) throws(Errno) {
+    if let word = NodeWord(rawValue: packet.text) {
+      if process == current { tellManager(word) }
+      happened(word == .upgrade ? .signal(.upgrade) : .said(process: process, word))
+      return
+    }
+    if ControlChannel.invalidation(in: packet.text) != nil {
+      for (other, channel) in channels where other != process { try? channel.send(packet.text) }
+      return
+    }
+    guard process == current, let order = listeners?.take(packet) else {
+      for number in packet.descriptors where process != current { close(number) }
+      return
+    }
+    rules.drainTimeout = order.drainTimeout
+    // The copy is the kernel's, as the sockets are: it came with them.
+    configuration = Descriptor(owning: order.text)
+    try channel.send("held")
+    happened(.reloaded)
+  }
+
+  private func startNode() -> Supervisor.Event {
+    listeners?.renumber()
     do throws(Errno) {
-      let process = try Processes.startSelf(arguments, inheriting: Array(descriptors))
-      channel = ends.0
+      let process = try start("/proc/self/exe", [])
+      current = process
       return .started(process: process)
     } catch {
       return .startFailed(reason: "\(error)")
     }
+  }
+
+  private func startSuccessor() -> Supervisor.Event {
+    do throws(Errno) {
+      return .successorStarted(process: try start(executable, ["--successor"]))
+    } catch {
+      return .successorFailed(reason: "\(executable) cannot be started: \(error)")
+    }
+  }
+
+  /// Starts a node with the sockets, and returns its process.
+  private func start(_ executable: String, _ more: [String]) throws(Errno) -> Int32 {
+    guard let numbers = listeners?.numbers else { throw Errno(EBADF) }
+    let (own, theirs) = try PacketSocket.pair()
+    var arguments = [
+      "node", "--config", path, "--config-copy", "\(configuration.number)",
+      "--supervisor", "\(Processes.own)", "--data", InheritedSockets(numbers: numbers.data).text,
+      "--control", "\(theirs.descriptor.number)",
+    ]
+    if let admin = numbers.admin { arguments += ["--admin", "\(admin)"] }
+    let descriptors =
+      numbers.data.joined()
+      + [numbers.admin, configuration.number, theirs.descriptor.number].compactMap { $0 }
+    let process = try Processes.start(
+      executable, arguments + more, inheriting: Array(descriptors))
+    channels[process] = own
+    return process
   }
 }

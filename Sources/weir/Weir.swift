@@ -12,7 +12,7 @@ import ArgumentParser
     version: Version.text,
     subcommands: [
       RunCommand.self, CheckCommand.self, StatusCommand.self, ReloadCommand.self,
-      ConfigCommand.self, PurgeCommand.self, PurgesCommand.self,
+      ConfigCommand.self, UpgradeCommand.self, PurgeCommand.self, PurgesCommand.self,
       ObjectCommand.self, ObjectsCommand.self, MissesCommand.self, WarmCommand.self,
       LimitCommand.self, OriginsCommand.self, TokenCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,

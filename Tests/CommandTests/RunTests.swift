@@ -222,6 +222,24 @@ struct RunTests {
     #expect(try await answer(on: port) == 404)
   }
 
+  @Test func `systemd is told when the node answers, reloads, is well and stops`() async throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("edge.conf", Running.configuration(""))
+    let manager = try NotifySocket(directory.file("notify"))
+    let process = try WeirProcess(
+      ["run"], in: directory,
+      environment: ["NOTIFY_SOCKET=\(directory.file("notify"))", "WATCHDOG_USEC=200000"])
+    try await manager.expect("READY=1\nSTATUS=node ")
+    #expect(process.nodes.count == 1)
+    try await manager.expect("WATCHDOG=1")
+    process.send(SIGHUP)
+    try await manager.expect("RELOADING=1\nMONOTONIC_USEC=")
+    try await manager.expect("READY=1\nSTATUS=node ")
+    process.send(SIGTERM)
+    try await manager.expect("STOPPING=1")
+    #expect(try await process.exitStatus() == 0)
+  }
+
   @Test func `without a supervisor it answers and ends the same way`() async throws {
     let running = try Running("--no-supervisor")
     let port = try await running.process.port()
@@ -277,5 +295,34 @@ struct RefusalTests {
     try directory.write("edge.conf", "listen 127.0.0.1:0;")
     let process = try WeirProcess(["node", "--config", "edge.conf"] + arguments, in: directory)
     #expect(try await process.exitStatus() == 64)
+  }
+}
+
+/// What a service manager is told.
+private final class NotifySocket {
+  private let socket: Descriptor
+
+  init(_ path: String) throws {
+    let kind = Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    let number = CLinux.socket(AF_UNIX, kind, 0)
+    guard number >= 0 else { throw PeerFailure(.system, "a socket") }
+    socket = Descriptor(owning: number)
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+    let result = unsafe withUnsafeBytes(of: &address) {
+      unsafe bind(
+        number, $0.assumingMemoryBound(to: sockaddr.self).baseAddress, socklen_t($0.count))
+    }
+    guard result == 0 else { throw PeerFailure(.system, "binding \(path)") }
+  }
+
+  /// Waits until it is told something that begins so; what comes before is passed over.
+  func expect(_ start: String) async throws {
+    try await eventually("to be told \(start)") {
+      var bytes = [UInt8](repeating: 0, count: 4096)
+      let count = unsafe recv(socket.number, &bytes, bytes.count, 0)
+      return count > 0 && String(decoding: bytes[..<count], as: UTF8.self).hasPrefix(start)
+    }
   }
 }

@@ -17,11 +17,14 @@ final class WeirProcess: Sendable {
 
   /// Starts `weir` with arguments; what it prints goes to files in the directory, of which it
   /// is the only one.
-  init(_ arguments: [String], in directory: TemporaryDirectory) throws {
+  init(
+    _ arguments: [String], in directory: TemporaryDirectory, environment: [String] = []
+  ) throws {
     self.directory = directory
     output = directory.file("output")
     errors = directory.file("errors")
-    number = try Self.spawn(arguments, directory.path, output, errors)
+    number = try Self.spawn(
+      environment + [Self.executable] + arguments, directory.path, output, errors)
   }
 
   deinit {
@@ -120,7 +123,7 @@ final class WeirProcess: Sendable {
   }
 
   private static func spawn(
-    _ arguments: [String], _ directory: String, _ output: String, _ errors: String
+    _ command: [String], _ directory: String, _ output: String, _ errors: String
   ) throws -> Int32 {
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
@@ -130,8 +133,8 @@ final class WeirProcess: Sendable {
     unsafe posix_spawn_file_actions_addopen(&actions, 1, output, flags, 0o600)
     unsafe posix_spawn_file_actions_addopen(&actions, 2, errors, flags, 0o600)
     // Through a shell that goes there first and then becomes the command.
-    let script = "cd \"$0\" && exec \"$@\""
-    let words = ["/bin/sh", "-c", script, directory, executable] + arguments
+    let script = "cd \"$0\" && exec env \"$@\""
+    let words = ["/bin/sh", "-c", script, directory] + command
     var vector = unsafe words.map { unsafe strdup($0) }
     defer { unsafe vector.forEach { unsafe free($0) } }
     unsafe vector.append(nil)

@@ -226,3 +226,134 @@ struct InheritedSocketsTests {
     #expect(InheritedSockets(text: "")?.workers == nil)
   }
 }
+
+@Suite("What takes a node's place")
+struct UpgradeRuleTests {
+  /// A scene in which 50 is to take the place of 41, as far as the words that were said.
+  private func upgrading(_ said: [(Int32, NodeWord)] = []) -> Scene {
+    var scene = Scene.running()
+    #expect(
+      scene.after(.signal(.upgrade)) == [
+        .say("upgrade: starting what takes node 41's place"), .startSuccessor,
+      ])
+    #expect(scene.after(.successorStarted(process: 50)) == [.say("node 50 started")])
+    for (process, word) in said { _ = scene.after(.said(process: process, word)) }
+    return scene
+  }
+
+  @Test func `each does its part when the other has done its own`() {
+    var scene = upgrading()
+    #expect(scene.after(.said(process: 50, .prepared)) == [.tell(.retire, process: 41)])
+    #expect(scene.after(.said(process: 41, .retired)) == [.tell(.open, process: 50)])
+    #expect(scene.after(.said(process: 50, .ready)) == [.tell(.release, process: 41)])
+    #expect(
+      scene.after(.said(process: 41, .released)) == [
+        .tell(.begin, process: 50),
+        .say("node 50 has taken the place of node 41, which drains"),
+      ])
+    #expect(
+      scene.after(.ended(process: 41, .exited(0))) == [
+        .say("node 41, whose place was taken, exited with status 0"), .tell(.gone, process: 50),
+      ])
+    #expect(scene.after(.signal(.stop)).contains(.send(.stop, process: 50)))
+  }
+
+  @Test func `bodies are kept until the last that may send them has ended`() {
+    var scene = upgrading([(50, .prepared), (41, .retired), (50, .ready), (41, .released)])
+    _ = scene.after(.signal(.upgrade))
+    _ = scene.after(.successorStarted(process: 60))
+    for (process, word) in [
+      (60, NodeWord.prepared), (50, .retired), (60, .ready), (50, .released),
+    ] as [(Int32, NodeWord)] {
+      _ = scene.after(.said(process: process, word))
+    }
+    #expect(scene.after(.ended(process: 50, .exited(0))).count == 1)
+    #expect(scene.after(.ended(process: 41, .exited(0))).last == .tell(.gone, process: 60))
+  }
+
+  @Test func `words that are not due, and of others, change nothing`() {
+    var scene = upgrading()
+    for word in [NodeWord.ready, .retired, .released] {
+      #expect(scene.after(.said(process: 50, word)) == [])
+      #expect(scene.after(.said(process: 41, word)) == [])
+    }
+    #expect(scene.after(.said(process: 41, .prepared)) == [])
+  }
+
+  @Test func `a successor that cannot work leaves the old one as it is`() {
+    for end in [NodeEnd.exited(78), segmentationFault] {
+      var scene = upgrading()
+      #expect(
+        scene.after(.ended(process: 50, end)) == [
+          .say("upgrade failed: node 50 \(end); node 41 goes on")
+        ])
+      #expect(scene.after(.signal(.reload)) == [.send(.reload, process: 41)])
+    }
+    var scene = Scene.running()
+    _ = scene.after(.signal(.upgrade))
+    #expect(
+      scene.after(.successorFailed(reason: "gone")) == [
+        .say("upgrade failed: gone; node 41 goes on")
+      ])
+  }
+
+  @Test func `one that dies with the store is followed by a node as it was`() {
+    for said in [
+      [(50, NodeWord.prepared)], [(50, .prepared), (41, .retired)],
+      [(50, .prepared), (41, .retired), (50, .ready)],
+    ] as [[(Int32, NodeWord)]] {
+      var scene = upgrading(said)
+      let actions = scene.after(.ended(process: 50, segmentationFault))
+      #expect(actions.dropFirst() == [.send(.stop, process: 41), .start, .say("node 42 started")])
+      #expect(scene.after(.ended(process: 41, .exited(0))).contains(.tell(.gone, process: 42)))
+    }
+  }
+
+  @Test func `an old one that dies meanwhile is not waited for`() {
+    var scene = upgrading()
+    _ = scene.after(.ended(process: 41, segmentationFault))
+    #expect(scene.after(.said(process: 50, .prepared)) == [.tell(.open, process: 50)])
+    #expect(scene.after(.said(process: 50, .ready)).first == .tell(.begin, process: 50))
+
+    scene = upgrading([(50, .prepared)])
+    #expect(scene.after(.ended(process: 41, segmentationFault)).last == .tell(.open, process: 50))
+
+    scene = upgrading([(50, .prepared), (41, .retired), (50, .ready)])
+    #expect(
+      scene.after(.ended(process: 41, segmentationFault)).contains(.tell(.begin, process: 50)))
+  }
+
+  @Test func `a successor that takes too long is killed`() {
+    var scene = upgrading()
+    scene.now = scene.supervisor.deadline ?? 0
+    #expect(
+      scene.after(.deadline) == [
+        .say("upgrade: node 50 is killed: it takes too long"), .send(.kill, process: 50),
+      ])
+    #expect(scene.supervisor.deadline == .max)
+    #expect(
+      scene.after(.ended(process: 50, .died(signal: 9, name: "Killed")))
+        == [.say("upgrade failed: node 50 died by signal 9 (Killed); node 41 goes on")])
+  }
+
+  @Test func `a stop ends both, and a reload waits or wins`() {
+    var scene = upgrading()
+    let actions = scene.after(.signal(.stop))
+    #expect(actions.first == .send(.kill, process: 50))
+    #expect(actions.last == .send(.stop, process: 41))
+    #expect(scene.after(.ended(process: 50, .died(signal: 9, name: "Killed"))) == [])
+
+    scene = upgrading([(50, .prepared)])
+    #expect(scene.after(.signal(.reload)) == [.say("not now: an upgrade is under way")])
+
+    scene = upgrading()
+    #expect(scene.after(.reloaded).last == .send(.kill, process: 50))
+  }
+
+  @Test func `without a node that runs there is no upgrade`() {
+    var scene = Scene()
+    #expect(
+      scene.supervisor.handle(.signal(.upgrade), now: 0)
+        == [.say("no upgrade: there is no node that runs steadily")])
+  }
+}

@@ -104,7 +104,7 @@ extension ClientConnection {
     scanned = 0
     clearDeadline()
     waitUntil = .max
-    isLast = !head.keepAlive || worker.isDraining
+    isLast = !head.keepAlive || worker.isEnding
     body.begin(head.framing)
     phase = .exchange
     exchange.begin(head, on: self)

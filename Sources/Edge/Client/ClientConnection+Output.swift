@@ -118,7 +118,7 @@ extension ClientConnection {
     }
     // A refusal before the content is whole: the rest of it is not waited for. (Other answers may
     // stream while the content does.)
-    if worker.isDraining || !body.isComplete && (!exchange.takesBody || status >= 300) {
+    if worker.isEnding || !body.isComplete && (!exchange.takesBody || status >= 300) {
       isLast = true
     }
     if isLast {

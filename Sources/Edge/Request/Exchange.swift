@@ -279,7 +279,8 @@ final class Exchange {
       passIfAllowed(.bypass, upgrade: true, on: connection)
       return
     }
-    guard settings.cache, !isRuled || !bypassesCache(worker), let store = worker.context.store,
+    guard settings.cache, !worker.hasLetGo, !isRuled || !bypassesCache(worker),
+      let store = worker.context.store,
       let reader = worker.reader
     else {
       passIfAllowed(.bypass, on: connection)

@@ -105,11 +105,33 @@ package final class NodeContext: Sendable {
     return adoption
   }
 
+  /// Has every worker listen.
+  package func listen(_ listeners: [[NumberedListener]]) -> Adoption {
+    let inboxes = posts.withLock { $0 }
+    let adoption = Adoption(workers: inboxes.count)
+    for (index, inbox) in inboxes.enumerated() {
+      inbox.post(.listen(index < listeners.count ? listeners[index] : [], adoption))
+    }
+    return adoption
+  }
+
+  /// Has every worker accept nothing more, and answer nothing more from the store but what it has begun
+  /// to send: another process takes over, and its purges are not heard of here.
+  package func letGo() -> Adoption {
+    let inboxes = posts.withLock { $0 }
+    let adoption = Adoption(workers: inboxes.count)
+    for inbox in inboxes { inbox.post(.letGo(adoption)) }
+    return adoption
+  }
+
   private func hearGrants(of pools: [OriginPool]) {
     for pool in pools {
       pool.setGrantHandler { [weak self] in self?.post(.granted($0), to: $0.waiter.worker) }
     }
   }
+
+  /// How many connections of clients there are.
+  package var openConnections: Int { connections.load(ordering: .relaxed) }
 
   /// How many fills are under way.
   package var fillsUnderWay: Int { fills.count }
@@ -198,6 +220,10 @@ package enum WorkerMessage: Sendable {
   case adopt(NodeGeneration, listeners: [NumberedListener], Adoption)
   /// Listen on these no more.
   case closeListeners([Int], Adoption)
+  /// Listen on these.
+  case listen([NumberedListener], Adoption)
+  /// Another process takes over: accept nothing, look nothing up.
+  case letGo(Adoption)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }

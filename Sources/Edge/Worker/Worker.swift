@@ -146,6 +146,10 @@ package final class Worker {
   private(set) var headLimits: HeadLimits
 
   var isDraining = false
+  /// Whether the store is another process's, and nothing is looked up in it any more.
+  private(set) var hasLetGo = false
+  /// Whether each response is its connection's last.
+  var isEnding: Bool { isDraining || hasLetGo }
   var drainDeadline = Int64.max
   var acceptPaused = false
 
@@ -327,6 +331,13 @@ package final class Worker {
       case .closeListeners(let numbers, let adoption):
         closeListeners(numbers)
         adoption.workerIsDone()
+      case .listen(let added, let adoption):
+        listen(on: added)
+        adoption.workerIsDone()
+      case .letGo(let adoption):
+        hasLetGo = true
+        closeListeners(listeners.map(\.number))
+        adoption.workerIsDone()
       case .drain(let deadline): drain(deadline)
       }
     }
@@ -464,6 +475,10 @@ extension Worker {
     // What waits for reuse would keep the earlier one alive.
     spareStreams = []
     closeForeignOrigins()
+    listen(on: added)
+  }
+
+  private func listen(on added: [NumberedListener]) {
     guard !isDraining else { return }
     for listener in added {
       listeners.append(listener)
