@@ -99,7 +99,7 @@ let package = Package(
       name: "Replay",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "TLS", "Cryptography",
-        "RegularExpressions", "TrafficFormats",
+        "RegularExpressions", "TrafficFormats", "HTTP2",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ], swiftSettings: hot),
 
