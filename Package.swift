@@ -122,7 +122,8 @@ let package = Package(
     .target(
       name: "Admin",
       dependencies: [
-        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
+        "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
+        "Metrics",
         "ObjectStore", "Origins", "RateLimiting", "Edge",
       ], swiftSettings: strict),
     .target(

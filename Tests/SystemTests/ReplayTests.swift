@@ -133,4 +133,58 @@ struct ReplaySystemTests {
     let lines = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
     #expect(lines.count { $0.contains("HTTP/2.0") } == 300)
   }
+
+  @Test func `what a node serves is recorded, redacted, and can be replayed`() async throws {
+    let directory = try TemporaryDirectory()
+    let admin = try RealParts.freePort()
+    let conf = try directory.write(
+      "edge.conf",
+      """
+      workers 1;
+      listen 127.0.0.1:0;
+      access_log ./access.log;
+      access_log_format combined;
+      admin 127.0.0.1:\(admin) { token "a-token-for-the-tests"; }
+      origin none 127.0.0.1:1;
+      site * { origin none; route / { respond 200 "hello"; } }
+      """)
+    let folder = try #require(RealParts.buildDirectory)
+    let weir = folder.appendingPathComponent("weir").path
+    let (node, port) = try await RealParts.startWeir(
+      beside: folder, conf: conf, notes: directory.file("weir.err"))
+    defer {
+      node.terminate()
+      node.waitUntilExit()
+    }
+    let recording = directory.file("recording")
+    let recorder = Process()
+    recorder.executableURL = URL(fileURLWithPath: weir)
+    recorder.arguments = ["record", "--config", conf, "--out", recording]
+    recorder.standardError = FileHandle.nullDevice
+    try recorder.run()
+    // Its file is there when the node knows of it.
+    try await eventually("the recorder to begin") {
+      FileManager.default.fileExists(atPath: recording)
+    }
+    for index in 0..<20 {
+      _ = try RealParts.output("curl", ["-s", "http://127.0.0.1:\(port)/\(index % 5)?name=anna"])
+    }
+    try await eventually("all of it to be recorded") {
+      try String(contentsOfFile: recording, encoding: .utf8).split(separator: "\n").count == 20
+    }
+    kill(recorder.processIdentifier, SIGINT)
+    recorder.waitUntilExit()
+    #expect(recorder.terminationStatus == 0)
+    let text = try String(contentsOfFile: recording, encoding: .utf8)
+    #expect(!text.contains("anna") && !text.contains("127.0.0.1\",\"client_port"))
+
+    let report = try JSONValue(
+      parsing: Self.output(
+        weir,
+        [
+          "replay", recording, "--to", "http://127.0.0.1:\(port)", "--pace", "max", "--json",
+        ]))
+    #expect(report["answers"]?.int == 20 && report["statuses"]?["200"]?.int == 20)
+    #expect(report["input"]?["badLines"]?.int == 0)
+  }
 }
