@@ -101,7 +101,7 @@ let package = Package(
       name: "Replay",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "TLS", "Cryptography",
-        "RegularExpressions", "TrafficFormats",
+        "RegularExpressions", "TrafficFormats", "HTTP2",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ], swiftSettings: hot),
 
@@ -124,7 +124,8 @@ let package = Package(
     .target(
       name: "Admin",
       dependencies: [
-        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
+        "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
+        "Metrics",
         "ObjectStore", "Origins", "RateLimiting", "Edge",
       ], swiftSettings: strict),
     .target(

@@ -17,6 +17,7 @@ struct AdminRoute: Sendable, Equatable {
     case health, metrics, status, purge
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
+    case record
   }
 
   /// `GET`, which HEAD comes with, or what changes something.
@@ -80,6 +81,9 @@ struct AdminRoute: Sendable, Equatable {
       method: .post, path: "/v1/origins/{origin}/servers/{server}", access: .changing,
       action: .server,
       text: "Drains, disables or enables a server, or sets its weight: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/record", access: .changing, action: .record,
+      text: "What was served since the last such request, for `weir record`: see below."),
   ]
 }
 

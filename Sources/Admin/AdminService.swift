@@ -109,6 +109,12 @@ final class AdminService {
         return error.response
       }
     case .limits: return showLimits()
+    case .record:
+      do throws(Problem) {
+        return try showRecords(route, asked)
+      } catch {
+        return error.response
+      }
     case .limit, .changeLimit, .limitKeys, .forgive:
       do throws(Problem) {
         return try answerOfLimit(route, asked)

@@ -13,7 +13,7 @@ import ArgumentParser
     subcommands: [
       RunCommand.self, CheckCommand.self, LimitCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
-      ReplayCommand.self,
+      ReplayCommand.self, RecordCommand.self,
       NodeCommand.self,
     ])
 }
