@@ -6,6 +6,7 @@
 package enum Metric: Int, CaseIterable, Sendable {
   // The node.
   case info, startTime, workers, loopTurns, loopEvents
+  case configGeneration, configGenerations, configReloads
   // Clients.
   case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
     receivedBytes, sentBytes
@@ -77,7 +78,9 @@ extension Metric {
 
   private var line: MetricDescriptor {
     switch self {
-    case .info, .startTime, .workers, .loopTurns, .loopEvents: nodeLine
+    case .info, .startTime, .workers, .loopTurns, .loopEvents, .configGeneration,
+      .configGenerations, .configReloads:
+      nodeLine
     case .connections, .connectionsAccepted, .connectionsRefused, .connectionsLimited,
       .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
       .tunnelsOpened:
@@ -118,6 +121,18 @@ extension Metric {
     case .startTime:
       Line("weir_start_time_seconds", .gauge, "seconds", [], "When the node started, Unix time.")
     case .workers: Line("weir_workers", .gauge, "threads", [], "Worker threads.")
+    case .configGeneration:
+      Line(
+        "weir_config_generation", .gauge, "", [],
+        "The configuration in force: 1 at the start, one more with each reload.")
+    case .configGenerations:
+      Line(
+        "weir_config_generations", .gauge, "generations", [],
+        "Configurations that requests are under: 1 when none is under an earlier one any more.")
+    case .configReloads:
+      Line(
+        "weir_config_reloads_total", .counter, "reloads", ["result"],
+        "Reloads and rollbacks: `done`, or `refused`, which changed nothing.")
     case .loopTurns:
       Line("weir_loop_turns_total", .counter, "turns", [], "Turns of the workers' event loops.")
     default:

@@ -139,7 +139,7 @@ extension OriginRequest {
 
   private var isWithinSize: Bool {
     guard case .length(let length) = response.framing else { return true }
-    return length <= worker.context.largestObject
+    return length <= generation.shared.largestObject
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
@@ -181,7 +181,7 @@ extension OriginRequest {
 
   var fieldOptions: ResponseFieldOptions {
     let options = policy.caching.fieldOptions
-    return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
+    return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }
 
   /// Whether the content is what the path's extension promises, where the route asks for that.
@@ -206,7 +206,8 @@ extension OriginRequest {
 
   /// Whether the key, where an earlier answer's No-Vary-Search shaped it, is what this one says, too.
   private var isSaidByAnswer: Bool {
-    guard worker.routes.routes[route].hasUsualKey, decision == nil, let query = head.query else {
+    guard generation.routes.routes[route].hasUsualKey, decision == nil, let query = head.query
+    else {
       return true
     }
     var key = ByteBuffer(capacity: 256)
@@ -221,7 +222,7 @@ extension OriginRequest {
   /// Notes which parameters of the query count, for the requests to come.
   private func noteSearchRule() {
     guard response.status == 200, decision == nil, !fill.fullKey.isEmpty, head.query != nil,
-      worker.routes.routes[route].hasUsualKey, let store = worker.context.store
+      generation.routes.routes[route].hasUsualKey, let store = worker.context.store
     else { return }
     let rules = worker.context.searchRules
     let rule = NoVarySearch(response)

@@ -52,7 +52,7 @@ extension OriginRequest {
   private func invalidateKey(_ store: ObjectStore) {
     var key = ByteBuffer(capacity: 256)
     policy.key.append(head, scheme: "http", to: &key)
-    if worker.routes.routes[route].hasUsualKey, let query = head.query {
+    if generation.routes.routes[route].hasUsualKey, let query = head.query {
       RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
     }
     store.invalidate(tag: store.tagHash(ofKey: key.view))
