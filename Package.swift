@@ -101,7 +101,7 @@ let package = Package(
       name: "Replay",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "TLS", "Cryptography",
-        "RegularExpressions", "TrafficFormats",
+        "RegularExpressions", "TrafficFormats", "HTTP2",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ], swiftSettings: hot),
 
@@ -124,8 +124,8 @@ let package = Package(
     .target(
       name: "Admin",
       dependencies: [
-        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
+        "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
+        "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
       ], swiftSettings: strict),
     .target(
       name: "Node",

@@ -35,6 +35,9 @@ package final class AccessLogWriter: Sendable {
     drain.signal.waker.wake()
   }
 
+  /// For who records what the node serves.
+  package var tap: LogTap { drain.tap }
+
   /// Waits until everything appended before the call is written, or given up on.
   package func flush() {
     flushing.withLock { _ in
@@ -94,11 +97,17 @@ final class LogDrain: @unchecked Sendable {
   let writeErrors = Atomic<UInt64>(0)
   let lastError = Atomic<Int32>(0)
   let turns = Atomic<UInt64>(0)
+  let tap = LogTap(secret: Random.hash128())
 
   private let rings = Mutex<[AccessLogRing]>([])
   private var file: LogFile
   private var formatter: LineFormatter
   private var buffer = LineBuffer(capacity: batch + LineFormatter.longestLine)
+  // For the tap: always JSON, and memory only while somebody comes for lines.
+  private var tapFormatter: LineFormatter
+  private var tapLines = LineBuffer(capacity: 0)
+  private var tapRecord = ByteBuffer()
+  private let clock = NodeClock()
   /// How many lines are in the buffer.
   private var buffered: UInt64 = 0
 
@@ -114,6 +123,7 @@ final class LogDrain: @unchecked Sendable {
     flushed = try Waker()
     self.file = file
     formatter = LineFormatter(format: format, labels: labels)
+    tapFormatter = LineFormatter(format: .json, labels: labels)
   }
 
   func makeRing(_ capacity: Int) -> AccessLogRing {
@@ -161,8 +171,14 @@ final class LogDrain: @unchecked Sendable {
 
   private func drainAll(_ rings: [AccessLogRing]) -> Int {
     var count = 0
+    let order = tap.order { clock.monotonic() }
+    if order == nil && tapLines.capacity > 0 {
+      tapLines = LineBuffer(capacity: 0)
+      tapRecord.release()
+    }
     for ring in rings {
       count += ring.drain { record in
+        if let order { copy(record, order) }
         formatter.format(record, into: &buffer)
         buffered &+= 1
         if buffer.count >= Self.batch { writeOut() }
@@ -170,6 +186,16 @@ final class LogDrain: @unchecked Sendable {
     }
     writeOut()
     return count
+  }
+
+  /// A record's line for the tap, redacted.
+  private func copy(_ record: StoredRecord, _ order: TapOrder) {
+    guard tap.isWanted(record, order) else { return }
+    if tapLines.capacity == 0 { tapLines = LineBuffer(capacity: LineFormatter.longestLine) }
+    tap.redact(record, order, into: &tapRecord)
+    tapLines.removeAll()
+    tapFormatter.format(StoredRecord(bytes: tapRecord.view), into: &tapLines)
+    tap.add(tapLines.view, count: 1)
   }
 
   private func writeOut() {

@@ -8,7 +8,7 @@ internal import CLinux
 @safe
 struct LineBuffer: ~Copyable {
   private let bytes: UnsafeMutablePointer<UInt8>
-  private let capacity: Int
+  let capacity: Int
   /// How many bytes there are.
   private(set) var count = 0
 

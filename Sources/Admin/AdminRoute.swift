@@ -20,6 +20,7 @@ struct AdminRoute: Sendable, Equatable {
     case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
+    case record
     case configuration, compareConfiguration, reload, rollback, upgrade
   }
 
@@ -129,6 +130,9 @@ struct AdminRoute: Sendable, Equatable {
       verb: .origins, action: .server,
       text: "Drains, disables or enables a server, or sets its weight: see below."),
     AdminRoute(
+      method: .get, path: "/v1/record", access: .changing, verb: .read, action: .record,
+      text: "What was served since the last such request, for `weir record`: see below."),
+    AdminRoute(
       method: .get, path: "/v1/config", access: .changing, verb: .config, action: .configuration,
       text: "The configuration in force, without its secrets: see below."),
     AdminRoute(
@@ -143,7 +147,7 @@ struct AdminRoute: Sendable, Equatable {
       action: .rollback,
       text: "Goes back to what was in force before: see below."),
     AdminRoute(
-      method: .post, path: "/v1/upgrade", access: .changing, action: .upgrade,
+      method: .post, path: "/v1/upgrade", access: .changing, verb: .config, action: .upgrade,
       text: "Has the executable that is there now take this process's place: `docs/operations.md`."),
   ]
 }

@@ -123,6 +123,12 @@ final class AdminService {
         return error.response
       }
     case .limits: return showLimits()
+    case .record:
+      do throws(Problem) {
+        return try showRecords(route, asked)
+      } catch {
+        return error.response
+      }
     case .configuration, .compareConfiguration, .reload, .rollback:
       return answerOfConfiguration(route, asked)
     case .upgrade: return upgrade(asked)

@@ -41,6 +41,7 @@ struct Problem: Error {
     case invalidLimitChange = "invalid_limit_change"
     case limitNotKept = "limit_not_kept"
     case invalidQuery = "invalid_query"
+    case noLog = "no_log"
     case configurationRefused = "configuration_refused"
     case noConfigurationFile = "no_configuration_file"
     case noSupervisor = "no_supervisor"
@@ -62,7 +63,8 @@ struct Problem: Error {
       case .wrongHost: 421
       case .keyReused, .configurationRefused: 422
       case .tooManyPatterns, .tooMuchToWarm: 429
-      case .noStore, .purgeFailed, .limitNotKept, .noListener, .noConfigurationFile, .noSupervisor:
+      case .noStore, .purgeFailed, .limitNotKept, .noListener, .noConfigurationFile, .noSupervisor,
+        .noLog:
         503
       }
     }
@@ -107,6 +109,7 @@ struct Problem: Error {
       case .invalidLimitChange:
         "JSON, but not a change that this limit can have; `detail` says why."
       case .limitNotKept: "The change is in force, but could not be written: a restart forgets it."
+      case .noLog: "The node runs without an access log: nothing can be recorded."
       case .invalidQuery: "The query is not one that the route takes; `detail` says why."
       case .configurationRefused:
         "Nothing has changed; `detail` says why, and `diagnostics` what is wrong with the file."

@@ -53,10 +53,14 @@ package struct Faithfulness: Sendable {
 package struct ReplayPlan: Sendable {
   /// The server.
   package var address: SocketAddress
-  /// The host that requests without one ask for, and that TLS names.
+  /// The host that requests without one ask for, with its port.
   package var host: String
+  /// The name that its certificate must have, without a port.
+  package var serverName: String
   /// TLS towards it; nil: none.
   package var tls: ClientTLSContext?
+  /// Whether to speak HTTP/2.
+  package var usesHTTP2 = false
   /// The recordings, one after the other; `-` is standard input.
   package var inputs: [String] = []
   /// Their format; nil: found out.
@@ -70,6 +74,8 @@ package struct ReplayPlan: Sendable {
   package var connections = ConnectionUse.shared
   /// The most connections at once.
   package var maxConnections = 4_096
+  /// Requests at once on one connection of HTTP/2, if the server takes so many.
+  package var streams = 32
   /// Threads that send.
   package var threads = 1
   /// What is replayed.
@@ -90,9 +96,10 @@ package struct ReplayPlan: Sendable {
   package var kneeLatency: Int64 = 100_000_000
 
   /// A replay against a server, of nothing yet.
-  package init(address: SocketAddress, host: String) {
+  package init(address: SocketAddress, host: String, serverName: String = "localhost") {
     self.address = address
     self.host = host
+    self.serverName = serverName
   }
 
   /// The most requests in flight.

@@ -107,7 +107,7 @@ extension ReplayPlan {
   /// The plan in a few words.
   var text: String {
     var words = ["\(tls == nil ? "http" : "https")://\(host) at \(address)"]
-    words.append("HTTP/1.1")
+    words.append(usesHTTP2 ? "HTTP/2" : "HTTP/1.1")
     words.append("pace \(pace.text)")
     words.append(
       clients.map { "\($0) clients" }

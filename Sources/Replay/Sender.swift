@@ -16,32 +16,36 @@ internal import HTTPMessage
 internal import Synchronization
 
 final class Sender {
-  private let plan: ReplayPlan
+  let plan: ReplayPlan
   private let queue: BatchQueue
-  private let progress: Progress
+  let progress: Progress
   /// When the replay starts, monotonic.
   private let start: Int64
   private let inFlightLimit: Int
-  private let maxConnections: Int
-  private let clock = NodeClock()
+  let maxConnections: Int
+  let clock = NodeClock()
   private let schedule: Schedule
 
-  private let poller: Poller
+  let poller: Poller
   private var connections = Slab<Connection>()
+  /// Connections of HTTP/2, those that take requests, and those that have something to send.
+  var multiplexed = Slab<MultiplexedConnection>()
+  var open: [MultiplexedConnection] = []
+  var dirty: [MultiplexedConnection] = []
   private var idle: [Connection] = []
   private var byClient: [UInt64: [Connection]] = [:]
   /// Requests for which there is no connection.
-  private var backlog: [Request] = []
-  private var backlogStart = 0
+  var backlog: [Request] = []
+  var backlogStart = 0
   private var batch: Batch?
   private var position = 0
   private var isEnded = false
-  private var inFlight = 0
+  var inFlight = 0
 
-  private var buffer = ByteBuffer(capacity: Connection.readSize)
+  var buffer = ByteBuffer(capacity: Transport.readSize)
   private let head = ResponseHead()
-  private let counters = Counters()
-  private(set) var tally = Tally()
+  let counters = Counters()
+  var tally = Tally()
   private var second = SecondTally()
   private var secondIndex = 0
   private var secondReceived: UInt64 = 0
@@ -50,8 +54,10 @@ final class Sender {
 
   private static let tick: Int64 = 100_000_000
   private static let connectionsPerClient = 6
-  private static let idleTime: Int64 = 30_000_000_000
+  static let idleTime: Int64 = 30_000_000_000
   private static let wakerToken = UInt64.max
+  /// Names of connections leave the highest bits free.
+  static let multiplexedBit: UInt64 = 1 << 63
 
   init(
     _ plan: ReplayPlan, queue: BatchQueue, progress: Progress, start: Int64, share: Int
@@ -112,27 +118,29 @@ final class Sender {
       queue.ready.clear()
       return
     }
-    guard let connection = connections.element(token) else { return }
     let now = clock.monotonic()
-    if readiness.mayWrite || connection.phase == .connecting {
-      perform(connection.writable(now: now, counters), connection)
+    if token & Self.multiplexedBit != 0 { return handleMultiplexed(token, readiness, now) }
+    guard let connection = connections.element(token) else { return }
+    if readiness.mayWrite || connection.transport.isConnecting {
+      perform(connection.writable(now: now), connection)
     }
     guard readiness.mayRead, connections.element(token) != nil else { return }
     perform(
       connection.readable(
-        untilEnd: readiness.peerEnded || readiness.isOver, buffer: &buffer, head: head, now: now,
-        counters), connection)
+        untilEnd: readiness.peerEnded || readiness.isOver, buffer: &buffer, head: head, now: now),
+      connection)
   }
 
   // MARK: Taking requests up
 
-  private func takeUp(_ now: Int64) {
+  func takeUp(_ now: Int64) {
     if inFlight >= inFlightLimit || isPastEnd(now) { return }
     while inFlight < inFlightLimit {
-      guard let request = next(now) else { return }
+      guard let request = next(now) else { break }
       inFlight += 1
       dispatch(request, now)
     }
+    flushDirty(now)
   }
 
   /// The next request that is due.
@@ -178,13 +186,12 @@ final class Sender {
     }
   }
 
-  private func dispatch(_ request: Request, _ now: Int64) {
-    if plan.connections == .perClient || plan.faithfulness.addressing == .proxy {
-      return dispatchForClient(request, now)
-    }
+  func dispatch(_ request: Request, _ now: Int64) {
+    if plan.usesHTTP2 { return dispatchMultiplexed(request, now) }
+    if isPerClient { return dispatchForClient(request, now) }
     if !request.entry.closes, !request.isRetry, let connection = idle.popLast() {
       tally.connectionsReused += 1
-      return perform(connection.begin(request, now: now, counters), connection)
+      return perform(connection.begin(request, now: now), connection)
     }
     open(request, now)
   }
@@ -193,7 +200,7 @@ final class Sender {
     let own = byClient[request.entry.client] ?? []
     if !request.isRetry, let connection = own.first(where: { !$0.isBusy }) {
       tally.connectionsReused += 1
-      return perform(connection.begin(request, now: now, counters), connection)
+      return perform(connection.begin(request, now: now), connection)
     }
     if own.count < Self.connectionsPerClient || request.isRetry { return open(request, now) }
     let shortest = own.min { $0.waiting.count < $1.waiting.count }
@@ -207,18 +214,28 @@ final class Sender {
     }
     do throws(Errno) {
       let connection = Connection(
-        socket: try Socket.connect(to: plan.address), client: request.entry.client,
-        context: plan.tls, host: plan.host, preface: preface(for: request))
+        try transport(for: request), client: request.entry.client, counters: counters)
       connection.name = connections.insert(connection)
-      try poller.add(connection.socket, token: connection.name)
+      try poller.add(connection.transport.socket, token: connection.name)
       tally.connectionsOpened += 1
-      if plan.connections == .perClient || plan.faithfulness.addressing == .proxy {
+      if isPerClient {
         byClient[request.entry.client, default: []].append(connection)
       }
-      perform(connection.begin(request, now: now, counters), connection)
+      perform(connection.begin(request, now: now), connection)
     } catch {
       fail(request, .connect, now)
     }
+  }
+
+  /// Whether connections have a client each.
+  var isPerClient: Bool {
+    plan.connections == .perClient || plan.faithfulness.addressing == .proxy
+  }
+
+  func transport(for request: Request) throws(Errno) -> Transport {
+    Transport(
+      socket: try Socket.connect(to: plan.address), context: plan.tls, host: plan.serverName,
+      preface: preface(for: request))
   }
 
   private func preface(for request: Request) -> [UInt8] {
@@ -241,7 +258,7 @@ final class Sender {
     let now = clock.monotonic()
     guard let request = connection.takeRequest() else { return }
     inFlight -= 1
-    record(request, connection, now)
+    record(request, connection.answer, now)
     if keepsAlive && !request.entry.closes {
       release(connection, now)
     } else {
@@ -255,22 +272,22 @@ final class Sender {
     connection.idleSince = now
     if !connection.waiting.isEmpty {
       let request = connection.waiting.removeFirst()
-      return perform(connection.begin(request, now: now, counters), connection)
+      return perform(connection.begin(request, now: now), connection)
     }
     if let request = takeBacklog() {
-      if plan.connections == .perClient || plan.faithfulness.addressing == .proxy {
+      if isPerClient {
         // It is of another client: that one needs its place.
         close(connection, now)
         return open(request, now)
       }
-      return perform(connection.begin(request, now: now, counters), connection)
+      return perform(connection.begin(request, now: now), connection)
     }
-    if plan.connections != .perClient && plan.faithfulness.addressing != .proxy {
+    if !isPerClient {
       idle.append(connection)
     }
   }
 
-  private func takeBacklog() -> Request? {
+  func takeBacklog() -> Request? {
     guard backlogStart < backlog.count else { return nil }
     let request = backlog[backlogStart]
     backlogStart += 1
@@ -297,7 +314,7 @@ final class Sender {
     fail(request, failure, now)
   }
 
-  private func fail(_ request: Request, _ failure: SendFailure, _ now: Int64) {
+  func fail(_ request: Request, _ failure: SendFailure, _ now: Int64) {
     inFlight -= 1
     second.failures += 1
     guard request.takenAt - start >= plan.warmUp else { return }
@@ -315,18 +332,18 @@ final class Sender {
       own.removeAll { $0 === connection }
       byClient[connection.client] = own.isEmpty ? nil : own
     }
-    poller.remove(connection.socket)
-    connection.socket.shutdownSending()
+    poller.remove(connection.transport.socket)
+    connection.transport.socket.shutdownSending()
     let waiting = connection.waiting
     connection.waiting = []
     for request in waiting { dispatch(request, now) }
     if connections.count < maxConnections, let request = takeBacklog() { open(request, now) }
   }
 
-  private func record(_ request: Request, _ connection: Connection, _ now: Int64) {
+  func record(_ request: Request, _ answer: Answer, _ now: Int64) {
     let due = request.entry.due < 0 ? request.takenAt : start + request.entry.due
     let latency = now - due
-    let verdict = connection.verdict
+    let verdict = answer.verdict
     second.answers += 1
     second.record(latency)
     if let asked = verdict.askedOrigin, verdict != .limited {
@@ -336,18 +353,18 @@ final class Sender {
     guard request.takenAt - start >= plan.warmUp else { return }
     tally.answers += 1
     tally.lastAnswer = now - start
-    tally.contentBytes &+= connection.contentBytes
-    tally.statuses[Int(min(connection.status, 599))] += 1
+    tally.contentBytes &+= answer.contentBytes
+    tally.statuses[Int(min(answer.status, 599))] += 1
     tally.latencies.record(latency)
     tally.serviceTimes.record(now - request.takenAt)
     let index = verdict.rawValue
     if tally.classes[index] == nil { tally.classes[index] = ClassTally() }
     tally.classes[index]?.answers += 1
-    tally.classes[index]?.contentBytes &+= connection.contentBytes
+    tally.classes[index]?.contentBytes &+= answer.contentBytes
     tally.classes[index]?.latencies.record(latency)
-    if connection.status == 429 {
-      if connection.hasRetryAfter { tally.limitedWithRetryAfter += 1 }
-      if connection.hasRateLimitField { tally.withRateLimitFields += 1 }
+    if answer.status == 429 {
+      if answer.hasRetryAfter { tally.limitedWithRetryAfter += 1 }
+      if answer.hasRateLimitField { tally.withRateLimitFields += 1 }
     }
     if let step = schedule.step(at: request.entry.due) {
       tally.step(step.index) { step in
@@ -369,7 +386,7 @@ final class Sender {
     for connection in connections.all {
       if let request = connection.request {
         guard now - request.takenAt > plan.timeout else { continue }
-        let isOpen = connection.phase == .ready
+        let isOpen = connection.transport.isReady
         _ = connection.takeRequest()
         close(connection, now)
         fail(request, isOpen ? .timeout : .connectTimeout, now)
@@ -377,12 +394,12 @@ final class Sender {
         close(connection, now)
       }
     }
-    if let request = backlog.last, backlogStart < backlog.count,
-      now - backlog[backlogStart].takenAt > plan.timeout
+    while backlogStart < backlog.count, now - backlog[backlogStart].takenAt > plan.timeout,
+      let waited = takeBacklog()
     {
-      _ = request
-      if let waited = takeBacklog() { fail(waited, .connectTimeout, now) }
+      fail(waited, .connectTimeout, now)
     }
+    tickMultiplexed(now)
   }
 
   private func publishSecond() {
@@ -398,6 +415,10 @@ final class Sender {
     for connection in connections.all {
       if let request = connection.takeRequest() { fail(request, .unfinished, now) }
       connections.remove(connection.name)
+    }
+    for connection in multiplexed.all {
+      connection.fail(.unfinished)
+      collect(connection, now)
     }
   }
 }

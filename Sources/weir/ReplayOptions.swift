@@ -24,6 +24,9 @@ struct ReplayTarget: ParsableArguments {
       valueName: "format"))
   var formatName: String?
 
+  @Flag(help: "Speak HTTP/2.")
+  var http2 = false
+
   @Flag(help: "Take any certificate.")
   var insecure = false
 
@@ -68,8 +71,9 @@ struct ReplayTarget: ParsableArguments {
     guard let address = Socket.resolve(host: url.host, port: url.port).first else {
       throw Start.refusal("there is no address for \(url.host)")
     }
-    var plan = ReplayPlan(address: address, host: url.authority)
+    var plan = ReplayPlan(address: address, host: url.authority, serverName: url.host)
     plan.format = try format()
+    plan.usesHTTP2 = http2
     if url.isSecure { plan.tls = try tls() }
     return plan
   }
@@ -78,7 +82,7 @@ struct ReplayTarget: ParsableArguments {
     var configuration = ClientTLSConfiguration()
     configuration.verifies = !insecure
     configuration.authorities = ca
-    configuration.applicationProtocols = [.http1]
+    configuration.applicationProtocols = http2 ? [.http2] : [.http1]
     do throws(TLSLoadError) {
       return try ClientTLSContext(configuration, now: NodeClock().now().wall / 1_000)
     } catch {
@@ -153,6 +157,9 @@ struct ReplayPacing: ParsableArguments {
   @Option(help: ArgumentHelp("The most connections at once.", valueName: "number"))
   var maxConnections = 4_096
 
+  @Option(help: ArgumentHelp("Requests at once on a connection of HTTP/2.", valueName: "number"))
+  var streams = 32
+
   @Option(help: ArgumentHelp("Threads that send.", valueName: "number"))
   var threads = 1
 
@@ -182,6 +189,7 @@ struct ReplayPacing: ParsableArguments {
     _ = try use()
     let numbers = [
       ("threads", Double(threads), 256.0), ("max-connections", Double(maxConnections), 1e6),
+      ("streams", Double(streams), 1_000),
       ("timeout", timeout, 86_400),
       ("clients", Double(clients ?? 1), 1e6), ("requests", Double(requests ?? 1), 1e15),
       ("knee", knee, 1e6), ("duration", duration ?? 1, 1e8),
@@ -215,6 +223,7 @@ struct ReplayPacing: ParsableArguments {
     plan.clients = clients
     plan.connections = try use()
     plan.maxConnections = maxConnections
+    plan.streams = streams
     plan.threads = threads
     plan.duration = duration.map { Int64($0 * 1e9) }
     plan.warmUp = Int64(warmUp * 1e9)
