@@ -75,6 +75,7 @@ let package = Package(
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
+    .target(name: "Tracing", dependencies: ["Bytes"], swiftSettings: hot),
     .target(
       name: "AccessLog", dependencies: ["CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
     .target(
@@ -108,7 +109,11 @@ let package = Package(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Origins", "RateLimiting", "Edge",
+        "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography", "AccessLog",
+      ],
+      resources: [
+        .embedInCode("Dashboard/page.html"), .embedInCode("Dashboard/style.css"),
+        .embedInCode("Dashboard/script.js"),
       ], swiftSettings: strict),
     .target(
       name: "Node",
@@ -201,6 +206,7 @@ let package = Package(
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(name: "TracingTests", dependencies: ["Tracing", "Bytes"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "AccessLogTests", dependencies: ["AccessLog", "Bytes", "EventLoop"],

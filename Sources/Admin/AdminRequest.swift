@@ -14,6 +14,8 @@ struct AdminRequest: Sendable {
   /// Each `Authorization` line.
   let authorization: [[UInt8]]
   let contentType: String?
+  /// `Accept`, its lines joined; empty if there is none.
+  let accept: String
   let framing: BodyFraming
   let expectsContinue: Bool
   let keepsAlive: Bool
@@ -32,6 +34,9 @@ struct AdminRequest: Sendable {
     var lines: [[UInt8]] = []
     head.fields.forEach(.authorization, in: head.bytes) { lines.append($0.array) }
     authorization = lines
+    var accepted: [String] = []
+    head.fields.forEach(.accept, in: head.bytes) { accepted.append($0.string) }
+    accept = accepted.joined(separator: ",")
     contentType = head.value(.contentType)?.string
     framing = head.framing
     expectsContinue = head.expectsContinue

@@ -14,7 +14,7 @@ struct AdminRoute: Sendable, Equatable {
 
   /// What is done.
   enum Action: Sendable {
-    case health, metrics, status, purge
+    case health, metrics, status, purge, events, dashboard
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
   }
@@ -32,6 +32,8 @@ struct AdminRoute: Sendable, Equatable {
   /// Of a request's route: the segments that stand for those in braces, and the query.
   var arguments: [String] = []
   var query: String?
+  /// `Accept`.
+  var accept = ""
 
   /// The methods that the routes have.
   enum Method: String, Sendable {
@@ -51,10 +53,17 @@ struct AdminRoute: Sendable, Equatable {
       text: "`ok`, as long as the admin server answers: for a supervisor or a load balancer."),
     AdminRoute(
       method: .get, path: "/metrics", access: .reading, action: .metrics,
-      text: "All figures in Prometheus' text format 0.0.4."),
+      text:
+        "All figures in Prometheus' text format 0.0.4, or as OpenMetrics if `Accept` asks for it."),
     AdminRoute(
       method: .get, path: "/v1/status", access: .reading, action: .status,
       text: "What the node is and does, as JSON: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/events", access: .reading, action: .events,
+      text: "All that the dashboard shows, every second, as server-sent events: see below."),
+    AdminRoute(
+      method: .get, path: "/dashboard", access: .anyone, action: .dashboard,
+      text: "A page for the browser that shows them. It asks for a token where one is needed."),
     AdminRoute(
       method: .post, path: "/v1/purge", access: .changing, action: .purge,
       text: "Purges by tag: see below."),

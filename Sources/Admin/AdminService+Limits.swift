@@ -20,8 +20,7 @@ extension AdminService {
 
   /// `GET /v1/limits`
   func showLimits() -> AdminResponse {
-    let limits = context.limits.configurations.indices.map { LimitReport.text($0, context) }
-    return .json(.object([("limits", .array(limits))]))
+    .json(.object([("limits", .array(LimitReport.all(context)))]))
   }
 
   /// `GET /v1/limits/{name}`
@@ -170,6 +169,11 @@ struct LimitOrder {
 
 /// A limit as JSON.
 enum LimitReport {
+  /// All limits, in the order of the configuration.
+  static func all(_ context: NodeContext) -> [JSONText] {
+    context.limits.configurations.indices.map { text($0, context) }
+  }
+
   static func text(_ number: Int, _ context: NodeContext) -> JSONText {
     let limit = context.limits.set.limits[number]
     let configuration = context.limits.configurations[number]

@@ -30,7 +30,9 @@ final class AdminService {
   private let access: AdminAccess
   private let inbox: Inbox<AdminMessage>
   let note: @Sendable (String) -> Void
-  private let startedAt: Instant
+  let startedAt: Instant
+  /// Who is sent figures every second.
+  let streams = EventStreams()
 
   init(
     context: NodeContext, access: AdminAccess, inbox: Inbox<AdminMessage>,
@@ -61,6 +63,7 @@ final class AdminService {
     }
     if route.takesContent { try Self.checkContent(request) }
     route.query = request.query
+    route.accept = request.accept
     return route
   }
 
@@ -91,9 +94,12 @@ final class AdminService {
     switch route.action {
     case .health: return .text("ok\n")
     case .metrics:
+      let format = MetricsFormat(accept: route.accept)
       return AdminResponse(
-        contentType: "\(MetricsRegistry.contentType)", content: context.metrics.prometheus())
+        contentType: format.contentType, content: context.metrics.prometheus(format))
     case .status: return .json(StatusReport.text(context, startedAt: startedAt, now: asked.at))
+    case .events: return beginEvents(at: asked.at)
+    case .dashboard: return DashboardPage.response
     case .origins: return .json(OriginsReport.text(context, now: asked.at))
     case .server:
       do throws(Problem) {

@@ -31,6 +31,7 @@ struct Problem: Error {
     case invalidLimitChange = "invalid_limit_change"
     case limitNotKept = "limit_not_kept"
     case invalidQuery = "invalid_query"
+    case tooManyStreams = "too_many_streams"
 
     /// The status code of the answer; malformed requests have others too.
     var status: UInt16 {
@@ -47,7 +48,7 @@ struct Problem: Error {
       case .contentTooLarge: 413
       case .notJSON: 415
       case .wrongHost: 421
-      case .noStore, .purgeFailed, .limitNotKept: 503
+      case .noStore, .purgeFailed, .limitNotKept, .tooManyStreams: 503
       }
     }
 
@@ -79,6 +80,7 @@ struct Problem: Error {
       case .invalidLimitChange:
         "JSON, but not a change that this limit can have; `detail` says why."
       case .limitNotKept: "The change is in force, but could not be written: a restart forgets it."
+      case .tooManyStreams: "16 streams of events are open already."
       case .invalidQuery: "The query is not one that the route takes; `detail` says why."
       }
     }

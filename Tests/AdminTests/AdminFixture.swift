@@ -19,6 +19,7 @@ final class AdminFixture: Sendable {
   let clock: NodeClock
   let notes = Watched<[String]>([])
   let store: ObjectStore?
+  let metrics: MetricsRegistry
   private let directory: TemporaryDirectory?
 
   /// - Parameter host: the address to listen on; clients always come over 127.0.0.1.
@@ -37,9 +38,10 @@ final class AdminFixture: Sendable {
     }
     let socket = try Socket.listen(on: address, shared: false)
     port = Socket.localAddress(of: socket)?.port ?? 0
+    let context = try AdminFixture.context(clock: clock, store: store)
+    metrics = context.metrics
     server = try AdminServer(
-      listener: Listener(socket), token: token,
-      context: try AdminFixture.context(clock: clock, store: store),
+      listener: Listener(socket), token: token, context: context,
       note: { [notes] line in notes.update { $0.append(line) } })
     server.start()
   }
