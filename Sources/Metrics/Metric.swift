@@ -15,7 +15,7 @@ package enum Metric: Int, CaseIterable, Sendable {
   case requestDuration
   // Origins.
   case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
-  case originRetries, originErrors, originReceivedBytes, originSentBytes
+  case originRetries, originErrors, originReceivedBytes, originSentBytes, originTLSHandshakes
   // Servers of origins, and origins as a whole.
   case originServerState, originServerInFlight, originServerRequests, originServerFailures
   case originServerLatency, originServerEjections, originServerBreakerOpenings, originServerChecks
@@ -86,7 +86,7 @@ extension Metric {
       .requestDuration:
       requestLine
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
-      .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
+      .originRetries, .originErrors, .originReceivedBytes, .originSentBytes, .originTLSHandshakes:
       originLine
     case .originServerState, .originServerInFlight, .originServerRequests, .originServerFailures,
       .originServerLatency, .originServerEjections, .originServerBreakerOpenings,
@@ -217,6 +217,10 @@ extension Metric {
       Line(
         "weir_origin_errors_total", .counter, "requests", ["kind"],
         "Requests to origins that failed: no connection, too slow, cut off, not valid HTTP.")
+    case .originTLSHandshakes:
+      Line(
+        "weir_origin_tls_handshakes_total", .counter, "handshakes", ["kind"],
+        "TLS handshakes with servers of origins: begun, and of these resumed and failed.")
     case .originReceivedBytes:
       Line(
         "weir_origin_received_bytes_total", .counter, "bytes", [], "Bytes received from origins.")

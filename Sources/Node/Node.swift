@@ -14,6 +14,7 @@ internal import Origins
 internal import RateLimiting
 internal import StaticFiles
 import Synchronization
+internal import TLS
 
 /// A running point of presence.
 package final class Node: Sendable {
@@ -74,7 +75,7 @@ package final class Node: Sendable {
     metrics = MetricsRegistry()
     store = Self.openStore(configuration, workers: workerCount, note: note)
     log = try Self.openLog(configuration)
-    let pools = Self.pools(of: configuration)
+    let pools = try Self.pools(of: configuration, now: clock.now().wall / 1000)
     resolver = try Resolver(pools: pools)
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
     if let directory = configuration.store?.path, limits.overlayPath != nil, limits.hasQuotas {
@@ -119,12 +120,22 @@ package final class Node: Sendable {
 
   /// The pools of a configuration. Each goes on with what the one of its name in `former` knew.
   private static func pools(
-    of configuration: NodeConfiguration, after former: [OriginPool] = []
-  ) -> [OriginPool] {
-    configuration.origins.map { origin in
+    of configuration: NodeConfiguration, after former: [OriginPool] = [], now: Int64
+  ) throws -> [OriginPool] {
+    try configuration.origins.map { origin in
       OriginPool(
         origin, settings: PoolSettings(origin),
-        successorOf: former.first { $0.settings.name == origin.name })
+        successorOf: former.first { $0.settings.name == origin.name },
+        tls: try tls(of: origin, now: now))
+    }
+  }
+
+  private static func tls(of origin: OriginConfiguration, now: Int64) throws -> OriginTLS? {
+    guard let configuration = origin.tls else { return nil }
+    do throws(TLSLoadError) {
+      return try OriginTLS(configuration, now: now)
+    } catch {
+      throw NodeError("origin \(origin.name): \(error)")
     }
   }
 

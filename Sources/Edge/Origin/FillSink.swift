@@ -68,12 +68,12 @@ struct FillSink {
     }
   }
 
-  /// Reads from a socket straight into a segment.
-  mutating func read(from socket: borrowing Descriptor, limit: UInt64) -> IOResult {
+  /// Reads from a connection straight into a segment.
+  mutating func read(from connection: OriginConnection, limit: UInt64) -> IOResult {
     let segment = segmentWithRoom(atLeast: limit)
     let room = unsafe UnsafeMutableRawBufferPointer(
       rebasing: segment.room.prefix(Int(clamping: min(limit, 256 << 10))))
-    let result = unsafe socket.receive(into: room)
+    let result = unsafe connection.receive(into: room)
     if let count = result.count, count > 0 {
       segment.commit(count)
       grew(by: count)

@@ -134,7 +134,8 @@ extension OriginRequest {
 
   private func count(_ failure: OriginFailure) {
     switch failure {
-    case .unresolved, .connectFailed: worker.counters.add(.originConnectErrors)
+    case .unresolved, .connectFailed, .tlsFailed, .tlsCertificate, .tlsAlert:
+      worker.counters.add(.originConnectErrors)
     case .connectTimeout, .firstByteTimeout, .contentTimeout: worker.counters.add(.originTimeouts)
     case .malformed, .headTooLarge: worker.counters.add(.originFramingErrors)
     default: worker.counters.add(.originResets)
@@ -261,7 +262,7 @@ extension TryFailure {
   /// What a failure means for another try.
   init(_ failure: OriginFailure) {
     switch failure {
-    case .unresolved, .connectFailed: self = .connect
+    case .unresolved, .connectFailed, .tlsFailed, .tlsCertificate, .tlsAlert: self = .connect
     case .connectTimeout: self = .connectTimeout
     case .firstByteTimeout, .contentTimeout: self = .timeout
     case .malformed, .headTooLarge: self = .malformed

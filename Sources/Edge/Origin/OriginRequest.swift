@@ -113,7 +113,7 @@ final class OriginRequest {
 
   init(
     worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
-    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?
+    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?, fallback: Int? = nil
   ) {
     self.worker = worker
     self.fill = fill
@@ -124,7 +124,7 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = Self.pool(worker, route, decision)
+    pool = fallback ?? Self.pool(worker, route, decision)
     side = worker.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
@@ -307,13 +307,11 @@ final class OriginRequest {
     let result: IOResult
     let bytes: ByteView
     if connection.input.isEmpty {
-      result = unsafe connection.socket.receive(into: worker.originBuffer)
-      connection.note(result, room: unsafe worker.originBuffer.count)
+      result = unsafe connection.receive(into: worker.originBuffer)
       bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer))
         .prefix(result.count ?? 0)
     } else {
-      connection.isDrained = false
-      result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
+      result = connection.receiveInput(limit: 32 << 10)
       bytes = connection.input.view
     }
     guard let count = result.count, count > 0 else {
@@ -355,6 +353,7 @@ final class OriginRequest {
         } else {
           responseTime = worker.now.wall
           stage = .content
+          if connection.security != nil { connection.keepSession() }
           final(content: bytes.dropping(first: offset))
           if let connection = self.connection { connection.input.removeAll() }
           return

@@ -60,6 +60,7 @@ extension Exchange {
 
   /// An answer of the node's own, with a line of text. The fields in `worker.lines` go along.
   func answer(status: UInt16, text: StaticString? = nil, on connection: some ClientStream) {
+    if status >= 400, answersWithPage(status: status, on: connection) { return }
     answer(
       status: status, content: text.map { ByteView($0) } ?? ByteView(),
       type: "text/plain; charset=utf-8", on: connection)
@@ -109,7 +110,7 @@ extension Exchange {
   }
 
   /// Cache-Status of an answer that no stored response and no origin took part in.
-  private func appendOwnCacheStatus(_ worker: Worker) {
+  func appendOwnCacheStatus(_ worker: Worker) {
     worker.lines.append("cache-status: ")
     if let reason {
       CacheStatus.appendForward(node: worker.nodeName.view, reason: reason, to: &worker.lines)
@@ -126,13 +127,10 @@ extension Exchange {
     _ failure: OriginFailure, retryAfter: Int64 = 0, on connection: some ClientStream
   ) {
     let worker = connection.worker
+    if degrades(failure, on: connection) { return }
     result = .error
     worker.lines.removeAll()
-    worker.lines.append("proxy-status: ")
-    worker.lines.append(worker.nodeName.view)
-    worker.lines.append("; error=")
-    worker.lines.append(failure.proxyStatus)
-    worker.lines.append("\r\n")
+    appendProxyStatus(failure, worker)
     if failure.status == 503 {
       worker.lines.append("retry-after: ")
       // Whole seconds, rounded up: earlier would be refused again.
@@ -140,6 +138,14 @@ extension Exchange {
       worker.lines.append("\r\n")
     }
     answer(status: failure.status, text: failure.text, on: connection)
+  }
+
+  func appendProxyStatus(_ failure: OriginFailure, _ worker: Worker) {
+    worker.lines.append("proxy-status: ")
+    worker.lines.append(worker.nodeName.view)
+    worker.lines.append("; error=")
+    worker.lines.append(failure.proxyStatus)
+    worker.lines.append("\r\n")
   }
 
   // MARK: Stored responses

@@ -116,7 +116,8 @@ extension Exchange {
     originStarted = worker.now.monotonic
     let request = OriginRequest(
       worker: worker, fill: fill, head: head(worker), route: route, client: client,
-      isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
+      isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker),
+      fallback: fallback)
     request.clientConnection = connection.token
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,

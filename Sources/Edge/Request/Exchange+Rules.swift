@@ -172,10 +172,16 @@ extension Exchange {
 
   // MARK: Answers of rules
 
-  private func answerByRules(location: ByteView?, on connection: some ClientStream) {
+  func answerByRules(
+    location: ByteView?, failure: OriginFailure? = nil, on connection: some ClientStream
+  ) {
     let worker = connection.worker
     let scratch = worker.rules.scratch
     worker.lines.removeAll()
+    if let failure {
+      result = .error
+      appendProxyStatus(failure, worker)
+    }
     var hasType = false
     for index in 0..<scratch.responseFields.count {
       let edit = scratch.responseFields[index]

@@ -116,6 +116,9 @@ final class Exchange {
   var hasWarmed = false
   /// Up to where chunks have been.
   var warmedThrough: UInt64 = 0
+  /// Whether the route's rules for failures have run, and the pool that they chose.
+  var hasDegraded = false
+  var fallback: Int?
   /// How often the way was begun again, because a fill turned out not to be for this request.
   var attempts = 0
   static let maxAttempts = 3
@@ -149,6 +152,8 @@ final class Exchange {
     wasRefused = false
     isLeader = false
     attempts = 0
+    hasDegraded = false
+    fallback = nil
     avoidsSlices = false
     hasWarmed = false
     isOverdue = false

@@ -64,6 +64,11 @@ final class RouteTable {
   /// The pools and the limits that their rules name, by the rules' own numbers.
   let ruleOrigins: [[Int]]
   let ruleLimits: [[RouteLimits]]
+  /// Their rules for when no server can answer, and the pools that these name.
+  let failurePrograms: [RuleProgram?]
+  let failureOrigins: [[Int]]
+  /// Their pages for errors.
+  let errorPages: [[ErrorPage]]
   /// From where may be asked.
   let access: [AccessConfiguration]
   /// Their names, for counters and the log; one more stands for requests that no route takes.
@@ -123,6 +128,14 @@ final class RouteTable {
     self.programs = programs
     self.ruleOrigins = ruleOrigins
     self.ruleLimits = ruleLimits
+    let all = configuration.sites.flatMap(\.routes)
+    failurePrograms = all.map { $0.failureRules.map { RuleProgram($0) } }
+    failureOrigins = all.map { route in
+      route.failureRules?.origins.map { used in
+        configuration.origins.firstIndex { $0.name == used.name } ?? 0
+      } ?? []
+    }
+    errorPages = all.map { $0.errorPages.map { ErrorPage($0) } }
     access = configuration.sites.flatMap(\.routes).map(\.access)
     self.names = names + ["none"]
     addSites(configuration)

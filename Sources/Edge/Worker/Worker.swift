@@ -44,6 +44,8 @@ package final class Worker {
   var origins = Slab<OriginConnection>()
   /// Idle connections to servers, by the servers' ids.
   var idleOrigins: [Int: [UInt64]] = [:]
+  /// What servers have handed out for their next TLS handshake, by the servers' ids.
+  var originSessions: [Int: KeptSession] = [:]
   /// This worker's side of each pool.
   let sides: [PoolSide]
   /// Requests to origins that a timer, a granted place or a helper's thread may ask for.
@@ -109,8 +111,6 @@ package final class Worker {
   var isDraining = false
   var drainDeadline = Int64.max
   var acceptPaused = false
-  /// The number of the present turn.
-  private(set) var turnNumber: UInt64 = 0
 
   /// A worker with its listening sockets. It runs on the thread that calls `run`.
   package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
@@ -192,9 +192,9 @@ package final class Worker {
     now = clock.now()
     let began = now.monotonic
     gates.checksLeft = Gates.checksPerTurn
-    turnNumber &+= 1
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
+    hearIdleOrigins(count)
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
     ringTimers()
     if !bridges.isEmpty { unpinBridges() }
@@ -202,6 +202,17 @@ package final class Worker {
     tellReaders()
     reader?.endTurn()
     if watchesLoad { watchLoad(since: began) }
+  }
+
+  /// Hears first what idle connections to origins have to say: they are closed before anybody uses them.
+  private func hearIdleOrigins(_ count: Int) {
+    for event in 0..<count {
+      let token = poller.token(event)
+      guard token & TokenKind.mask == TokenKind.origin,
+        let connection = origins.element(token & ~TokenKind.mask), connection.phase == .idle
+      else { continue }
+      connection.handle(poller.readiness(event))
+    }
   }
 
   private func timeout() -> Int64 {
