@@ -106,6 +106,7 @@ let package = Package(
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
         "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS",
+        "Tracing",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -121,7 +122,8 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase", "TLS",
+        "Origins", "RateLimiting", "StaticFiles", "Authentication", "Tracing", "Edge", "Admin",
+        "GeoDatabase", "TLS",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -238,6 +240,7 @@ let package = Package(
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication", "TLS",
+        "Tracing",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

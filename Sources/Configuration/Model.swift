@@ -36,6 +36,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   /// How long requests may stand waiting for their worker before it sheds load, nanoseconds; nil:
   /// nothing is shed.
   public var overloadDelay: Int64? = 50_000_000
+  /// Which requests are traced; nil: none.
+  public var trace: TraceConfiguration?
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
   /// Databases of where addresses are, absolute paths; at most two, asked in this order.

@@ -19,6 +19,7 @@ struct Draft {
     name: "", rule: .tokenBucket(LimitRate(count: 1, period: 1_000_000_000), burst: 1))
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
+  var trace = TraceConfiguration(collector: "")
   var adminToken: String?
   var siteOrigin: Placed<String>?
   var health = HealthConfiguration(path: nil)

@@ -27,6 +27,8 @@ public struct Setting: Sendable {
     case limit
     /// `jwt NAME { … }`
     case jwt
+    /// `trace { … }`
+    case trace
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

@@ -5,7 +5,8 @@ extension Setting {
   public static let all: [Setting] =
     topLevel + limitTop + admin + store + client + originServers + origin + originTransport
     + originHealth + originTLS + files
-    + limit + tokens + site + admission(in: .site) + route + limitRoute + admission(in: .route)
+    + limit + tokens + trace + site + admission(in: .site) + route + limitRoute
+    + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
@@ -79,7 +80,7 @@ extension Setting {
       aliases: ["limit_req_zone", "rate_limit", "ratelimit"],
       "A limit on requests. Routes that name the same limit share it."
     ) { arguments, reader in reader.readLimit(&arguments) },
-    tokenBlock,
+    tokenBlock, traceBlock,
     Setting(
       "site", in: .top, shape: "HOST…", body: .block(.site), repeatable: true,
       aliases: ["server", "server_name", "virtualhost", "vhost", "host", "domain"],

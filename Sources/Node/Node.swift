@@ -33,6 +33,7 @@ package final class Node: Sendable {
   private let resolver: Resolver
   private let checker: HealthChecker?
   private let admin: AdminServer?
+  private let traces: TraceExporter?
   private let log: AccessLogWriter?
   private let keeper: LimitKeeper?
   private let clock: NodeClock
@@ -91,12 +92,16 @@ package final class Node: Sendable {
       } : nil
     let sites = try Self.fileSites(of: configuration)
     let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
+    traces = try configuration.trace.map { trace in
+      try TraceExporter(
+        trace, node: configuration.nodeName, version: Release.version, note: note)
+    }
     let credentials = try NodeCredentials(configuration, clock: clock)
     context = NodeContext(
       configuration: configuration, clock: clock, store: store, pools: pools,
       limits: limits, metrics: metrics, log: log,
       fileSites: sites, fileThreads: fileThreads, credentials: credentials,
-      geo: try Self.openGeo(configuration))
+      geo: try Self.openGeo(configuration), traces: traces?.queue)
     addresses = listeners.data.compactMap {
       $0.first.flatMap { Socket.localAddress(of: $0.socket) }
     }
@@ -112,6 +117,7 @@ package final class Node: Sendable {
     addFigures()
     try startWorkers(listeners)
     context.startCredentials()
+    traces?.start()
     resolver.start()
     keeper?.start()
     try checker?.start()
@@ -248,6 +254,7 @@ package final class Node: Sendable {
     checker?.stop()
     context.fileThreads?.stop()
     context.stopCredentials()
+    traces?.stop()
     store?.close()
     log?.close()
   }
@@ -286,6 +293,11 @@ package final class Node: Sendable {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)
         writer.add(.logDropped, log.unwritten, ["write"])
+      }
+      if let counts = context?.traces?.counts {
+        writer.add(.tracesExported, counts.sent)
+        writer.add(.tracesDropped, counts.lost)
+        writer.add(.traceExportErrors, counts.failures)
       }
       if let store { Self.add(store.statistics, to: &writer) }
     }

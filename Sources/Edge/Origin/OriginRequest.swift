@@ -99,6 +99,8 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// The trace of the request that asks, if it is traced.
+  var trace: RequestTrace?
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
   /// How often the key has been asked for lately, this request counted.
@@ -154,6 +156,7 @@ final class OriginRequest {
     stage = .head
     receivedAny = false
     requestTime = worker.now.wall
+    trace?.askOrigin(at: worker.clock.monotonic())
     compose()
     connection.send(worker.wire.view)
     waitForHead()
@@ -184,6 +187,10 @@ final class OriginRequest {
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     offer?.tags.appendCondition(to: &slice)
+    if let trace {
+      options.isTraced = true
+      trace.appendField(to: &slice)
+    }
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
     if isFill || options.isKeyed { policy.appendTarget(head, to: &target) }

@@ -67,6 +67,7 @@ extension Exchange {
       return true
     }
     ruled.pending = nil
+    trace?.end(.admission, at: worker.clock.monotonic())
     guard passesRules(on: connection), passesLimits(on: connection) else {
       if case .limited = state { return false }
       return true

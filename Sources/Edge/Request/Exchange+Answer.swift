@@ -27,6 +27,7 @@ extension Exchange {
     started = worker.now.monotonic
     requestWall = worker.now.wall
     client = connection.address
+    trace = nil
     isOnItsWay = false
     tellsLimits = false
     route = worker.routes.unrouted
@@ -156,6 +157,7 @@ extension Exchange {
     let worker = connection.worker
     let head = head(worker)
     let now = worker.now.wall
+    if let trace { trace.end(.lookup, at: worker.clock.monotonic()) }
     status = response.status
     hasSentHead = true
     worker.lines.removeAll()

@@ -119,6 +119,10 @@ extension Exchange {
       isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker),
       fallback: fallback)
     request.clientConnection = connection.token
+    if let trace {
+      trace.end(.lookup, at: worker.clock.monotonic())
+      request.trace = trace
+    }
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -135,6 +139,7 @@ extension Exchange {
     isLeader = false
     asksForWhole = true
     originStarted = connection.worker.now.monotonic
+    if let trace { trace.end(.lookup, at: connection.worker.clock.monotonic()) }
     wait(for: fill, on: connection)
     if state == .waiting {
       connection.worker.counters.add(.fillsCollapsed)

@@ -10,6 +10,7 @@ package import Origins
 package import RateLimiting
 package import StaticFiles
 import Synchronization
+package import Tracing
 
 /// What all workers of a node share. Made once; nothing in it is locked on a hit.
 package final class NodeContext: Sendable {
@@ -27,6 +28,8 @@ package final class NodeContext: Sendable {
   package let metrics: MetricsRegistry
   /// The access log, if there is one.
   package let log: AccessLogWriter?
+  /// Where traced requests are left; nil: none is traced.
+  package let traces: TraceQueue?
   /// The longest content that is stored: as configured, and at most half of the store, since storing
   /// something longer would evict nearly all else for it.
   let largestObject: UInt64
@@ -57,8 +60,10 @@ package final class NodeContext: Sendable {
     configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
     limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
     fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil,
-    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
+    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil,
+    traces: TraceQueue? = nil
   ) {
+    self.traces = traces
     self.configuration = configuration
     largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
     self.clock = clock

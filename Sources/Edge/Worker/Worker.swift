@@ -18,6 +18,7 @@ internal import Origins
 internal import RateLimiting
 internal import Rules
 import Synchronization
+internal import Tracing
 
 /// What the top bits of an event's token say it belongs to.
 enum TokenKind {
@@ -70,6 +71,11 @@ package final class Worker {
   let requestCounters: RequestCounters
   let logRing: AccessLogRing?
   let nodeName: ByteBuffer
+  /// What a random number must be below for a request to be traced; 0: none is.
+  let traceThreshold: UInt64
+  var traceNumbers: TraceNumbers
+  /// Whether clients say what is traced.
+  let followsTraces: Bool
 
   /// Fills that this worker reads for everybody, by identity.
   var leading: [ObjectIdentifier: OriginRequest] = [:]
@@ -150,6 +156,11 @@ package final class Worker {
     var name = ByteBuffer()
     name.append(text: context.configuration.nodeName)
     nodeName = name
+    let trace = context.traces == nil ? nil : context.configuration.trace
+    followsTraces = trace?.followsClients ?? false
+    // With clients to follow each request is looked at, chosen or not.
+    traceThreshold = max(trace?.threshold ?? 0, followsTraces ? 1 : 0)
+    traceNumbers = TraceNumbers(seed: Random.hash128().low)
     let client = context.configuration.client
     headLimits = HeadLimits(
       maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader,
