@@ -27,7 +27,7 @@ enum FiguresReport {
       ),
       ("received_bytes", .number(context.metrics.total(.bytesReceived))),
       ("origin_received_bytes", .number(context.metrics.total(.originBytesReceived))),
-      ("log_dropped", .number(context.log?.dropped ?? 0)),
+      ("log_dropped", .number(context.current.log?.dropped ?? 0)),
       ("routes", .array(busiest(routes).map(route))),
       ("limits", .array(LimitReport.all(context))),
       ("origins", OriginsReport.list(context, now: now)),

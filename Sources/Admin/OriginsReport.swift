@@ -14,7 +14,7 @@ enum OriginsReport {
 
   /// The same as an array.
   static func list(_ context: NodeContext, now: Instant) -> JSONText {
-    .array(context.pools.map { pool($0, now: now.monotonic) })
+    .array(context.current.pools.map { pool($0, now: now.monotonic) })
   }
 
   private static func pool(_ pool: OriginPool, now: Int64) -> JSONText {

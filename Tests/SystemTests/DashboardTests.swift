@@ -19,7 +19,7 @@ struct DashboardTests {
     }
     let node = try TestNode.start(
       origin: origin.port, route: "limit clients;",
-      top: "limit clients { token_bucket 500/s burst=1000; key client; }", clock: NodeClock())
+      top: "limit clients { token_bucket 500/s burst=1000; key client.ip; }", clock: NodeClock())
     defer { node.stop() }
     let traffic = Task {
       let client = try await node.connect()

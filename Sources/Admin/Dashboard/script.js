@@ -5,7 +5,7 @@
 const byId = id => document.getElementById(id);
 const seen = [];            // samples, oldest first: the last five minutes
 const figures = [];         // whole messages: the last few seconds
-const kept = 300, window = 5;
+const kept = 300, averaged = 5;
 
 // ---- Showing ---------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ function show(now) {
   byId("about").textContent =
     `weir ${status.version}, ${status.workers} workers, up ${duration(status.uptime_seconds)}`;
   if (seen.length > 1) {
-    const last = between(seen[Math.max(0, seen.length - 1 - window)], seen.at(-1), names);
+    const last = between(seen[Math.max(0, seen.length - 1 - averaged)], seen.at(-1), names);
     byId("rate").textContent = count(last.all);
     byId("ratio").textContent = percent(last.ratio);
     byId("p50").textContent = time(quantile(last.durations, bounds, 0.5));
@@ -474,7 +474,7 @@ function take(name, data) {
   } else if (name === "figures") {
     remember(message.sample);
     figures.push(message);
-    if (figures.length > window + 1) figures.shift();
+    if (figures.length > averaged + 1) figures.shift();
     state("live", "live");
     show(message);
   }

@@ -65,11 +65,11 @@ extension Exchange {
     record.method = bytes[head.methodRange].string
     record.host = bytes[head.authority].string
     record.path = bytes[head.path].string
-    if route < worker.routes.unrouted { record.route = worker.routes.names[route] }
+    if route < generation.routes.unrouted { record.route = generation.routes.names[route] }
     record.status = status
     record.cache = "\(result.label)"
     if let reason { record.detail = "\(reason.name)" }
-    record.version = "1.\(head.minorVersion)"
+    record.version = isHTTP2 ? "2" : "1.\(head.minorVersion)"
     record.bytes = contentSent
     queue.append(record)
     worker.context.metrics.noteTraced(
