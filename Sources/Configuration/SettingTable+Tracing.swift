@@ -11,14 +11,14 @@ extension Setting {
 
   static let trace: [Setting] = [
     Setting(
-      "collector", in: .trace, .path("URL", of: "a URL such as http://127.0.0.1:4318"),
+      "collector", in: .trace, .url,
       presence: .required, example: "collector http://127.0.0.1:4318;",
       aliases: ["endpoint", "otel_exporter"],
       """
       Where traces are posted, as Protocol Buffers. Without a path it is `/v1/traces`. What the \
       collector does not take is dropped and counted.
       """
-    ) { url, reader in reader.setCollector(url) },
+    ) { url, reader in reader.draft.trace.collector = url.value },
     Setting(
       "sample", in: .trace, .share, to: \.trace.sample, aliases: ["otel_trace", "ratio"],
       "How many of the requests are traced, chosen at random. The others cost nothing."),
@@ -30,6 +30,23 @@ extension Setting {
       says. Only for clients that are trusted: others could have everything traced.
       """),
   ]
+}
+
+extension Syntax where Value == String {
+  /// An absolute URL of http or https.
+  fileprivate static var url: Syntax {
+    Syntax(
+      "URL", expected: "a URL such as http://127.0.0.1:4318",
+      read: { text throws(Problem) in
+        do throws(KeyURL.Defect) {
+          let url = try KeyURL(text)
+          let text = url.description
+          return url.target == "/" ? String(text.dropLast()) + "/v1/traces" : text
+        } catch {
+          throw Problem("\(quoted(text)) is not a URL of http or https")
+        }
+      }, write: { $0 })
+  }
 }
 
 extension Syntax where Value == UInt32 {
@@ -46,9 +63,9 @@ extension Syntax where Value == UInt32 {
       write: { value in
         let rest = value % 10_000
         if rest == 0 { return "\(value / 10_000)%" }
-        let digits = String(repeating: "0", count: 4 - "\(rest)".utf8.count) + "\(rest)"
-        return
-          "\(value / 10_000).\(digits.reversed().drop { $0 == "0" }.reversed().map(String.init).joined())%"
+        var digits = "\(rest + 10_000)".dropFirst()
+        while digits.hasSuffix("0") { digits.removeLast() }
+        return "\(value / 10_000).\(digits)%"
       })
   }
 
@@ -58,9 +75,9 @@ extension Syntax where Value == UInt32 {
     let decimals = halves.count > 1 ? halves[1] : "0"
     guard let whole = halves.first, (1...3).contains(whole.utf8.count),
       (1...4).contains(decimals.utf8.count),
-      (whole + decimals).utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
-      let units = UInt32(whole),
-      let rest = UInt32(decimals + String(repeating: "0", count: 4 - decimals.utf8.count))
+      whole.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
+      decimals.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let units = UInt32(whole),
+      let rest = UInt32(String(decimals) + String(repeating: "0", count: 4 - decimals.utf8.count))
     else { return nil }
     return units * 10_000 + rest
   }
@@ -72,18 +89,5 @@ extension Reader {
     draft.trace = TraceConfiguration(collector: "")
     _ = read(.trace, arguments.body, of: arguments.directive)
     if !draft.trace.collector.isEmpty { draft.node.trace = draft.trace }
-  }
-
-  /// `collector URL;`
-  mutating func setCollector(_ url: Placed<String>) {
-    do throws(KeyURL.Defect) {
-      let read = try KeyURL(url.value)
-      draft.trace.collector =
-        read.target == "/" ? "\(read)".dropLast() + "/v1/traces" : "\(read)"
-    } catch {
-      findings.error(
-        "collector: \(quoted(url.value)) is not a URL (\(error))", at: url.range,
-        help: "expected one such as http://127.0.0.1:4318")
-    }
   }
 }
