@@ -78,6 +78,7 @@ let package = Package(
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
+    .target(name: "Tracing", dependencies: ["Bytes"], swiftSettings: hot),
     .target(
       name: "AccessLog", dependencies: ["CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
     .target(
@@ -120,18 +121,24 @@ let package = Package(
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
         "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS", "HTTP2",
+        "Tracing",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
         "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
+      ],
+      resources: [
+        .embedInCode("Dashboard/page.html"), .embedInCode("Dashboard/style.css"),
+        .embedInCode("Dashboard/script.js"),
       ], swiftSettings: strict),
     .target(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase", "TLS",
+        "Origins", "RateLimiting", "StaticFiles", "Authentication", "Tracing", "Edge", "Admin",
+        "GeoDatabase", "TLS",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -218,6 +225,7 @@ let package = Package(
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "TLS", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(name: "TracingTests", dependencies: ["Tracing", "Bytes"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "AccessLogTests", dependencies: ["AccessLog", "Bytes", "EventLoop"],
@@ -254,6 +262,7 @@ let package = Package(
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication", "TLS",
+        "Tracing",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

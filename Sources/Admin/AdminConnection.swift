@@ -3,6 +3,9 @@
 //   head ──request──→ (content) ──→ answering ──respond──→ head …
 //     └── not a request ───────────────────────respond──→ closing ──→ lingering ──→ closed
 //
+// The answer may be the beginning of a stream: then it is `streaming` from there on, until one of both
+// ends it.
+//
 // The next head is looked for only when the last answer has been sent, and one request is answered in a
 // turn: a client that pipelines, or does not read, holds up nobody but itself.
 
@@ -27,6 +30,8 @@ final class AdminConnection {
     case content(AdminRoute)
     /// The service is at work.
     case answering
+    /// Messages are sent as they come (`push`). What the client sends is dropped.
+    case streaming
     /// What is in `output` is the last.
     case closing
     /// Our side has ended; what the client still sends is dropped, so that it gets the answer instead
@@ -43,6 +48,8 @@ final class AdminConnection {
   /// For the end of what a client sends that was refused.
   private static let lingerPatience: Int64 = 2_000_000_000
   private static let readSize = 16 << 10
+  /// How much a stream's client may be behind, in bytes.
+  private static let maxBehind = 512 << 10
   private static let headLimits = HeadLimits(maxRequestLine: 8_192, maxHead: 32_768, maxFields: 100)
 
   private unowned let loop: AdminLoop
@@ -111,6 +118,9 @@ final class AdminConnection {
     case .head: return flush() ? readHead() : .waits
     case .content(let route): return readContent(for: route)
     case .answering, .closed: return .waits
+    case .streaming:
+      flush()
+      return phase == .streaming ? dropInput() : .waits
     case .closing:
       guard flush() else { return .waits }
       endSending()
@@ -223,19 +233,34 @@ final class AdminConnection {
   /// Sends the answer to the current request. What comes next has to wait for the others' turn.
   func respond(_ response: AdminResponse) {
     guard phase != .closed else { return }
-    isLast = isLast || loop.isStopping
+    isLast = isLast || loop.isStopping || response.isStream
     let connection =
       isLast ? "close" : request?.minorVersion == 0 ? "keep-alive" : nil
     response.write(
       to: &output, wall: loop.now.wall, connection: connection,
       hasContent: request?.method != .head)
+    let streams = response.isStream && request?.method != .head && !loop.isStopping
     request = nil
     content = ContentReader(.none)
     headHasBegun = false
-    phase = isLast ? .closing : .head
+    phase = streams ? .streaming : isLast ? .closing : .head
+    if streams { loop.service.streams.begin(token) }
     setDeadline(Self.patience)
     flush()
     loop.runAgain(token)
+  }
+
+  /// Sends a message of the stream. A client that is too far behind is dropped.
+  func push(_ message: [UInt8]) {
+    guard phase == .streaming else { return }
+    if output.count - sent + message.count > Self.maxBehind {
+      socket.resetOnClose()
+      close()
+      return
+    }
+    if output.isEmpty { setDeadline(Self.patience) }
+    message.withView { output.append($0) }
+    flush()
   }
 
   /// Sends what waits. False while something is left, or if the connection is closed.
@@ -254,6 +279,7 @@ final class AdminConnection {
         output.release()
         sent = 0
         if phase == .head { setDeadline(Self.idlePatience) }
+        if phase == .streaming { deadline = .max }
       }
     }
     return phase != .closed
@@ -315,7 +341,7 @@ final class AdminConnection {
       refuse(Problem(.requestTimeout, "The request's head did not come in time."))
     case .content:
       refuse(Problem(.requestTimeout, "The request's content did not come in time."))
-    case .head, .answering, .closing:
+    case .head, .answering, .closing, .streaming:
       // Part of an answer must not look like all of it.
       if !output.isEmpty { socket.resetOnClose() }
       close()

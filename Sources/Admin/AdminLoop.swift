@@ -20,6 +20,7 @@ final class AdminLoop {
     static let listener: UInt64 = 1 << 60
     static let inbox: UInt64 = 2 << 60
     static let acceptPause: UInt64 = 3 << 60
+    static let second: UInt64 = 4 << 60
   }
   /// The most connections at a time.
   static let maxConnections = 64
@@ -51,6 +52,7 @@ final class AdminLoop {
     try poller.addReader(inbox.waker.descriptor, token: Token.inbox)
     try poller.addReader(listener.socket, token: Token.listener)
     clock.follow(inbox.waker)
+    timers.set(deadline: now.monotonic + EventStreams.period, token: Token.second)
   }
 
   /// Whether the server is being stopped: every answer is a connection's last.
@@ -135,16 +137,24 @@ final class AdminLoop {
   func remove(_ connection: AdminConnection) {
     poller.remove(connection.socket)
     connections.remove(connection.token)
+    service.streams.end(connection.token)
   }
 
   private func ringTimers() {
     while let token = timers.takeDue(now: now.monotonic) {
-      if token == Token.acceptPause {
-        resumeAccepting()
-      } else {
-        connections.element(token)?.timerRang()
+      switch token {
+      case Token.acceptPause: resumeAccepting()
+      case Token.second: secondPassed()
+      default: connections.element(token)?.timerRang()
       }
     }
+  }
+
+  /// Notes the figures, and sends them to who watches.
+  private func secondPassed() {
+    timers.set(deadline: now.monotonic + EventStreams.period, token: Token.second)
+    guard let message = service.secondPassed(at: now) else { return }
+    for token in service.streams.watching { connections.element(token)?.push(message) }
   }
 
   // MARK: Accepting

@@ -16,6 +16,8 @@ struct AdminRequest: Sendable {
   /// Each `Idempotency-Key` line.
   let idempotencyKeys: [String]
   let contentType: String?
+  /// `Accept`, its lines joined; empty if there is none.
+  let accept: String
   let framing: BodyFraming
   let expectsContinue: Bool
   let keepsAlive: Bool
@@ -39,6 +41,9 @@ struct AdminRequest: Sendable {
       keys.append($0.string)
     }
     idempotencyKeys = keys
+    var accepted: [String] = []
+    head.fields.forEach(.accept, in: head.bytes) { accepted.append($0.string) }
+    accept = accepted.joined(separator: ",")
     contentType = head.value(.contentType)?.string
     framing = head.framing
     expectsContinue = head.expectsContinue

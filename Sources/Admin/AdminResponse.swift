@@ -12,6 +12,8 @@ struct AdminResponse: Sendable {
   var fields: [(name: String, value: String)] = []
   /// The content.
   var content: [UInt8]
+  /// Whether the content is the beginning of a stream, which ends with the connection.
+  var isStream = false
 
   /// An answer of plain text.
   static func text(_ text: String) -> AdminResponse {
@@ -36,7 +38,7 @@ struct AdminResponse: Sendable {
     buffer.append("\r\n")
     for field in fields { Self.append(field.name, field.value, to: &buffer) }
     Self.append("content-type", contentType, to: &buffer)
-    Self.append("content-length", String(content.count), to: &buffer)
+    if !isStream { Self.append("content-length", String(content.count), to: &buffer) }
     // Figures are of the moment, and a browser is not to guess at what a tag looks like.
     Self.append("cache-control", "no-store", to: &buffer)
     Self.append("x-content-type-options", "nosniff", to: &buffer)

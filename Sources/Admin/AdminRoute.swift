@@ -16,7 +16,7 @@ struct AdminRoute: Sendable, Equatable {
 
   /// What is done.
   enum Action: Sendable {
-    case health, metrics, status, purge, purges, purgeRecord
+    case health, metrics, status, purge, purges, purgeRecord, events, dashboard
     case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
@@ -44,6 +44,8 @@ struct AdminRoute: Sendable, Equatable {
   /// Who asks, and each `Idempotency-Key`.
   var caller = Caller.nobody
   var idempotencyKeys: [String] = []
+  /// `Accept`.
+  var accept = ""
 
   /// The methods that the routes have.
   enum Method: String, Sendable {
@@ -68,10 +70,17 @@ struct AdminRoute: Sendable, Equatable {
       text: "`ok`, as long as the admin server answers: for a supervisor or a load balancer."),
     AdminRoute(
       method: .get, path: "/metrics", access: .reading, action: .metrics,
-      text: "All figures in Prometheus' text format 0.0.4."),
+      text:
+        "All figures in Prometheus' text format 0.0.4, or as OpenMetrics if `Accept` asks for it."),
     AdminRoute(
       method: .get, path: "/v1/status", access: .reading, action: .status,
       text: "What the node is and does, as JSON: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/events", access: .reading, action: .events,
+      text: "All that the dashboard shows, every second, as server-sent events: see below."),
+    AdminRoute(
+      method: .get, path: "/dashboard", access: .anyone, action: .dashboard,
+      text: "A page for the browser that shows them. It asks for a token where one is needed."),
     AdminRoute(
       method: .post, path: "/v1/purge", access: .changing, verb: .purge, isOfSites: true,
       action: .purge,

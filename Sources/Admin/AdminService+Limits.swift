@@ -21,8 +21,7 @@ extension AdminService {
 
   /// `GET /v1/limits`
   func showLimits() -> AdminResponse {
-    let limits = context.current.limits.configurations.indices.map { LimitReport.text($0, context) }
-    return .json(.object([("limits", .array(limits))]))
+    .json(.object([("limits", .array(LimitReport.all(context)))]))
   }
 
   /// `GET /v1/limits/{name}`
@@ -182,6 +181,11 @@ struct LimitOrder {
 
 /// A limit as JSON.
 enum LimitReport {
+  /// All limits, in the order of the configuration.
+  static func all(_ context: NodeContext) -> [JSONText] {
+    context.current.limits.configurations.indices.map { text($0, context) }
+  }
+
   static func text(_ number: Int, _ context: NodeContext) -> JSONText {
     let limit = context.current.limits.set.limits[number]
     let configuration = context.current.limits.configurations[number]

@@ -40,7 +40,9 @@ final class AdminService {
   private(set) var jobs: [AdminJob] = []
   private var knownTargets: (generation: UInt64, targets: PurgeTargets)?
   let note: @Sendable (String) -> Void
-  private let startedAt: Instant
+  let startedAt: Instant
+  /// Who is sent figures every second.
+  let streams = EventStreams()
 
   init(
     context: NodeContext, access: AdminAccess, inbox: Inbox<AdminMessage>,
@@ -76,6 +78,7 @@ final class AdminService {
     }
     if route.takesContent { try Self.checkContent(request) }
     route.query = request.query
+    route.accept = request.accept
     return route
   }
 
@@ -106,9 +109,12 @@ final class AdminService {
     switch route.action {
     case .health: return .text("ok\n")
     case .metrics:
+      let format = MetricsFormat(accept: route.accept)
       return AdminResponse(
-        contentType: "\(MetricsRegistry.contentType)", content: context.metrics.prometheus())
+        contentType: format.contentType, content: context.metrics.prometheus(format))
     case .status: return .json(StatusReport.text(context, startedAt: startedAt, now: asked.at))
+    case .events: return beginEvents(at: asked.at)
+    case .dashboard: return DashboardPage.response
     case .origins: return .json(OriginsReport.text(context, now: asked.at))
     case .server:
       do throws(Problem) {

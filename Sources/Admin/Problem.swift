@@ -42,6 +42,7 @@ struct Problem: Error {
     case limitNotKept = "limit_not_kept"
     case invalidQuery = "invalid_query"
     case noLog = "no_log"
+    case tooManyStreams = "too_many_streams"
     case configurationRefused = "configuration_refused"
     case noConfigurationFile = "no_configuration_file"
     case noSupervisor = "no_supervisor"
@@ -64,7 +65,7 @@ struct Problem: Error {
       case .keyReused, .configurationRefused: 422
       case .tooManyPatterns, .tooMuchToWarm: 429
       case .noStore, .purgeFailed, .limitNotKept, .noListener, .noConfigurationFile, .noSupervisor,
-        .noLog:
+        .noLog, .tooManyStreams:
         503
       }
     }
@@ -110,6 +111,7 @@ struct Problem: Error {
         "JSON, but not a change that this limit can have; `detail` says why."
       case .limitNotKept: "The change is in force, but could not be written: a restart forgets it."
       case .noLog: "The node runs without an access log: nothing can be recorded."
+      case .tooManyStreams: "16 streams of events are open already."
       case .invalidQuery: "The query is not one that the route takes; `detail` says why."
       case .configurationRefused:
         "Nothing has changed; `detail` says why, and `diagnostics` what is wrong with the file."

@@ -94,7 +94,7 @@ package struct KeyFetch {
     return try exchange(&stream)
   }
 
-  private static func connect(
+  static func connect(
     _ addresses: [SocketAddress], _ deadline: Deadline
   ) throws(FetchError) -> Descriptor {
     var last = FetchError.noAddress
@@ -130,7 +130,7 @@ package struct KeyFetch {
         + "User-Agent: weir\r\nConnection: close\r\n\r\n")
     try stream.write(request.view)
     var response = ByteBuffer()
-    let head = try readHead(&stream, &response)
+    let head = try Self.readHead(&stream, &response, to: .get)
     guard head.status == 200 else { throw .status(head.status) }
     if let coding = head.value(.contentEncoding), !coding.equalsIgnoringCase(ByteView("identity")) {
       throw .contentCoding
@@ -141,15 +141,15 @@ package struct KeyFetch {
   }
 
   /// Reads up to the final response's head, past interim ones (RFC 9110 §15.2).
-  private func readHead(
-    _ stream: inout FetchStream, _ response: inout ByteBuffer
+  static func readHead(
+    _ stream: inout FetchStream, _ response: inout ByteBuffer, to method: HTTPMessage.Method
   ) throws(FetchError) -> ResponseHead {
     let limits = HeadLimits(maxHead: 16_384)
     var interim = 0
     while true {
       let head = ResponseHead()
       switch ResponseParser.parse(
-        response.view, limits: limits, requestMethod: .get, into: head)
+        response.view, limits: limits, requestMethod: method, into: head)
       {
       case .complete where head.status >= 200: return head
       case .complete:

@@ -16,6 +16,10 @@ extension NodeConfiguration {
       names.append("user")
       user = former.user
     }
+    if trace != former.trace {
+      names.append("trace")
+      trace = former.trace
+    }
     if admin != former.admin {
       names.append("admin")
       admin = former.admin

@@ -48,6 +48,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   /// How long requests may stand waiting for their worker before it sheds load, nanoseconds; nil:
   /// nothing is shed.
   public var overloadDelay: Int64? = 50_000_000
+  /// Which requests are traced; nil: none.
+  public var trace: TraceConfiguration?
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
   /// Whom the node runs as; nil: who starts it.

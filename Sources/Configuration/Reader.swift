@@ -20,6 +20,7 @@ struct Draft {
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
   var service = AuthenticationServiceConfiguration(name: "")
+  var trace = TraceConfiguration(collector: "")
   var admin = AdminConfiguration(address: Reader.usualAdmin, token: nil)
   var siteOrigin: Placed<String>?
   var sitePurges = false

@@ -33,6 +33,8 @@ public struct Setting: Sendable {
     case jwt
     /// `auth_service NAME { … }`
     case authenticationService = "auth_service"
+    /// `trace { … }`
+    case trace
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

@@ -51,6 +51,8 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   package static var methods: RequestFieldOmissions { RequestFieldOmissions(rawValue: 32) }
   /// Cache-Control and Pragma: of a request that the node makes for itself.
   package static var directives: RequestFieldOmissions { RequestFieldOmissions(rawValue: 16) }
+  /// traceparent: the node writes its own.
+  package static var traces: RequestFieldOmissions { RequestFieldOmissions(rawValue: 64) }
   /// Max-Forwards: the node writes its own, one less.
   package static var maxForwards: RequestFieldOmissions { RequestFieldOmissions(rawValue: 8) }
 }
@@ -135,6 +137,7 @@ package enum HeadComposer {
 
   private static func isOmitted(_ name: ByteView, _ omitting: RequestFieldOmissions) -> Bool {
     if omitting.contains(.forwarding), PoisoningDefence.speaksForProxies(name) { return true }
+    if omitting.contains(.traces), name.equalsIgnoringCase(ByteView("traceparent")) { return true }
     return omitting.contains(.methods) && PoisoningDefence.changesMethod(name)
   }
 

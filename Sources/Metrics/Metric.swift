@@ -36,6 +36,8 @@ package enum Metric: Int, CaseIterable, Sendable {
   case limitDecisions, limitKeys, limitBytes, limitWaiting
   // The access log.
   case logLines, logDropped, logWriteErrors
+  // Traces.
+  case tracesExported, tracesDropped, traceExportErrors
 }
 
 /// What kind of figure it is, in the words of the exposition format.
@@ -110,7 +112,7 @@ extension Metric {
     case .purges, .purgedObjects, .purgesPending, .limitDecisions, .limitKeys, .limitBytes,
       .limitWaiting,
       .logLines, .logDropped,
-      .logWriteErrors:
+      .logWriteErrors, .tracesExported, .tracesDropped, .traceExportErrors:
       operationLine
     }
   }
@@ -438,10 +440,22 @@ extension Metric {
       Line(
         "weir_log_dropped_total", .counter, "lines", ["reason"],
         "Access log lines lost: full (the writer was behind) or write (the file took no more).")
-    default:
+    case .logWriteErrors:
       Line(
         "weir_log_write_errors_total", .counter, "errors", [],
         "Writes of the access log that failed.")
+    case .tracesExported:
+      Line(
+        "weir_traces_exported_total", .counter, "requests", [],
+        "Traced requests that the collector has taken.")
+    case .tracesDropped:
+      Line(
+        "weir_traces_dropped_total", .counter, "requests", [],
+        "Traced requests lost: the collector did not take them, or too many were waiting.")
+    default:
+      Line(
+        "weir_trace_export_errors_total", .counter, "exports", [],
+        "Exports of traces that failed.")
     }
   }
 }

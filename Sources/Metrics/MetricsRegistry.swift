@@ -11,9 +11,7 @@ package final class MetricsRegistry: Sendable {
     var sources: [@Sendable (inout MetricsWriter) -> Void] = []
   }
   private let state = Mutex(State())
-
-  /// What `prometheus()` returns, for Content-Type.
-  package static var contentType: StaticString { "text/plain; version=0.0.4; charset=utf-8" }
+  let exemplars = ExemplarTable()
 
   /// What stands for the route of requests that matched none.
   package static let noRoute = "none"
@@ -38,12 +36,15 @@ package final class MetricsRegistry: Sendable {
     state.withLock { $0.sources.append(source) }
   }
 
+  /// The workers' blocks.
+  var requestBlocks: [RequestCounters] { state.withLock { $0.requests } }
+
   /// The answer to a scrape.
-  package func prometheus() -> [UInt8] {
+  package func prometheus(_ format: MetricsFormat = .text) -> [UInt8] {
     let state = state.withLock { $0 }
-    var writer = MetricsWriter()
+    var writer = MetricsWriter(format)
     Self.addCounters(state.counters, to: &writer)
-    Self.addRequests(state.requests, to: &writer)
+    addRequests(state.requests, to: &writer)
     for source in state.sources { source(&writer) }
     return writer.text()
   }
@@ -74,7 +75,7 @@ package final class MetricsRegistry: Sendable {
   }
 
   /// The rows of a block with the names of their routes; nil is the row of no route.
-  private static func rows(of block: RequestCounters) -> [(row: Int?, name: String)] {
+  static func rows(of block: RequestCounters) -> [(row: Int?, name: String)] {
     block.routes.enumerated().map { ($0.offset, $0.element) } + [(nil, noRoute)]
   }
 
@@ -95,9 +96,9 @@ package final class MetricsRegistry: Sendable {
     }
   }
 
-  private static func addRequests(_ blocks: [RequestCounters], to writer: inout MetricsWriter) {
+  private func addRequests(_ blocks: [RequestCounters], to writer: inout MetricsWriter) {
     for block in blocks {
-      for (row, route) in rows(of: block) {
+      for (row, route) in Self.rows(of: block) {
         for slot in 0..<StatusSlots.count {
           for result in CacheResult.allCases {
             let count = block.requests(route: row, slot: slot, result: result)
@@ -112,7 +113,7 @@ package final class MetricsRegistry: Sendable {
     if !blocks.isEmpty { addDurations(blocks, to: &writer) }
   }
 
-  private static func addDurations(_ blocks: [RequestCounters], to writer: inout MetricsWriter) {
+  private func addDurations(_ blocks: [RequestCounters], to writer: inout MetricsWriter) {
     let bounds = RequestCounters.bounds.map { Double($0) / 1e9 }
     for result in CacheResult.allCases {
       var counts = [UInt64](repeating: 0, count: RequestCounters.buckets)
@@ -123,7 +124,7 @@ package final class MetricsRegistry: Sendable {
       }
       writer.add(
         .requestDuration, histogram: counts, bounds: bounds, sum: Double(sum) / 1e9,
-        [result.label.description])
+        [result.label.description], exemplars: exemplars.all(result))
     }
   }
 }

@@ -1,4 +1,4 @@
-/// Gathers figures and writes them in Prometheus' text format 0.0.4.
+/// Gathers figures and writes them in Prometheus' text format 0.0.4, or as OpenMetrics.
 ///
 /// Figures may come in any order and from several sources; those of one family with the same labels
 /// are added up. Families are written in the table's order, those without figures not at all.
@@ -7,16 +7,26 @@ package struct MetricsWriter {
     case integer(UInt64)
     case real(Double)
   }
+  private struct Histogram {
+    var labels: [String]
+    var counts: [UInt64]
+    var sum: Double
+    var exemplars: [Exemplar?]
+  }
   private struct Family {
     var places: [[String]: Int] = [:]
     var samples: [(labels: [String], value: Value)] = []
-    var histograms: [(labels: [String], counts: [UInt64], sum: Double)] = []
+    var histograms: [Histogram] = []
     var bounds: [Double] = []
   }
   private var families: [Family]
+  private let format: MetricsFormat
 
   /// No figures.
-  package init() { families = Array(repeating: Family(), count: Metric.allCases.count) }
+  package init(_ format: MetricsFormat = .text) {
+    self.format = format
+    families = Array(repeating: Family(), count: Metric.allCases.count)
+  }
 
   /// Adds a whole number. `labels` are the values of the family's labels, in the table's order.
   package mutating func add(_ metric: Metric, _ value: UInt64, _ labels: [String] = []) {
@@ -46,14 +56,16 @@ package struct MetricsWriter {
     families[family].samples[place].value = sum
   }
 
-  /// Adds a histogram: `counts` by bucket, not cumulated, one more than there are upper bounds.
+  /// Adds a histogram: `counts` by bucket, not cumulated, one more than there are upper bounds, and a
+  /// request that shows each, if there is one.
   package mutating func add(
     _ metric: Metric, histogram counts: [UInt64], bounds: [Double], sum: Double,
-    _ labels: [String] = []
+    _ labels: [String] = [], exemplars: [Exemplar?] = []
   ) {
     assert(counts.count == bounds.count + 1, "a bucket for each bound and one above all")
     families[metric.rawValue].bounds = bounds
-    families[metric.rawValue].histograms.append((labels, counts, sum))
+    families[metric.rawValue].histograms.append(
+      Histogram(labels: labels, counts: counts, sum: sum, exemplars: exemplars))
   }
 
   /// Everything gathered, as the answer to a scrape.
@@ -63,33 +75,56 @@ package struct MetricsWriter {
       let family = families[metric.rawValue]
       if family.samples.isEmpty && family.histograms.isEmpty { continue }
       let descriptor = metric.descriptor
-      text += "# HELP \(descriptor.name) \(Self.escaped(descriptor.help, quotes: false))\n"
-      text += "# TYPE \(descriptor.name) \(descriptor.kind.rawValue)\n"
+      let name = familyName(descriptor)
+      let isOpen = format == .openMetrics
+      text += "# HELP \(name) \(Self.escaped(descriptor.help, quotes: isOpen))\n"
+      text += "# TYPE \(name) \(descriptor.kind.rawValue)\n"
       for sample in family.samples {
         text += descriptor.name + Self.labels(descriptor.labels, sample.labels)
         text += " \(Self.text(sample.value))\n"
       }
       for histogram in family.histograms {
-        Self.write(histogram, bounds: family.bounds, descriptor, into: &text)
+        write(histogram, bounds: family.bounds, descriptor, into: &text)
       }
     }
+    if format == .openMetrics { text += "# EOF\n" }
     return Array(text.utf8)
   }
 
-  private static func write(
-    _ histogram: (labels: [String], counts: [UInt64], sum: Double), bounds: [Double],
-    _ descriptor: MetricDescriptor, into text: inout String
+  /// In OpenMetrics `_total` belongs to a counter's sample and not to its family.
+  private func familyName(_ descriptor: MetricDescriptor) -> String {
+    switch (format, descriptor.kind) {
+    case (.openMetrics, .counter) where descriptor.name.hasSuffix("_total"):
+      String(descriptor.name.dropLast(6))
+    default: descriptor.name
+    }
+  }
+
+  private func write(
+    _ histogram: Histogram, bounds: [Double], _ descriptor: MetricDescriptor,
+    into text: inout String
   ) {
     var total: UInt64 = 0
     for (index, count) in histogram.counts.enumerated() {
       total &+= count
-      let bound = index < bounds.count ? self.text(.real(bounds[index])) : "+Inf"
-      let labels = labels(descriptor.labels + ["le"], histogram.labels + [bound])
-      text += "\(descriptor.name)_bucket\(labels) \(total)\n"
+      let bound = index < bounds.count ? Self.text(.real(bounds[index])) : "+Inf"
+      let labels = Self.labels(descriptor.labels + ["le"], histogram.labels + [bound])
+      text += "\(descriptor.name)_bucket\(labels) \(total)"
+      if format == .openMetrics, index < histogram.exemplars.count,
+        let exemplar = histogram.exemplars[index]
+      {
+        text += Self.text(exemplar)
+      }
+      text += "\n"
     }
-    let labels = labels(descriptor.labels, histogram.labels)
-    text += "\(descriptor.name)_sum\(labels) \(self.text(.real(histogram.sum)))\n"
+    let labels = Self.labels(descriptor.labels, histogram.labels)
+    text += "\(descriptor.name)_sum\(labels) \(Self.text(.real(histogram.sum)))\n"
     text += "\(descriptor.name)_count\(labels) \(total)\n"
+  }
+
+  private static func text(_ exemplar: Exemplar) -> String {
+    let time = Double(exemplar.wall) / 1000
+    return " # {trace_id=\"\(exemplar.trace)\"} \(text(.real(exemplar.value))) \(text(.real(time)))"
   }
 
   private static func labels(_ names: [String], _ values: [String]) -> String {

@@ -45,6 +45,7 @@ package final class Node: Sendable {
   let waitingSockets = Mutex<[[Listener]]>([])
   let keeper: LimitKeeper?
   private let fileWatcher: FileWatcher
+  private let traces: TraceExporter?
   let certificates: NodeCertificates
   let watcher: CertificateWatcher
   let clock: NodeClock
@@ -111,6 +112,10 @@ package final class Node: Sendable {
     reloader = try Reloader()
     let sites = try Self.fileSites(of: configuration)
     let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
+    traces = try configuration.trace.map { trace in
+      try TraceExporter(
+        trace, node: configuration.nodeName, version: Release.version, note: note)
+    }
     let credentials = try NodeCredentials(configuration, clock: clock)
     var parts = GenerationParts(configuration: configuration, pools: pools, limits: limits)
     parts.log = log
@@ -125,7 +130,7 @@ package final class Node: Sendable {
       purgeNote: { event in
         note(event.line)
         audit?.write(event)
-      })
+      }, traces: traces?.queue)
     watcher = try CertificateWatcher(context, certificates, configuration, note: note)
     fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
       context.reloadFiles(onlySettled: true)
@@ -153,6 +158,7 @@ package final class Node: Sendable {
     try startWorkers(asSuccessor ? [] : sockets.data)
     if asSuccessor { waitingSockets.withLock { $0 = sockets.data } }
     context.start(credentials)
+    traces?.start()
     resolver.start()
     keeper?.start()
     watcher.start()
@@ -363,6 +369,7 @@ package final class Node: Sendable {
     reloader.finish()
     context.current.fileThreads?.stop()
     context.current.credentials.stop()
+    traces?.stop()
     store?.close()
     context.current.log?.close()
   }
@@ -423,6 +430,11 @@ package final class Node: Sendable {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)
         writer.add(.logDropped, log.unwritten, ["write"])
+      }
+      if let counts = context?.traces?.counts {
+        writer.add(.tracesExported, counts.sent)
+        writer.add(.tracesDropped, counts.lost)
+        writer.add(.traceExportErrors, counts.failures)
       }
       if let store { Self.add(store.statistics, to: &writer) }
     }

@@ -23,6 +23,7 @@ final class AdminFixture: Sendable {
   /// Where changes are written down.
   let audit: String
   let files: TemporaryDirectory
+  let metrics: MetricsRegistry
   private let directory: TemporaryDirectory?
 
   /// - Parameter host: the address to listen on; clients always come over 127.0.0.1.
@@ -51,11 +52,13 @@ final class AdminFixture: Sendable {
     }
     let socket = try Socket.listen(on: address, shared: false)
     port = Socket.localAddress(of: socket)?.port ?? 0
+    let context = try AdminFixture.context(
+      clock: clock, store: store, sites: sites,
+      tokens: TokenTable(settings) { [notes] line in notes.update { $0.append(line) } })
+    metrics = context.metrics
     server = try AdminServer(
       listener: Listener(socket),
-      context: try AdminFixture.context(
-        clock: clock, store: store, sites: sites,
-        tokens: TokenTable(settings) { [notes] line in notes.update { $0.append(line) } }),
+      context: context,
       audit: try AuditLog(audit, note: { _ in }),
       note: { [notes] line in notes.update { $0.append(line) } })
     server.start()

@@ -101,6 +101,8 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// The trace of the request that asks, if it is traced.
+  var trace: RequestTrace?
   /// Whether the client's connection has TLS, and whether it speaks HTTP/2.
   var isSecure = false
   var isHTTP2 = false
@@ -171,6 +173,7 @@ final class OriginRequest {
     stage = .head
     receivedAny = false
     requestTime = worker.now.wall
+    trace?.askOrigin(at: worker.clock.monotonic())
     compose()
     connection.send(worker.wire.view)
     waitForHead()
@@ -205,6 +208,10 @@ final class OriginRequest {
     appendSliceFields(to: &slice)
     if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
     offer?.tags.appendCondition(to: &slice)
+    if let trace {
+      options.isTraced = true
+      trace.appendField(to: &slice)
+    }
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
     if isFill || options.isKeyed { policy.appendTarget(head, to: &target) }

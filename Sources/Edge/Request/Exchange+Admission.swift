@@ -79,6 +79,7 @@ extension Exchange {
     ruled.pending = nil
     // Nothing was decided before now.
     ruled.decision = nil
+    trace?.end(.admission, at: worker.clock.monotonic())
     guard passesRules(on: connection), passesLimits(on: connection) else {
       if case .limited = state { return false }
       return true

@@ -27,6 +27,7 @@ extension Exchange {
     started = worker.now.monotonic
     requestWall = worker.now.wall
     client = connection.address
+    trace = nil
     isOnItsWay = false
     tellsLimits = false
     route = generation.routes.unrouted
@@ -157,6 +158,7 @@ extension Exchange {
     if response.isSliced, !mayFetchMissing(of: response, on: connection) { return }
     let head = head(worker)
     let now = worker.now.wall
+    if let trace { trace.end(.lookup, at: worker.clock.monotonic()) }
     status = response.status
     hasSentHead = true
     worker.lines.removeAll()

@@ -145,6 +145,10 @@ extension Exchange {
     if let reason { request.reason = reason }
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
+    if let trace {
+      trace.end(.lookup, at: worker.clock.monotonic())
+      request.trace = trace
+    }
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -161,6 +165,7 @@ extension Exchange {
     isLeader = false
     asksForWhole = true
     originStarted = connection.worker.now.monotonic
+    if let trace { trace.end(.lookup, at: connection.worker.clock.monotonic()) }
     wait(for: fill, on: connection)
     if state == .waiting {
       connection.worker.counters.add(.fillsCollapsed)

@@ -84,6 +84,9 @@ final class Exchange {
   var isRuled = false
   var ruled = RuledRequest()
 
+  /// What is noted of it for a trace; nil for all but the few that are traced.
+  var trace: RequestTrace?
+
   // What the log and the counters say in the end.
   var status: UInt16 = 0
   var result = CacheResult.none
@@ -184,6 +187,7 @@ final class Exchange {
     isOnItsWay = false
     tellsLimits = false
     route = generation.routes.unrouted
+    if worker.traceThreshold != 0 { beginTrace(head, worker) }
     guard findsClient(head, on: connection) else { return }
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
@@ -237,9 +241,7 @@ final class Exchange {
     if !generation.routes.routes[found].limits.early.isEmpty, !passesEarlyLimits(on: connection) {
       return
     }
-    guard passesAdmission(on: connection), passesRules(on: connection),
-      passesLimits(on: connection)
-    else { return }
+    guard isLetIn(on: connection) else { return }
     proceed(self.head(worker), on: connection)
   }
 
@@ -253,6 +255,20 @@ final class Exchange {
       if other != way { return false }
     }
     return true
+  }
+
+  /// Admission, rules and limits. False: the request is answered, or waits.
+  private func isLetIn(on connection: some ClientStream) -> Bool {
+    guard trace != nil else {
+      return passesAdmission(on: connection) && passesRules(on: connection)
+        && passesLimits(on: connection)
+    }
+    let clock = connection.worker.clock
+    guard passesAdmission(on: connection) else { return false }
+    trace?.end(.admission, at: clock.monotonic())
+    guard passesRules(on: connection) else { return false }
+    trace?.end(.rules, at: clock.monotonic())
+    return passesLimits(on: connection)
   }
 
   /// Whether an OPTIONS request ends here (RFC 9110 §9.3.7, §7.6.2).
@@ -271,6 +287,7 @@ final class Exchange {
   /// The way after the limits; begun again when a fill turned out not to be for this request.
   func proceed(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
+    if let trace { trace.end(.limits, at: worker.clock.monotonic()) }
     let settings = generation.routes.routes[route]
     // Not to HTTP/2, which would lead past the routes and limits of every request in it.
     if settings.upgrade && head.wantsUpgrade && head.method == .get,
@@ -482,6 +499,7 @@ final class Exchange {
       if worker.unnotedHits == TrafficSketch.hitSampling { noteHit(worker) }
     default: break
     }
+    if let trace { export(trace, duration: duration, on: connection) }
     if held != nil { settleLimits(worker) }
     pacing = nil
     purging = nil

@@ -30,6 +30,8 @@ struct ForwardingOptions {
   var host = ByteView()
   /// The node's name for `Via`.
   var nodeName = ByteView()
+  /// The node writes a `traceparent` of its own, among `slice`.
+  var isTraced = false
   /// Lines of the node's own: those that ask for a slice, or say what a service is asked about.
   var slice = ByteView()
   /// The path and query to ask for; empty: the client's.
@@ -61,6 +63,7 @@ enum RequestComposer {
     if options.isFill || options.isKeyed { omissions.insert(.methods) }
     if options.isBackground { omissions.insert(.directives) }
     if head.method == .options { omissions.insert(.maxForwards) }
+    if options.isTraced { omissions.insert(.traces) }
     HeadComposer.appendRequestFields(
       head, omitting: omissions, ownLines: options.ownLines, to: &wire)
     if head.method == .options { appendMaxForwards(head, to: &wire) }

@@ -9,6 +9,7 @@ package import Origins
 package import RateLimiting
 package import StaticFiles
 import Synchronization
+package import Tracing
 
 /// What all workers of a node share, whatever its configuration. Made once; nothing in it is locked on a
 /// hit.
@@ -21,6 +22,8 @@ package final class NodeContext: Sendable {
   package let metrics: MetricsRegistry
   /// The names of routes, of all generations.
   package let routeNames: RouteNames
+  /// Where traced requests are left; nil: none is traced.
+  package let traces: TraceQueue?
   /// What the workers' random numbers begin with.
   let seed: UInt64
   /// Who may purge and change things.
@@ -48,8 +51,9 @@ package final class NodeContext: Sendable {
     _ parts: GenerationParts, clock: NodeClock, store: ObjectStore?, metrics: MetricsRegistry,
     routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil,
     tokens: TokenTable = TokenTable(),
-    purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }
+    purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }, traces: TraceQueue? = nil
   ) {
+    self.traces = traces
     self.clock = clock
     self.store = store
     self.metrics = metrics

@@ -21,6 +21,7 @@ internal import RateLimiting
 internal import Rules
 import Synchronization
 internal import TLS
+internal import Tracing
 
 /// What the top bits of an event's token say it belongs to.
 enum TokenKind {
@@ -98,6 +99,11 @@ package final class Worker {
   /// Hits since one was noted there.
   var unnotedHits: UInt64 = 0
   let nodeName: ByteBuffer
+  /// What a random number must be below for a request to be traced; 0: none is.
+  let traceThreshold: UInt64
+  var traceNumbers: TraceNumbers
+  /// Whether clients say what is traced.
+  let followsTraces: Bool
 
   /// Fills that this worker reads for everybody, by identity.
   var leading: [ObjectIdentifier: OriginRequest] = [:]
@@ -187,6 +193,11 @@ package final class Worker {
     var name = ByteBuffer()
     name.append(text: configuration.nodeName)
     nodeName = name
+    let trace = context.traces == nil ? nil : configuration.trace
+    followsTraces = trace?.followsClients ?? false
+    // With clients to follow each request is looked at, chosen or not.
+    traceThreshold = max(trace?.threshold ?? 0, followsTraces ? 1 : 0)
+    traceNumbers = TraceNumbers(seed: Random.hash128().low)
     clientSettings = configuration.client
     headLimits = HeadLimits(configuration.client)
     unsafe readBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
