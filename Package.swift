@@ -22,7 +22,8 @@ let package = Package(
     .executable(name: "origin", targets: ["origin"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     // C, as the system has it.
@@ -36,6 +37,8 @@ let package = Package(
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
     // One module wraps one library or the kernel.
@@ -70,7 +73,7 @@ let package = Package(
       swiftSettings: hot),
     .target(
       name: "Configuration",
-      dependencies: ["CLinux", "Bytes", "Rules", "Cryptography", "Authentication"],
+      dependencies: ["CLinux", "Bytes", "Rules", "Cryptography", "Authentication", "TLS"],
       swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
@@ -90,6 +93,18 @@ let package = Package(
       name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
       swiftSettings: strict),
 
+    // Recorded traffic, in whatever form it was recorded.
+    .target(
+      name: "TrafficFormats", dependencies: ["CZlib", "CZstd", "Bytes"], swiftSettings: hot),
+
+    .target(
+      name: "Replay",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "TLS", "Cryptography",
+        "RegularExpressions", "TrafficFormats",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ], swiftSettings: hot),
+
     // Who a client is: tokens, keys, passwords, signed URLs.
     .target(
       name: "Authentication",
@@ -104,7 +119,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
-        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS",
+        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS", "HTTP2",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -127,7 +142,7 @@ let package = Package(
       name: "weir",
       dependencies: [
         "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
-        "Authentication", "Cryptography",
+        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -201,7 +216,7 @@ let package = Package(
         "Rules", "RegularExpressions", "GeoDatabase", "HTTP1", "HTTPMessage", "Bytes", "CLinux",
       ], swiftSettings: strict),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "CLinux"],
+      name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "TLS", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(
@@ -216,6 +231,13 @@ let package = Package(
     .testTarget(
       name: "OriginsTests",
       dependencies: ["Origins", "CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ReplayTests",
+      dependencies: ["Replay", "TrafficFormats", "Bytes", "EventLoop", "HTTP1", "HTTPMessage"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TrafficFormatsTests", dependencies: ["TrafficFormats", "Bytes"],
       swiftSettings: strict),
     .testTarget(
       name: "StaticFilesTests",

@@ -31,6 +31,8 @@ struct Problem: Error {
     case invalidLimitChange = "invalid_limit_change"
     case limitNotKept = "limit_not_kept"
     case invalidQuery = "invalid_query"
+    case configurationRefused = "configuration_refused"
+    case noConfigurationFile = "no_configuration_file"
 
     /// The status code of the answer; malformed requests have others too.
     var status: UInt16 {
@@ -47,7 +49,8 @@ struct Problem: Error {
       case .contentTooLarge: 413
       case .notJSON: 415
       case .wrongHost: 421
-      case .noStore, .purgeFailed, .limitNotKept: 503
+      case .configurationRefused: 422
+      case .noStore, .purgeFailed, .limitNotKept, .noConfigurationFile: 503
       }
     }
 
@@ -80,6 +83,9 @@ struct Problem: Error {
         "JSON, but not a change that this limit can have; `detail` says why."
       case .limitNotKept: "The change is in force, but could not be written: a restart forgets it."
       case .invalidQuery: "The query is not one that the route takes; `detail` says why."
+      case .configurationRefused:
+        "Nothing has changed; `detail` says why, and `diagnostics` what is wrong with the file."
+      case .noConfigurationFile: "The node was started without a configuration file."
       }
     }
   }
@@ -89,6 +95,8 @@ struct Problem: Error {
   let status: UInt16
   /// Further fields of the answer.
   var fields: [(name: String, value: String)] = []
+  /// Further members of its content.
+  var members: [(name: String, value: JSONText)] = []
 
   init(_ code: Code, _ detail: String, _ status: UInt16? = nil) {
     self.code = code
@@ -109,13 +117,14 @@ struct Problem: Error {
 
   /// The answer.
   var response: AdminResponse {
-    let text = JSONText.object([
+    let own: [(name: String, value: JSONText)] = [
       ("type", .string("about:blank")),
       ("title", .string("\(StatusCode.reason(status))")),
       ("status", .number(UInt64(status))),
       ("code", .string(code.rawValue)),
       ("detail", .string(detail)),
-    ])
+    ]
+    let text = JSONText.object(own + members)
     return AdminResponse(
       status: status, contentType: "application/problem+json", fields: fields,
       content: Array(text.text.utf8))

@@ -137,6 +137,17 @@ static inline ssize_t weir_recv(int fd, void *buffer, size_t count) {
 static inline ssize_t weir_send(int fd, const void *bytes, size_t count, int flags) {
   return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);
 }
+/* TCP drops what MSG_TRUNC takes (tcp(7)). */
+static inline ssize_t weir_recv_discard(int fd, size_t count) {
+  return syscall(SYS_recvfrom, fd, NULL, count, MSG_TRUNC, NULL, NULL);
+}
+/* epoll_pwait2(2), Linux 5.11, of the same number on all architectures. */
+static inline int weir_epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *limit) {
+  return (int)syscall(441, fd, events, count, limit, NULL, (size_t)0);
+}
+static inline int weir_set_timer_slack(unsigned long nanoseconds) {
+  return prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0);
+}
 
 static inline int weir_thread_id(void) { return (int)syscall(SYS_gettid); }
 
@@ -160,6 +171,57 @@ static inline void weir_prefetch_read(const void *start, size_t count) {
 }
 static inline void weir_prefetch(uintptr_t address) { __builtin_prefetch((const void *)address, 1, 3); }
 static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+// Descriptors travel in packets; the macros that say where in them are not visible to Swift. At most
+// 253 at a time (SCM_MAX_FD).
+static inline ssize_t weir_send_packet(
+    int socket, const void *bytes, size_t count, const int *descriptors, size_t descriptor_count) {
+  union { struct cmsghdr header; char room[CMSG_SPACE(253 * sizeof(int))]; } control;
+  struct iovec part = {(void *)bytes, count};
+  struct msghdr message = {0};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (descriptor_count > 253) { errno = EINVAL; return -1; }
+  if (descriptor_count > 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_SPACE(descriptor_count * sizeof(int));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(descriptor_count * sizeof(int));
+    memcpy(CMSG_DATA(header), descriptors, descriptor_count * sizeof(int));
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+// `descriptors` has room for 253; what does not fit is closed by the kernel (MSG_CTRUNC: an error here).
+static inline ssize_t weir_receive_packet(
+    int socket, void *bytes, size_t count, int *descriptors, size_t *descriptor_count) {
+  union { struct cmsghdr header; char room[CMSG_SPACE(253 * sizeof(int))]; } control;
+  struct iovec part = {bytes, count};
+  struct msghdr message = {0};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = &control;
+  message.msg_controllen = sizeof control;
+  *descriptor_count = 0;
+  ssize_t result = recvmsg(socket, &message, 0x40000000 /* MSG_CMSG_CLOEXEC */);
+  if (result < 0) return result;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t there = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    if (*descriptor_count + there > 253) there = 253 - *descriptor_count;
+    memcpy(descriptors + *descriptor_count, CMSG_DATA(header), there * sizeof(int));
+    *descriptor_count += there;
+  }
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    for (size_t index = 0; index < *descriptor_count; index++) close(descriptors[index]);
+    *descriptor_count = 0;
+    errno = EMSGSIZE;
+    return -1;
+  }
+  return result;
+}
 
 // For processes that start and watch each other.
 static inline int weir_die_with_parent(int number) { return prctl(PR_SET_PDEATHSIG, number, 0, 0, 0); }

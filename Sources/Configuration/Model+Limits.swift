@@ -127,6 +127,8 @@ public enum LimitKeyPart: Sendable, Hashable {
   case route
   /// The host.
   case host
+  /// The subject of the client's verified certificate.
+  case clientCertificate
 
   /// As it is written.
   public var text: String {
@@ -136,6 +138,7 @@ public enum LimitKeyPart: Sendable, Hashable {
     case .cookie(let name): "cookie.\(name)"
     case .route: "route"
     case .host: "host"
+    case .clientCertificate: "tls.client.subject"
     }
   }
 }

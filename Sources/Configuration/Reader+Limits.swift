@@ -218,18 +218,27 @@ extension Reader {
   /// `listen ADDRESS [proxy_protocol];`
   mutating func readListen(_ arguments: inout Arguments) {
     let address = arguments.next(.listenAddress, &findings)
-    var isBehindProxy = false
-    if let word = arguments.upcoming, word.text == "proxy_protocol", !word.isQuoted {
+    var options: [String: SourceRange] = [:]
+    while let word = arguments.upcoming, ["tls", "h2c", "proxy_protocol"].contains(word.text),
+      !word.isQuoted, options[word.text] == nil
+    {
       arguments.skip()
-      declared.proxyListeners.append(word.range)
-      isBehindProxy = true
+      options[word.text] = word.range
     }
+    if let range = options["h2c"], options["tls"] != nil {
+      findings.error(
+        "listen: \"h2c\" is HTTP/2 without TLS", at: range,
+        help: "with tls, HTTP/2 is offered anyway")
+    }
+    if let range = options["proxy_protocol"] { declared.proxyListeners.append(range) }
+    if let range = options["tls"] { declaredTLS.listeners.append(range) }
     guard let address else { return }
     let count = draft.node.listeners.count
     addListener(address)
-    if isBehindProxy && draft.node.listeners.count > count {
-      draft.node.proxyListeners.insert(count)
-    }
+    guard draft.node.listeners.count > count else { return }
+    if options["proxy_protocol"] != nil { draft.node.proxyListeners.insert(count) }
+    if options["tls"] != nil { draft.node.tlsListeners.insert(count) }
+    if options["h2c"] != nil { draft.node.plainHTTP2Listeners.insert(count) }
   }
 
   /// What limits need the whole file for.
@@ -355,7 +364,7 @@ extension Syntax where Value == Quota {
 extension Syntax where Value == LimitKeyPart {
   /// A part of a limit's key.
   static var limitKeyPart: Syntax {
-    let known = ["client.ip", "header.NAME", "cookie.NAME", "route", "host"]
+    let known = ["client.ip", "header.NAME", "cookie.NAME", "route", "tls.client.subject", "host"]
     return Syntax(
       "PART", expected: known.dropLast().joined(separator: ", ") + " or host",
       read: { text throws(Problem) in
@@ -363,6 +372,7 @@ extension Syntax where Value == LimitKeyPart {
         case "client.ip": return .clientAddress
         case "route": return .route
         case "host": return .host
+        case "tls.client.subject": return .clientCertificate
         default: break
         }
         if text.hasPrefix("header."), let name = fieldName(text.dropFirst(7)) {

@@ -27,6 +27,7 @@ extension Reader {
     draft.siteAuthentication = .off
     draft.siteAccess = AccessConfiguration()
     declared.routes = [:]
+    beginSiteTLS()
     let hosts = readHosts(&arguments)
     let seen = read(.site, arguments.body, of: arguments.directive)
     checkOrigins(of: arguments.directive, seen)
@@ -56,6 +57,7 @@ extension Reader {
       site.routes[index].errorPages += draft.siteErrorPages
       checkLimitCount(of: site.routes[index])
     }
+    endSiteTLS(&site)
     draft.node.sites.append(site)
   }
 

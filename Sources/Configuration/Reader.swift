@@ -32,6 +32,8 @@ struct Draft {
   /// Of the open route; nil: the site's.
   var routeAuthentication: AuthenticationChoice?
   var siteAccess = AccessConfiguration()
+  var siteTransport: StrictTransport?
+  var siteRedirect: UInt16?
   var siteErrorPages: [ErrorPageConfiguration] = []
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.
@@ -63,6 +65,8 @@ struct Reader {
   var declared = Declarations()
   /// Names that something refers to.
   var used = References()
+  /// Certificates, and where TLS stands.
+  var declaredTLS = DeclaredTLS()
   /// What is wrong with rules; said once, however many routes have them.
   var ruleFindings = RuleFindings()
   /// What rules ask for.
@@ -117,6 +121,7 @@ struct Reader {
     findings.add(ruleFindings, of: 0)
     checkReferences()
     decideCachingOfFiles()
+    checkTLS()
   }
 
   /// Reads what stands in a block; `owner` is the setting whose braces they are.

@@ -25,6 +25,10 @@ public struct Setting: Sendable {
     case files
     /// `limit NAME { … }`
     case limit
+    /// `tls { … }`
+    case tls
+    /// `http2 { … }`
+    case http2
     /// `jwt NAME { … }`
     case jwt
     /// `site HOST… { … }`

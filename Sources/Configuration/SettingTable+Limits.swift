@@ -70,8 +70,8 @@ extension Setting {
     Setting(
       "key", in: .limit, shape: "PART… [else PART…]…", default: "client.ip",
       """
-      What the requests are counted by: `client.ip`, `header.NAME`, `cookie.NAME`, `route`, `host`, or \
-      several of them together. Behind `else` stands what counts for a request that lacks one of \
+      What the requests are counted by: `client.ip`, `header.NAME`, `cookie.NAME`, `route`, `host`, \
+      `tls.client.subject`, or several of them together. Behind `else` stands what counts for a request that lacks one of \
       them; a request that lacks all is not limited.
       """
     ) { arguments, reader in reader.readLimitKey(&arguments) },

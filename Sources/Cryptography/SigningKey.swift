@@ -10,7 +10,7 @@ package final class SigningKey {
   package let algorithm: SignatureAlgorithm
   private let handle: OpaquePointer
 
-  private init(_ algorithm: SignatureAlgorithm, _ handle: OpaquePointer) {
+  init(_ algorithm: SignatureAlgorithm, _ handle: OpaquePointer) {
     self.algorithm = algorithm
     unsafe self.handle = handle
   }

@@ -52,6 +52,13 @@ package struct Poller: ~Copyable {
     try control(EPOLL_CTL_ADD, descriptor, interest, token)
   }
 
+  /// Has the events of a descriptor that `add` watches carry another token; what is there to be told of
+  /// it is told anew.
+  package borrowing func rename(_ descriptor: borrowing Descriptor, token: UInt64) throws(Errno) {
+    let interest: UInt32 = 0x001 | 0x004 | 0x2000 | 1 << 31
+    try control(EPOLL_CTL_MOD, descriptor, interest, token)
+  }
+
   /// Watches a descriptor for reading, level-triggered.
   package borrowing func addReader(_ descriptor: borrowing Descriptor, token: UInt64) throws(Errno)
   {
@@ -83,6 +90,17 @@ package struct Poller: ~Copyable {
     let count = unsafe epoll_wait(epoll.number, events, Int32(capacity), milliseconds)
     // Interrupted by a signal: nothing happened, and the caller looks at its clock again.
     return count > 0 ? Int(count) : 0
+  }
+
+  /// As `wait(timeout:)`, but to the nanosecond: for what has to leave at its time, and not after it.
+  package borrowing func waitPrecisely(timeout: Int64) -> Int {
+    guard timeout >= 0 else { return wait(timeout: timeout) }
+    var limit = timespec(
+      tv_sec: Int(timeout / 1_000_000_000), tv_nsec: Int(timeout % 1_000_000_000))
+    let count = unsafe weir_epoll_pwait2(epoll.number, events, Int32(capacity), &limit)
+    if count >= 0 { return Int(count) }
+    // Linux before 5.11 does not have it.
+    return weir_errno() == ENOSYS ? wait(timeout: timeout) : 0
   }
 
   /// The token of an event of the last wait.

@@ -55,6 +55,9 @@ package enum Machine {
   /// How many processors this process may run on; at least 1.
   package static var processors: Int { Int(weir_cpu_count()) }
 
+  /// Lets the calling thread's waits end when they are due: by default the kernel may add 50 µs.
+  package static func waitExactly() { _ = weir_set_timer_slack(1) }
+
   /// Raises the number of descriptors the process may have to what it is allowed, and says how many.
   @discardableResult
   package static func raiseDescriptorLimit() -> Int { Int(weir_raise_descriptor_limit()) }

@@ -6,10 +6,13 @@
 package enum Metric: Int, CaseIterable, Sendable {
   // The node.
   case info, startTime, workers, loopTurns, loopEvents
+  case configGeneration, configGenerations, configReloads
   // Clients.
   case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
     receivedBytes, sentBytes
   case clientTimeouts, clientAborts, tunnels, tunnelsOpened
+  // TLS and HTTP/2.
+  case handshakes, connectionsByVersion, connectionsByProtocol, http2Failures
   // Requests.
   case requests, requestsRejected, requestsLimited, requestsShed, responseBytes
   case requestDuration
@@ -77,11 +80,14 @@ extension Metric {
 
   private var line: MetricDescriptor {
     switch self {
-    case .info, .startTime, .workers, .loopTurns, .loopEvents: nodeLine
+    case .info, .startTime, .workers, .loopTurns, .loopEvents, .configGeneration,
+      .configGenerations, .configReloads:
+      nodeLine
     case .connections, .connectionsAccepted, .connectionsRefused, .connectionsLimited,
       .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
       .tunnelsOpened:
       clientLine
+    case .handshakes, .connectionsByVersion, .connectionsByProtocol, .http2Failures: secureLine
     case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes,
       .requestDuration:
       requestLine
@@ -118,6 +124,18 @@ extension Metric {
     case .startTime:
       Line("weir_start_time_seconds", .gauge, "seconds", [], "When the node started, Unix time.")
     case .workers: Line("weir_workers", .gauge, "threads", [], "Worker threads.")
+    case .configGeneration:
+      Line(
+        "weir_config_generation", .gauge, "", [],
+        "The configuration in force: 1 at the start, one more with each reload.")
+    case .configGenerations:
+      Line(
+        "weir_config_generations", .gauge, "generations", [],
+        "Configurations that requests are under: 1 when none is under an earlier one any more.")
+    case .configReloads:
+      Line(
+        "weir_config_reloads_total", .counter, "reloads", ["result"],
+        "Reloads and rollbacks: `done`, or `refused`, which changed nothing.")
     case .loopTurns:
       Line("weir_loop_turns_total", .counter, "turns", [], "Turns of the workers' event loops.")
     default:
@@ -162,6 +180,27 @@ extension Metric {
       Line("weir_tunnels", .gauge, "connections", [], "Upgraded connections that are open.")
     default:
       Line("weir_tunnels_opened_total", .counter, "connections", [], "Connections upgraded.")
+    }
+  }
+
+  private var secureLine: MetricDescriptor {
+    switch self {
+    case .handshakes:
+      Line(
+        "weir_tls_handshakes_total", .counter, "handshakes", ["outcome"],
+        "Handshakes of clients: full, resumed, or failed.")
+    case .connectionsByVersion:
+      Line(
+        "weir_tls_connections_total", .counter, "connections", ["version"],
+        "Client connections with TLS, by its version.")
+    case .http2Failures:
+      Line(
+        "weir_http2_connections_failed_total", .counter, "connections", ["reason"],
+        "HTTP/2 connections that the node ended, by what the client did.")
+    default:
+      Line(
+        "weir_tls_protocols_total", .counter, "connections", ["protocol"],
+        "Client connections with TLS, by the protocol that ALPN chose.")
     }
   }
 

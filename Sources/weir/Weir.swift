@@ -11,8 +11,10 @@ import ArgumentParser
       """,
     version: Version.text,
     subcommands: [
-      RunCommand.self, CheckCommand.self, LimitCommand.self, SettingsCommand.self,
+      RunCommand.self, CheckCommand.self, LimitCommand.self, ReloadCommand.self,
+      ConfigCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
+      ReplayCommand.self,
       NodeCommand.self,
     ])
 }

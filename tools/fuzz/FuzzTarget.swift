@@ -15,7 +15,7 @@ import Rules
 #endif
 
 enum Target {
-  case request, response, chunked, token, keySet, base64, url, rules, http2
+  case request, response, chunked, token, keySet, base64, url, rules, http2, traffic
 
   /// The target that the environment names.
   static let chosen: Target = {
@@ -28,6 +28,7 @@ enum Target {
     case "url": .url
     case "rules": .rules
     case "http2": .http2
+    case "traffic": .traffic
     default: .request
     }
   }()
@@ -49,6 +50,7 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   case .url: fuzzURL(bytes)
   case .rules: fuzzRules(bytes)
   case .http2: fuzzHTTP2(bytes)
+  case .traffic: fuzzTraffic(bytes)
   }
   return 0
 }

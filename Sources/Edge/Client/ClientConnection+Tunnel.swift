@@ -22,7 +22,7 @@ extension ClientConnection {
   private var origin: OriginConnection? { tunnel.flatMap { worker.origins.element($0) } }
 
   private func touchTunnel() {
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
+    setDeadline(worker.now.monotonic + worker.clientSettings.idleTimeout)
   }
 
   /// Moves what there is, both ways.
@@ -41,7 +41,7 @@ extension ClientConnection {
     if hasEnded { origin.endTunnelSending() }
     if origin.hasEnded && output.isEmpty && worker.out.isEmpty {
       // Each direction ends for itself, when all of it is through.
-      if hasEnded && origin.backlog == 0 { closeTunnel() } else { socket.shutdownSending() }
+      if hasEnded && origin.backlog == 0 { closeTunnel() } else { endSendingSide() }
     }
   }
 

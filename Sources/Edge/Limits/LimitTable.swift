@@ -57,6 +57,7 @@ struct LimitDetails {
     case cookie([UInt8])
     case route
     case host
+    case clientCertificate
   }
 }
 
@@ -145,6 +146,7 @@ final class LimitTable {
     case .cookie(let name): .cookie(Array(name.utf8))
     case .route: .route
     case .host: .host
+    case .clientCertificate: .clientCertificate
     }
   }
 

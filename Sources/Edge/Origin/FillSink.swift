@@ -31,11 +31,11 @@ struct FillSink {
   /// Segments of a content that is not stored.
   private static let passingSegment = 64 << 10
 
-  init(fill: Fill, worker: Worker, route: Int) {
+  init(fill: Fill, worker: Worker, generation: WorkerGeneration, route: Int) {
     self.fill = fill
     self.worker = worker
     limit = min(
-      worker.context.largestObject, worker.routes.policies[route].caching.greatestObject)
+      generation.shared.largestObject, generation.routes.policies[route].caching.greatestObject)
   }
 
   /// Begins; returns the id under which chunks will be in the store, 0 if there will be none.

@@ -26,8 +26,6 @@ final class OriginConnection {
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
   let socket: Descriptor
-  /// The pool's number.
-  let pool: Int
   let server: OriginServer
   /// The address that it goes to; nil: a unix socket.
   let address: SocketAddress?
@@ -67,14 +65,13 @@ final class OriginConnection {
   private var endsSending = false
 
   init(
-    worker: Worker, socket: consuming Descriptor, pool: Int, server: OriginServer,
+    worker: Worker, socket: consuming Descriptor, server: OriginServer,
     address: SocketAddress?, number: Int, tls: OriginTLS?
   ) {
     self.tls = tls
     generation = server.addressGeneration
     self.worker = worker
     self.socket = socket
-    self.pool = pool
     self.server = server
     self.address = address
     self.number = number
@@ -103,7 +100,7 @@ final class OriginConnection {
     switch phase {
     case .active: request?.goOn(on: self)
     case .tunnel:
-      if let client, let connection = worker.clients.element(client) {
+      if let client, let connection = worker.peer(client) {
         connection.advance()
       } else {
         worker.close(self)
@@ -330,7 +327,7 @@ extension Worker {
 
   /// Begins a connection to a server: to an address, or to its unix socket.
   func openOrigin(
-    _ server: OriginServer, pool: Int, tls: OriginTLS?, address: SocketAddress?, number: Int
+    _ server: OriginServer, tls: OriginTLS?, address: SocketAddress?, number: Int
   ) throws(Errno) -> OriginConnection {
     let socket: Descriptor
     if let address {
@@ -341,8 +338,7 @@ extension Worker {
       preconditionFailure("a server that is no unix socket is connected to by an address")
     }
     let connection = OriginConnection(
-      worker: self, socket: socket, pool: pool, server: server, address: address, number: number,
-      tls: tls)
+      worker: self, socket: socket, server: server, address: address, number: number, tls: tls)
     connection.token = origins.insert(connection)
     counters.add(.originConnectionsOpened)
     do throws(Errno) {
@@ -355,8 +351,7 @@ extension Worker {
   }
 
   /// Keeps a connection for the next request, unless there are enough.
-  func keep(_ connection: OriginConnection) {
-    let settings = sides[connection.pool].settings
+  func keep(_ connection: OriginConnection, _ settings: OriginSettings) {
     let id = connection.server.id
     connection.request = nil
     guard !isDraining, !connection.peerEnded, connection.isStillTheServers,

@@ -75,7 +75,7 @@ extension OriginRequest {
     connecting?.hasBegun = true
     do throws(Errno) {
       let racer = try worker.openOrigin(
-        server, pool: pool, tls: side.pool.tls, address: address, number: number)
+        server, tls: side.pool.tls, address: address, number: number)
       racer.request = self
       connecting?.racers.append(racer)
       return true

@@ -34,7 +34,7 @@ extension OriginRequest {
     let context = worker.context
     let index = worker.index
     let token = name()
-    let taken = context.fileThreads?.submit(
+    let taken = generation.shared.fileThreads?.submit(
       fileRequest(), to: site, now: worker.now.wall / 1000
     ) { context.post(.fileAnswered(token, $0), to: index) }
     guard taken == true else { return end(with: .tooBusy) }
@@ -149,7 +149,7 @@ extension OriginRequest {
     let context = worker.context
     let index = worker.index
     let token = name()
-    let taken = context.fileThreads?.read(
+    let taken = generation.shared.fileThreads?.read(
       file.file, at: file.offset, count: Int(clamping: min(remaining, UInt64(Self.coldPiece)))
     ) { context.post(.fileRead(token, $0), to: index) }
     guard taken == true else { return end(with: .tooBusy) }

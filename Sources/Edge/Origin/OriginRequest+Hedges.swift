@@ -68,8 +68,7 @@ extension OriginRequest {
       address = first
     }
     do throws(Errno) {
-      return try worker.openOrigin(
-        server, pool: pool, tls: side.pool.tls, address: address, number: 0)
+      return try worker.openOrigin(server, tls: side.pool.tls, address: address, number: 0)
     } catch {
       return nil
     }

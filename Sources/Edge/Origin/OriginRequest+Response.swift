@@ -160,7 +160,7 @@ extension OriginRequest {
 
   private var isWithinSize: Bool {
     guard case .length(let length) = response.framing else { return true }
-    return length <= worker.context.largestObject
+    return length <= generation.shared.largestObject
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
@@ -202,7 +202,7 @@ extension OriginRequest {
 
   var fieldOptions: ResponseFieldOptions {
     let options = policy.caching.fieldOptions
-    return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
+    return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }
 
   /// Whether the content is what the path's extension promises, where the route asks for that.
@@ -227,12 +227,13 @@ extension OriginRequest {
 
   /// Whether the key, where an earlier answer's No-Vary-Search shaped it, is what this one says, too.
   private var isSaidByAnswer: Bool {
-    guard worker.routes.routes[route].hasUsualKey, decision == nil, let query = head.query else {
+    guard generation.routes.routes[route].hasUsualKey, decision == nil, let query = head.query
+    else {
       return true
     }
     var key = ByteBuffer(capacity: 256)
     RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
       to: &key)
     if fill.fullKey.withView({ $0 == key.view }) { return true }
     RequestTarget.apply(NoVarySearch(response), query: head.bytes[query], to: &key)
@@ -242,14 +243,14 @@ extension OriginRequest {
   /// Notes which parameters of the query count, for the requests to come.
   private func noteSearchRule() {
     guard response.status == 200, decision == nil, !fill.fullKey.isEmpty, head.query != nil,
-      worker.routes.routes[route].hasUsualKey, let store = worker.context.store
+      generation.routes.routes[route].hasUsualKey, let store = worker.context.store
     else { return }
     let rules = worker.context.searchRules
     let rule = NoVarySearch(response)
     guard !rule.isDefault || !rules.isEmpty else { return }
     var key = ByteBuffer(capacity: 256)
     RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
       to: &key)
     let mark = key.view.firstIndex(of: ASCII.question) ?? key.count
     rules.note(rule, for: store.keyHash(key.view[0..<mark]))
@@ -263,7 +264,7 @@ extension OriginRequest {
   func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {
     var origin = ByteBuffer(capacity: 128)
     RequestTarget.appendOrigin(
-      scheme: "http", authority: head.bytes[head.authority], to: &origin)
+      scheme: scheme, authority: head.bytes[head.authority], to: &origin)
     var tag = ByteBuffer(capacity: 256)
     group.withView { CacheGroups.appendTag($0, origin: origin.view, to: &tag) }
     return store.tagHash(tag.view)

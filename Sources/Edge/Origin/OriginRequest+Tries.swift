@@ -60,7 +60,12 @@ extension OriginRequest {
   func granted(_ grant: SlotGrant) {
     ticket = nil
     setTimer(.max)
-    attempt = OriginPool.accept(grant, now: worker.now.monotonic)
+    guard let place = side.pool.accept(grant, now: worker.now.monotonic) else {
+      // At a server that is not this configuration's.
+      choose()
+      return
+    }
+    attempt = consume place
     connect()
   }
 
@@ -210,13 +215,13 @@ extension OriginRequest {
 
   /// The origin has failed for what is stored.
   func noteFailure(retryAfter: Int64? = nil) {
-    guard let stored, let failures = worker.context.keyFailures[route] else { return }
+    guard let stored, let failures = generation.shared.keyFailures[route] else { return }
     failures.failed(stored.hash, retryAfter: retryAfter, now: worker.now.monotonic)
   }
 
   /// The origin has answered.
   func noteAnswer() {
-    guard let stored, let failures = worker.context.keyFailures[route] else { return }
+    guard let stored, let failures = generation.shared.keyFailures[route] else { return }
     guard ReuseRules.isError(response.status) else {
       failures.succeeded(stored.hash)
       return

@@ -32,6 +32,8 @@ final class OriginRequest {
   // A strong constant: the optimizer then borrows it wherever it is used, where an unowned reference
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
+  /// The configuration that its request began with.
+  let generation: WorkerGeneration
   let fill: Fill
   let head: RequestHead
   let route: Int
@@ -101,6 +103,11 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// Whether the client's connection has TLS, and whether it speaks HTTP/2.
+  var isSecure = false
+  var isHTTP2 = false
+  /// The scheme of the target URI.
+  var scheme: StaticString { isSecure ? "https" : "http" }
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
   /// How often the key has been asked for lately, this request counted.
@@ -114,10 +121,12 @@ final class OriginRequest {
   static let backlogLimit = 64 << 10
 
   init(
-    worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
-    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?, fallback: Int? = nil
+    worker: Worker, generation: WorkerGeneration, fill: Fill, head: RequestHead, route: Int,
+    client: SocketAddress, isFill: Bool, upgrade: Bool, stored: StoredReference?,
+    decision: RuleDecision?, fallback: Int? = nil
   ) {
     self.worker = worker
+    self.generation = generation
     self.fill = fill
     self.head = head
     self.route = route
@@ -126,25 +135,25 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = fallback ?? Self.pool(worker, route, decision)
-    side = worker.sides[pool]
+    pool = fallback ?? Self.pool(generation, route, decision)
+    side = generation.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
-    sink = FillSink(fill: fill, worker: worker, route: route)
+    sink = FillSink(fill: fill, worker: worker, generation: generation, route: route)
   }
 
   // MARK: Beginning
 
   func start() {
     worker.counters.add(.fillsStarted)
-    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
   }
 
   /// Begins once more, on whatever connection there is.
   func startAgain() {
     attempt.take()?.end(now: worker.now.monotonic)
     file = nil
-    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
   }
 
   var settings: OriginSettings { side.settings }
@@ -183,6 +192,8 @@ final class OriginRequest {
     options.isFill = isFill
     options.isBackground = isBackground
     options.upgrade = isUpgrade
+    options.isSecure = isSecure
+    options.isHTTP2 = isHTTP2
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
     offer?.tags.appendCondition(to: &slice)
@@ -376,7 +387,7 @@ final class OriginRequest {
       failed(.malformed, on: connection)
       return false
     }
-    let clientConnection = clientConnection.flatMap { worker.clients.element($0) }
+    let clientConnection = clientConnection.flatMap { worker.peer($0) }
     var lines = ByteBuffer(capacity: 256)
     if response.status == 101 {
       guard isUpgrade, let clientConnection else {
@@ -457,7 +468,7 @@ final class OriginRequest {
     if response.keepAlive && !isBound && sentAll && connection.backlog == 0
       && response.framing != .untilClose && !hasExtra
     {
-      worker.keep(connection)
+      worker.keep(connection, settings)
     } else {
       worker.close(connection)
     }

@@ -29,7 +29,7 @@ extension Exchange {
     client = connection.address
     isOnItsWay = false
     tellsLimits = false
-    route = worker.routes.unrouted
+    route = generation.routes.unrouted
     contentSent = 0
     originStarted = -1
     result = .none
@@ -276,7 +276,7 @@ extension Exchange {
 
   func log(duration: Int64, on connection: some ClientStream) {
     let worker = connection.worker
-    guard let ring = worker.logRing else { return }
+    guard let ring = generation.logRing else { return }
     let head = isRuled ? clientHead(worker) : head(worker)
     let bytes = head.bytes
     var record = AccessRecord()
@@ -286,8 +286,8 @@ extension Exchange {
     record.status = status
     record.cache = result.rawValue
     if let reason { record.detail = reason.rawValue }
-    record.route = UInt16(truncatingIfNeeded: route)
-    record.version = 10 + head.minorVersion
+    record.route = UInt16(clamping: generation.routes.number(of: route))
+    record.version = isHTTP2 ? 20 : 10 + head.minorVersion
     record.client = client
     record.bytesSent = contentSent
     record.bytesReceived = connection.contentReceived

@@ -31,8 +31,8 @@ extension Exchange {
   /// Does what the route's `degrade` rules say. False: there are none, or they say nothing.
   func degrades(_ failure: OriginFailure, on connection: some ClientStream) -> Bool {
     let worker = connection.worker
-    guard !hasDegraded, failure.isOutage, route < worker.routes.unrouted,
-      let program = worker.routes.failurePrograms[route]
+    guard !hasDegraded, failure.isOutage, route < generation.routes.unrouted,
+      let program = generation.routes.failurePrograms[route]
     else { return false }
     hasDegraded = true
     let room = worker.rules
@@ -43,7 +43,7 @@ extension Exchange {
     case .redirect:
       answerByRules(location: room.scratch.location, failure: failure, on: connection)
     case .proceed:
-      let origins = worker.routes.failureOrigins[route]
+      let origins = generation.routes.failureOrigins[route]
       guard origins.indices.contains(room.scratch.origin), head(worker).framing == .none else {
         return false
       }
@@ -59,8 +59,8 @@ extension Exchange {
   /// Answers with the route's page for a status; false if it has none.
   func answersWithPage(status: UInt16, on connection: some ClientStream) -> Bool {
     let worker = connection.worker
-    guard status >= 400, route < worker.routes.unrouted,
-      let page = worker.routes.errorPages[route].first(where: { $0.isFor(status) })
+    guard status >= 400, route < generation.routes.unrouted,
+      let page = generation.routes.errorPages[route].first(where: { $0.isFor(status) })
     else { return false }
     var identifier = ByteBuffer(capacity: 32)
     if page.showsRequestID {

@@ -27,7 +27,7 @@ extension Exchange {
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
-    let patience = worker.routes.routes[route].collapseTimeout
+    let patience = generation.routes.routes[route].collapseTimeout
     let slice = firstSlice(stored: stored, worker)
     let offer = reason == .varyMiss && slice == nil ? worker.variantOffer(store) : nil
     let role = worker.context.fills.join(
@@ -115,10 +115,12 @@ extension Exchange {
     asksForWhole = isFill
     originStarted = worker.now.monotonic
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route, client: client,
-      isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker),
-      fallback: fallback)
+      worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
+      client: client, isFill: isFill, upgrade: upgrade, stored: stored,
+      decision: decision(worker), fallback: fallback)
     request.clientConnection = connection.token
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -138,7 +140,7 @@ extension Exchange {
     wait(for: fill, on: connection)
     if state == .waiting {
       connection.worker.counters.add(.fillsCollapsed)
-      let patience = connection.worker.routes.routes[route].collapseTimeout
+      let patience = generation.routes.routes[route].collapseTimeout
       connection.wait(until: fill.began &+ patience)
     }
   }
@@ -156,7 +158,7 @@ extension Exchange {
     position = 0
     state = .waiting
     // The one that asked is not counted.
-    let limit = isLeader ? Int.max : worker.routes.routes[route].maxWaiters + 1
+    let limit = isLeader ? Int.max : generation.routes.routes[route].maxWaiters + 1
     guard worker.join(fill, connection: connection.token, limit: limit) else {
       self.fill = nil
       fail(.tooManyWaiters, on: connection)
@@ -185,10 +187,12 @@ extension Exchange {
     copy.copy(head(worker))
     copy.method = .get
     let request = OriginRequest(
-      worker: worker, fill: fill, head: copy, route: route, client: client,
+      worker: worker, generation: generation, fill: fill, head: copy, route: route, client: client,
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }
@@ -196,7 +200,7 @@ extension Exchange {
   /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who
   /// is told that it may be asked again has to do it: the others are put off for as long again.
   func isLeftAlone(_ response: StoredResponse, _ worker: Worker) -> Bool {
-    guard let failures = worker.context.keyFailures[route] else { return false }
+    guard let failures = generation.shared.keyFailures[route] else { return false }
     return failures.wait(for: response.keyHash, now: worker.now.monotonic) != nil
   }
 

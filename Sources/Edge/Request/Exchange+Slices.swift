@@ -11,7 +11,7 @@ extension Exchange {
   /// The slice to fetch first, where the route slices and the request asks for a range, or what is
   /// stored is sliced. Nil: fetch the whole.
   func firstSlice(stored: StoredResponse?, _ worker: Worker) -> SliceJob? {
-    let size = worker.routes.routes[route].slice
+    let size = generation.routes.routes[route].slice
     guard size > 0, !avoidsSlices else { return nil }
     let plan = SlicePlan(sliceSize: size)
     let value = head(worker).value(.range)
@@ -110,7 +110,7 @@ extension Exchange {
   /// The slice at the client's position is missing: leads its fill, or joins it.
   func fetchSlice(of sliced: SlicedBody, on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
-    let size = worker.routes.routes[route].slice
+    let size = generation.routes.routes[route].slice
     guard let store = worker.context.store, size > 0 else {
       reset(connection)
       return .waiting
@@ -152,7 +152,7 @@ extension Exchange {
     let worker = connection.worker
     isLeader = true
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route,
+      worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
       client: client, isFill: true, upgrade: false, stored: nil, decision: decision(worker))
     joinSlice(fill, on: connection)
     worker.leading[ObjectIdentifier(fill)] = request

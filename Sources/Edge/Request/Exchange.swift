@@ -60,6 +60,8 @@ final class Exchange {
   var limitedUntil = Int64.max
   /// Whether it has passed what is asked on the way to the origin.
   var isOnItsWay = false
+  /// Whether the connection is a tunnel, whose limits are settled at its end.
+  var isTunnel = false
   /// Whether its answer says how it stands with its limits.
   var tellsLimits = false
   /// What holds its content back.
@@ -68,6 +70,13 @@ final class Exchange {
   var addressHash = Hash128(low: 0, high: 0)
   var hashedAddress = Hash128(low: 0, high: 0)
   var hasAddressHash = false
+
+  /// The TLS that its requests come by; nil: none. Set by what it belongs to.
+  var secure: SecureLink?
+  /// Whether they come by HTTP/2.
+  var isHTTP2 = false
+  /// The scheme of the target URI.
+  var scheme: StaticString { secure == nil ? "http" : "https" }
 
   /// Whether rules or authentication have something in `ruled`.
   var isRuled = false
@@ -123,7 +132,15 @@ final class Exchange {
   var attempts = 0
   static let maxAttempts = 3
 
-  init() {}
+  /// The configuration that the request began with.
+  private(set) var generation: WorkerGeneration
+  /// Its number: a look at it counts no reference.
+  private var generationNumber: UInt64
+
+  init(_ generation: WorkerGeneration) {
+    self.generation = generation
+    generationNumber = generation.number
+  }
 
   /// Whether it waits for the head of an answer that another request asked for.
   var isFollowing: Bool {
@@ -139,6 +156,7 @@ final class Exchange {
 
   func begin(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
+    if generationNumber != worker.generationNumber { join(worker.generation) }
     state = .waiting
     started = worker.now.monotonic
     requestWall = worker.now.wall
@@ -161,11 +179,15 @@ final class Exchange {
     warmedThrough = 0
     isOnItsWay = false
     tellsLimits = false
-    route = worker.routes.unrouted
+    route = generation.routes.unrouted
     guard findsClient(head, on: connection) else { return }
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)
+    if let secure, secure.isMisdirected(worker.hostBuffer.view) {
+      refuse(status: 421, text: "This connection is for another host.", on: connection)
+      return
+    }
     switch head.method {
     case .connect:
       refuse(status: 405, text: "CONNECT is not for this server.", on: connection)
@@ -189,12 +211,12 @@ final class Exchange {
       RequestTarget.appendPlain(path, to: &worker.pathBuffer)
       path = worker.pathBuffer.view
     }
-    guard let found = worker.routes.find(host: worker.hostBuffer.view, path: path) else {
+    guard let found = generation.routes.find(host: worker.hostBuffer.view, path: path) else {
       refuse(status: 404, text: "No site or route for this address.", on: connection)
       return
     }
     route = found
-    if case .length(let length) = head.framing, length > worker.routes.routes[found].maxBody {
+    if case .length(let length) = head.framing, length > generation.routes.routes[found].maxBody {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
     }
@@ -220,7 +242,7 @@ final class Exchange {
   /// The way after the limits; begun again when a fill turned out not to be for this request.
   func proceed(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
-    let settings = worker.routes.routes[route]
+    let settings = generation.routes.routes[route]
     // Not to HTTP/2, which would lead past the routes and limits of every request in it.
     if settings.upgrade && head.wantsUpgrade && head.method == .get,
       !head.fields.hasElement("h2c", of: .upgrade, in: head.bytes)
@@ -294,16 +316,16 @@ final class Exchange {
   func makeKey(_ worker: Worker) {
     let head = head(worker)
     worker.keyBuffer.removeAll()
-    if worker.routes.routes[route].hasUsualKey {
+    if generation.routes.routes[route].hasUsualKey {
       RequestTarget.appendKey(
-        scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+        scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &worker.keyBuffer)
       if !worker.context.searchRules.isEmpty, !isRuled, let query = head.query {
         RequestTarget.applySearchRule(
           worker.context, query: head.bytes[query], to: &worker.keyBuffer)
       }
     } else {
-      worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
+      generation.routes.policies[route].key.append(head, scheme: scheme, to: &worker.keyBuffer)
     }
     if isRuled && ruled.hasRun { makeRuledKey(worker) }
   }
@@ -315,21 +337,22 @@ final class Exchange {
     let head = head(worker)
     let own = store.tagHash(ofKey: key)
     let host = store.tagHash(ofHost: head.bytes[head.authority])
-    let isUsual = worker.routes.routes[route].hasUsualKey
+    let isUsual = generation.routes.routes[route].hasUsualKey
     if isUsual && !isRuled && (worker.context.searchRules.isEmpty || head.query == nil) {
       return [own, host]
     }
-    let query = isUsual ? QueryNormalization() : worker.routes.policies[route].key.query
+    let query = isUsual ? QueryNormalization() : generation.routes.policies[route].key.query
     var tags =
       isRuled
-      ? ruledTags(worker, store) : RequestTarget.tags(of: head, normalization: query, store: store)
+      ? ruledTags(worker, store)
+      : RequestTarget.tags(of: head, scheme: scheme, normalization: query, store: store)
     if !tags.contains(own) { tags.append(own) }
     return tags + [host]
   }
 
   /// What the request asks of caches, as far as the route listens.
   func requestDirectives(_ worker: Worker) -> RequestDirectives {
-    worker.routes.routes[route].ignoresClientDirectives
+    generation.routes.routes[route].ignoresClientDirectives
       ? RequestDirectives() : RequestDirectives(head(worker))
   }
 
@@ -338,7 +361,7 @@ final class Exchange {
     on connection: some ClientStream
   ) {
     let worker = connection.worker
-    if response.isSliced && worker.routes.routes[route].slice == 0 {
+    if response.isSliced && generation.routes.routes[route].slice == 0 {
       // Stored when the route still sliced: nothing could fetch what is missing of it.
       worker.context.store?.removeSliced(keyHash: response.keyHash, body: response.bodyID)
       missed(.uriMiss, hash: hash, directives, on: connection)
@@ -348,7 +371,7 @@ final class Exchange {
     let reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
     switch reuse {
     case .fresh, .staleWhileRevalidate:
-      if worker.isOverloaded, worker.shedsHit(worker.routes.routes[route].priority) {
+      if worker.isOverloaded, worker.shedsHit(generation.routes.routes[route].priority) {
         shed(on: connection)
         return
       }
@@ -406,7 +429,8 @@ final class Exchange {
     // From the beginning of the turn that read it, so that waiting for others' requests counts.
     let duration = max(0, worker.clock.monotonic() - started)
     worker.requestCounters.record(
-      route: route, status: status, result: result, bytes: contentSent, duration: duration)
+      route: generation.routes.number(of: route), status: status, result: result,
+      bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)
     if held != nil { settleLimits(worker) }
     pacing = nil
@@ -414,6 +438,18 @@ final class Exchange {
     state = .idle
     ownHead = nil
     if isRuled { forgetRules() }
+    if generationNumber != worker.generationNumber { joinNewest(worker) }
+  }
+
+  /// Goes over to the worker's generation, if nothing of an earlier one is left to settle.
+  func joinNewest(_ worker: Worker) {
+    guard state == .idle, held == nil, !isTunnel else { return }
+    join(worker.generation)
+  }
+
+  private func join(_ generation: WorkerGeneration) {
+    self.generation = generation
+    generationNumber = generation.number
   }
 
   /// Gives up: the client is gone.
@@ -453,6 +489,7 @@ final class Exchange {
     status = 101
     upstream = nil
     // For its limits it is in flight until the tunnel's end, when the connection settles them.
+    isTunnel = true
     let open = held
     held = nil
     finish(on: connection)

@@ -47,4 +47,6 @@ struct RuleClient {
   var low: UInt64 = 0
   var port: UInt16 = 0
   var listenerPort: UInt16 = 0
+  /// What its handshake said; nil without TLS.
+  var facts: SecureFacts?
 }

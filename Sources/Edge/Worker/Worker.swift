@@ -11,6 +11,7 @@ internal import ClientAddress
 internal import Configuration
 package import EventLoop
 internal import HTTP1
+internal import HTTP2
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
@@ -18,6 +19,7 @@ internal import Origins
 internal import RateLimiting
 internal import Rules
 import Synchronization
+internal import TLS
 
 /// What the top bits of an event's token say it belongs to.
 enum TokenKind {
@@ -28,6 +30,11 @@ enum TokenKind {
   static let acceptPause: UInt64 = 4 << 60
   static let wake: UInt64 = 5 << 60
   static let request: UInt64 = 6 << 60
+  static let arrival: UInt64 = 7 << 60
+  static let handshakes: UInt64 = 8 << 60
+  static let session: UInt64 = 9 << 60
+  static let stream: UInt64 = 10 << 60
+  static let streamWake: UInt64 = 11 << 60
   static let mask: UInt64 = 15 << 60
 }
 
@@ -39,36 +46,53 @@ package final class Worker {
   let index: Int
   let poller: Poller
   let inbox: Inbox<WorkerMessage>
-  var listeners: [Listener]
+  private(set) var listeners: [NumberedListener]
+  /// The numbers of those on which each connection begins with a PROXY header.
+  private var proxyListeners: Set<Int> = []
+  /// The numbers of those with TLS, and of those that may speak HTTP/2 without.
+  private var tlsListeners: Set<Int> = []
+  private var plainHTTP2Listeners: Set<Int> = []
   var clients = Slab<ClientConnection>()
   var origins = Slab<OriginConnection>()
+  /// Connections whose protocol is not known yet.
+  var arrivals = Slab<ClientArrival>()
+  /// What handshakes begin with; nil: no listener has TLS.
+  var tls: ServerTLSContext?
+  var handshakes: Handshakes
+  /// HTTP/2 connections, and the requests on them.
+  var sessions = Slab<HTTP2Connection>()
+  var streams = Slab<HTTP2Stream>()
+  var spareStreams: [HTTP2Stream] = []
+  private(set) var http2: HTTP2Options
+  /// Frames that are about to be sent.
+  var frames = ByteBuffer()
+  /// Where parts of a record are brought together.
+  let records = RecordGatherer()
   /// Idle connections to servers, by the servers' ids.
   var idleOrigins: [Int: [UInt64]] = [:]
   /// What servers have handed out for their next TLS handshake, by the servers' ids.
   var originSessions: [Int: KeptSession] = [:]
-  /// This worker's side of each pool.
-  let sides: [PoolSide]
   /// Requests to origins that a timer, a granted place or a helper's thread may ask for.
   var requests = Slab<OriginRequest>()
   var timers = TimerQueue()
   var now: Instant
   let reader: StoreReader?
-  let routes: RouteTable
-  // The limits that all workers share, held here so that no request counts a reference to them.
-  let limits: LimitSet
+  /// The configuration that requests begin with. Those under an earlier one hold that themselves.
+  private(set) var generation: WorkerGeneration
+  /// Its number.
+  private(set) var generationNumber: UInt64
+  /// What a client may take of a connection, in time and size: always the newest configuration's.
+  private(set) var clientSettings: ClientConfiguration
   let limitHash: SipHash
-  let limitTable: LimitTable
-  let trustsProxies: Bool
   /// The box for checks that are over when they have been made.
   let passingChecks = HeldChecks()
   var spareChecks: [HeldChecks] = []
   var limitSample: UInt64 = 0
   var overload: OverloadGuard
-  let watchesLoad: Bool
+  private(set) var watchesLoad: Bool
   var isOverloaded = false
   let counters: CounterBlock
   let requestCounters: RequestCounters
-  let logRing: AccessLogRing?
   let nodeName: ByteBuffer
 
   /// Fills that this worker reads for everybody, by identity.
@@ -101,12 +125,14 @@ package final class Worker {
   let dates = DateText()
   /// What rules need.
   let rules = RuleRoom()
-  /// What routes want to be shown.
-  let gates: Gates
+  /// First checks of tokens that this turn has left.
+  var tokenChecksLeft = Gates.checksPerTurn
+  /// Connections whose requests wait for keys.
+  var waitingForKeys: [UInt64] = []
 
   /// Bodies pinned until the clients that were told of them have pinned them too.
   var bridges: [(body: UInt64, until: Int64)] = []
-  let headLimits: HeadLimits
+  private(set) var headLimits: HeadLimits
 
   var isDraining = false
   var drainDeadline = Int64.max
@@ -116,7 +142,9 @@ package final class Worker {
   package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
     self.context = context
     clock = context.clock
-    self.listeners = listeners
+    self.listeners = listeners.enumerated().map {
+      NumberedListener(number: $0.offset, listener: $0.element)
+    }
     poller = try Poller.open()
     inbox = try Inbox()
     index = context.register(inbox)
@@ -127,39 +155,30 @@ package final class Worker {
     } catch {
       preconditionFailure("the store was opened for fewer workers: \(error)")
     }
-    limits = context.limits.set
-    limitHash = context.limits.hash
-    limitTable = LimitTable(context.configuration)
-    trustsProxies = !limitTable.trusted.isEmpty
-    let delay = context.configuration.overloadDelay
-    watchesLoad = delay != nil
-    // A delay that has stood for ten times its length is a queue and not a burst.
-    overload = OverloadGuard(
-      target: delay ?? 1, interval: min(delay ?? 1, 10_000_000_000) &* 10)
-    routes = RouteTable(context.configuration, limits: limitTable)
-    let workers = context.configuration.workers ?? Machine.processors
-    let number = index
-    let seed = context.seed
-    sides = context.pools.map { PoolSide($0, worker: number, of: workers, seed: seed) }
-    gates = Gates(context.configuration, context.credentials)
-    rules.scratch.geo = context.geo
+    let present = context.current
+    let configuration = present.configuration
+    generation = WorkerGeneration(present, worker: index, seed: context.seed, after: nil)
+    generationNumber = present.number
+    limitHash = present.limits.hash
+    watchesLoad = configuration.overloadDelay != nil
+    overload = Self.guardAgainstOverload(configuration)
+    rules.scratch.geo = present.geo
+    tls = context.certificates?.current
+    http2 = HTTP2Options(configuration)
+    handshakes = Handshakes(perSecond: configuration.tls.handshakeRate)
     counters = CounterBlock()
-    requestCounters = RequestCounters(routes: routes.names)
+    requestCounters = RequestCounters(names: context.routeNames)
     context.metrics.register(counters: counters, requests: requestCounters)
-    logRing = context.log?.makeRing()
     var name = ByteBuffer()
-    name.append(text: context.configuration.nodeName)
+    name.append(text: configuration.nodeName)
     nodeName = name
-    let client = context.configuration.client
-    headLimits = HeadLimits(
-      maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader,
-      maxFields: client.maxFields)
+    clientSettings = configuration.client
+    headLimits = HeadLimits(configuration.client)
     unsafe readBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
     unsafe originBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
     try poller.addReader(inbox.waker.descriptor, token: TokenKind.inbox)
-    for (number, listener) in listeners.enumerated() {
-      try poller.addReader(listener.socket, token: TokenKind.listener | UInt64(number))
-    }
+    sortListeners(present)
+    for listener in self.listeners { try watch(listener) }
   }
 
   deinit {
@@ -178,20 +197,29 @@ package final class Worker {
       if case .granted(let grant) = message { OriginPool.decline(grant, now: now.monotonic) }
     }
     tellReaders()
+    for arrival in arrivals.all { arrival.close() }
     for client in clients.all { client.cutOff() }
+    for session in sessions.all { session.cutOff() }
     for origin in origins.all { close(origin) }
     reader?.endTurn()
   }
 
   private var isFinished: Bool {
-    isDraining && (now.monotonic >= drainDeadline || (clients.count == 0 && leading.isEmpty))
+    isDraining
+      && (now.monotonic >= drainDeadline
+        || (hasNoClients && leading.isEmpty))
+  }
+
+  private var hasNoClients: Bool {
+    clients.count == 0 && arrivals.count == 0 && sessions.count == 0
   }
 
   private func turn() {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
     let began = now.monotonic
-    gates.checksLeft = Gates.checksPerTurn
+    tokenChecksLeft = Gates.checksPerTurn
+    handshakes.beginTurn()
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     hearIdleOrigins(count)
@@ -227,6 +255,8 @@ package final class Worker {
     switch token & TokenKind.mask {
     case TokenKind.client: clients.element(token)?.handle(readiness)
     case TokenKind.origin: origins.element(token & ~TokenKind.mask)?.handle(readiness)
+    case TokenKind.session: sessions.element(token & ~TokenKind.mask)?.handle(readiness)
+    case TokenKind.arrival: arrivals.element(token & ~TokenKind.mask)?.handle(readiness)
     case TokenKind.listener: accept(Int(truncatingIfNeeded: token & ~TokenKind.mask))
     default: takeMessages()
     }
@@ -249,7 +279,7 @@ package final class Worker {
           request.goOn()
         }
       case .warmed(let token):
-        guard let client = clients.element(token) else { continue }
+        guard let client = peer(token) else { continue }
         client.exchange.warmed()
         client.advance()
       case .departure(let due): isDue(due)
@@ -263,7 +293,14 @@ package final class Worker {
       case .fileAnswered(let token, let answer): requests.element(token)?.opened(answer)
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
       case .keysCame: keysCame()
+      case .certificatesChanged: tls = context.certificates?.current
       case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
+      case .adopt(let generation, let listeners, let adoption):
+        adopt(generation, listeners)
+        adoption.workerIsDone()
+      case .closeListeners(let numbers, let adoption):
+        closeListeners(numbers)
+        adoption.workerIsDone()
       case .drain(let deadline): drain(deadline)
       }
     }
@@ -277,6 +314,11 @@ package final class Worker {
       case TokenKind.request: requests.element(token & ~TokenKind.mask)?.timerRang()
       case TokenKind.acceptPause: resumeAccepting()
       case TokenKind.wake: clients.element(token & ~TokenKind.mask)?.woken()
+      case TokenKind.arrival: arrivals.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.session: sessions.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.stream: streams.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.streamWake: streams.element(token & ~TokenKind.mask)?.woken()
+      case TokenKind.handshakes: goOnWithHandshakes()
       default: break
       }
     }
@@ -287,11 +329,25 @@ package final class Worker {
     let tokens = leftOver
     leftOver = []
     for token in tokens {
-      if token & TokenKind.mask == TokenKind.origin {
-        let connection = origins.element(token & ~TokenKind.mask)
+      let name = token & ~TokenKind.mask
+      switch token & TokenKind.mask {
+      case TokenKind.origin:
+        let connection = origins.element(name)
         connection?.isLeftOver = false
         connection?.goOn()
-      } else {
+      case TokenKind.arrival:
+        let arrival = arrivals.element(name)
+        arrival?.isLeftOver = false
+        arrival?.advance()
+      case TokenKind.session:
+        let session = sessions.element(name)
+        session?.isLeftOver = false
+        session?.advance()
+      case TokenKind.stream:
+        let stream = streams.element(name)
+        stream?.isLeftOver = false
+        stream?.advance()
+      default:
         let connection = clients.element(token)
         connection?.isLeftOver = false
         connection?.advance()
@@ -308,14 +364,14 @@ package final class Worker {
     moved = []
     for fill in fills {
       guard fill.key != nil else {
-        if let token = fill.soleReader { clients.element(token)?.advance() }
+        if let token = fill.soleReader { advance(token) }
         continue
       }
       if fill.leader == index {
         for worker in fill.otherWorkers() { context.post(.fillProgressed(fill), to: worker) }
       }
       guard let tokens = readers[ObjectIdentifier(fill)] else { continue }
-      for token in tokens { clients.element(token)?.advance() }
+      for token in tokens { advance(token) }
     }
   }
 
@@ -339,15 +395,90 @@ package final class Worker {
 
   /// Gives a connection another turn without waiting for the kernel.
   func runAgain(_ token: UInt64) {
-    if token & TokenKind.mask == TokenKind.origin {
-      guard let connection = origins.element(token & ~TokenKind.mask), !connection.isLeftOver
-      else { return }
+    let name = token & ~TokenKind.mask
+    switch token & TokenKind.mask {
+    case TokenKind.origin:
+      guard let connection = origins.element(name), !connection.isLeftOver else { return }
       connection.isLeftOver = true
-    } else {
+    case TokenKind.session:
+      guard let session = sessions.element(name), !session.isLeftOver else { return }
+      session.isLeftOver = true
+    case TokenKind.stream:
+      guard let stream = streams.element(name), !stream.isLeftOver else { return }
+      stream.isLeftOver = true
+    default:
       guard let connection = clients.element(token), !connection.isLeftOver else { return }
       connection.isLeftOver = true
     }
     leftOver.append(token)
+  }
+}
+
+// MARK: - Another configuration
+
+extension Worker {
+  /// Goes over to a generation: all that begins from now on is under it.
+  private func adopt(_ shared: NodeGeneration, _ added: [NumberedListener]) {
+    guard shared.number > generationNumber else { return }
+    let configuration = shared.configuration
+    requestCounters.addRoutes()
+    generation = WorkerGeneration(
+      shared, worker: index, seed: context.seed, after: generation)
+    generationNumber = shared.number
+    clientSettings = configuration.client
+    headLimits = HeadLimits(configuration.client)
+    rules.scratch.geo = shared.geo
+    watchesLoad = configuration.overloadDelay != nil
+    overload = Self.guardAgainstOverload(configuration)
+    isOverloaded = false
+    sortListeners(shared)
+    tls = context.certificates?.current
+    http2 = HTTP2Options(configuration)
+    handshakes.changeRate(perSecond: configuration.tls.handshakeRate)
+    for client in clients.all { client.exchange.joinNewest(self) }
+    // What waits for reuse would keep the earlier one alive.
+    spareStreams = []
+    closeForeignOrigins()
+    guard !isDraining else { return }
+    for listener in added {
+      listeners.append(listener)
+      if !acceptPaused { try? watch(listener) }
+    }
+  }
+
+  /// Closes idle connections to servers that are in no pool any more.
+  private func closeForeignOrigins() {
+    let known = Set(generation.shared.pools.flatMap { $0.servers.map(\.id) })
+    for (server, tokens) in idleOrigins where !known.contains(server) {
+      for token in tokens { if let connection = origins.element(token) { close(connection) } }
+      idleOrigins[server] = nil
+    }
+  }
+
+  /// Notes what is spoken where.
+  private func sortListeners(_ generation: NodeGeneration) {
+    let numbers = generation.listenerNumbers
+    func named(_ places: Set<Int>) -> Set<Int> {
+      Set(places.compactMap { $0 < numbers.count ? numbers[$0] : nil })
+    }
+    let configuration = generation.configuration
+    proxyListeners = named(configuration.proxyListeners)
+    tlsListeners = named(configuration.tlsListeners)
+    plainHTTP2Listeners = named(configuration.plainHTTP2Listeners)
+  }
+
+  private static func guardAgainstOverload(_ configuration: NodeConfiguration) -> OverloadGuard {
+    let delay = configuration.overloadDelay ?? 1
+    // A delay that has stood for ten times its length is a queue and not a burst.
+    return OverloadGuard(target: delay, interval: min(delay, 10_000_000_000) &* 10)
+  }
+}
+
+extension HeadLimits {
+  /// What the `client` block says of heads.
+  fileprivate init(_ client: ClientConfiguration) {
+    self.init(
+      maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader, maxFields: client.maxFields)
   }
 }
 
@@ -366,11 +497,13 @@ extension Worker {
   /// Takes connections; whether there may be more.
   @discardableResult
   func accept(_ number: Int) -> Bool {
-    guard number < listeners.count, !acceptPaused else { return false }
+    guard !acceptPaused, let own = listeners.first(where: { $0.number == number }) else {
+      return false
+    }
     var address = SocketAddress(high: 0, low: 0, port: 0)
     for _ in 0..<Self.acceptsPerTurn {
       do {
-        guard let socket = try Socket.accept(from: listeners[number].socket, address: &address)
+        guard let socket = try Socket.accept(from: own.listener.socket, address: &address)
         else { return false }
         // Whoever moved the clock by hand before it connected counts on that.
         if clock.standsStill { now = clock.now() }
@@ -388,13 +521,11 @@ extension Worker {
     _ socket: consuming Descriptor, from address: SocketAddress, at listener: Int
   ) {
     counters.add(.connectionsAccepted)
-    let configuration = context.configuration
     // Where the PROXY protocol is spoken, the client's address comes with its header.
-    let isBehindProxy =
-      !configuration.proxyListeners.isEmpty && configuration.proxyListeners.contains(listener)
+    let isBehindProxy = !proxyListeners.isEmpty && proxyListeners.contains(listener)
     let mayCome =
       isBehindProxy
-      ? limitTable.trusted.contains(IPAddress(high: address.high, low: address.low))
+      ? generation.limitTable.trusted.contains(IPAddress(high: address.high, low: address.low))
       : admits(address)
     guard mayCome else {
       if isBehindProxy { counters.add(.connectionsRefused) }
@@ -402,7 +533,7 @@ extension Worker {
       return
     }
     let there = context.connections.add(1, ordering: .relaxed).newValue
-    guard there <= configuration.client.maxConnections else {
+    guard there <= clientSettings.maxConnections else {
       context.connections.subtract(1, ordering: .relaxed)
       counters.add(.connectionsRefused)
       counters.add(.connectionsClosed)
@@ -410,6 +541,14 @@ extension Worker {
     }
     Socket.configureConnection(socket.number)
     Socket.limitUnsent(socket, bytes: Self.unsentLimit)
+    let speaksTLS = tlsListeners.contains(listener)
+    if speaksTLS || plainHTTP2Listeners.contains(listener) {
+      let arrival = ClientArrival(
+        worker: self, socket: socket, address: address, speaksTLS: speaksTLS,
+        expectsProxyHeader: isBehindProxy)
+      arrival.opened()
+      return
+    }
     let connection = ClientConnection(
       worker: self, socket: socket, address: address, expectsProxyHeader: isBehindProxy)
     connection.token = clients.insert(connection)
@@ -424,16 +563,38 @@ extension Worker {
   /// Stops accepting for a moment: connections wait in the kernel's queue meanwhile.
   private func pauseAccepting() {
     acceptPaused = true
-    for listener in listeners { poller.remove(listener.socket) }
+    for listener in listeners { poller.remove(listener.listener.socket) }
     timers.set(deadline: now.monotonic + Self.acceptPause, token: TokenKind.acceptPause)
   }
 
   func resumeAccepting() {
     guard acceptPaused else { return }
     acceptPaused = false
-    for (number, listener) in listeners.enumerated() {
-      try? poller.addReader(listener.socket, token: TokenKind.listener | UInt64(number))
+    for listener in listeners { try? watch(listener) }
+  }
+
+  private func watch(_ listener: NumberedListener) throws(Errno) {
+    try poller.addReader(
+      listener.listener.socket, token: TokenKind.listener | UInt64(listener.number))
+  }
+
+  /// Takes what is still in the queues of those sockets, and closes them.
+  private func closeListeners(_ numbers: [Int], before deadline: Int64 = .max) {
+    // Closing a listener resets what is left in its queue; but those that keep coming must not keep it
+    // open for ever.
+    let wasPaused = acceptPaused
+    acceptPaused = false
+    for number in numbers {
+      var rounds = 0
+      while accept(number), rounds < Self.lastRounds, clock.now().monotonic < deadline {
+        rounds += 1
+      }
     }
+    for listener in listeners where numbers.contains(listener.number) && !wasPaused {
+      poller.remove(listener.listener.socket)
+    }
+    listeners.removeAll { numbers.contains($0.number) }
+    acceptPaused = acceptPaused || wasPaused
   }
 
   /// Takes what is still in the queues, closes the listeners, and lets idle clients go.
@@ -442,19 +603,12 @@ extension Worker {
       drainDeadline = min(drainDeadline, deadline)
       return
     }
-    // Closing a listener resets what is left in its queue; but those that keep coming must not keep it
-    // open for ever.
     acceptPaused = false
-    for number in listeners.indices {
-      var rounds = 0
-      while accept(number), rounds < Self.lastRounds, clock.now().monotonic < deadline {
-        rounds += 1
-      }
-    }
-    for listener in listeners { poller.remove(listener.socket) }
-    listeners = []
+    closeListeners(listeners.map(\.number), before: deadline)
     isDraining = true
     drainDeadline = deadline
     for client in clients.all { client.drain() }
+    for session in sessions.all { session.drain() }
+    for arrival in arrivals.all { arrival.drain() }
   }
 }

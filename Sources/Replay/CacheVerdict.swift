@@ -1,0 +1,158 @@
+// What a cache says it did, from the fields of its answer. Weir and others that follow RFC 9211 say it in
+// `Cache-Status`; for the rest there are the fields that each invented.
+
+internal import Bytes
+internal import HTTPMessage
+
+/// What a cache did with a request, in classes whose latencies are worth comparing.
+package enum CacheVerdict: Int, CaseIterable, Sendable {
+  /// Answered from what was stored, fresh.
+  case hit
+  /// Answered from what was stored, stale.
+  case stale
+  /// Answered from what was stored after asking the origin whether it still holds.
+  case revalidated
+  /// Not stored: fetched from the origin.
+  case miss
+  /// Passed on without looking, or because it must not be stored.
+  case pass
+  /// Refused by a limit (429).
+  case limited
+  /// The server's or the origin's failure (5xx).
+  case failed
+  /// Nothing was said about it.
+  case unknown
+
+  /// The name in reports.
+  package var name: String {
+    switch self {
+    case .hit: "hit"
+    case .stale: "stale"
+    case .revalidated: "revalidated"
+    case .miss: "miss"
+    case .pass: "pass"
+    case .limited: "limited"
+    case .failed: "failed"
+    case .unknown: "unknown"
+    }
+  }
+
+  /// Whether the origin had to be asked for it; nil if that is not known.
+  var askedOrigin: Bool? {
+    switch self {
+    case .hit, .stale, .limited: false
+    case .revalidated, .miss, .pass: true
+    case .failed, .unknown: nil
+    }
+  }
+
+  /// The verdict on an answer.
+  static func of(status: UInt16, _ fields: borrowing FieldTable, _ bytes: ByteView) -> CacheVerdict
+  {
+    if status == 429 { return .limited }
+    if let value = last(.cacheStatus, fields, bytes) {
+      let said = cacheStatus(value)
+      // Refusals and failures come with a reason of their own, and are no misses.
+      return status >= 500 && said != .hit && said != .stale ? .failed : said
+    }
+    if status >= 500 { return .failed }
+    for index in 0..<fields.count where fields[index].known == .other {
+      let name = fields[index].name(in: bytes)
+      let value = fields[index].value(in: bytes)
+      if let said = vendor(name, value) { return said }
+    }
+    // A shared cache says with Age that the answer was stored (RFC 9111 §5.1); 0 may be any.
+    if let age = fields.value(.age, in: bytes), age != ByteView("0") { return .hit }
+    return .unknown
+  }
+
+  private static func last(
+    _ field: KnownField, _ fields: borrowing FieldTable, _ bytes: ByteView
+  ) -> ByteView? {
+    guard var index = fields.first(field) else { return nil }
+    while let next = fields.next(field, after: index) { index = next }
+    return fields[index].value(in: bytes)
+  }
+
+  /// RFC 9211 §2: the last member of the list is the cache next to the client.
+  static func cacheStatus(_ value: ByteView) -> CacheVerdict {
+    var start = 0
+    var isQuoted = false
+    for index in 0..<value.count {
+      if value[index] == ASCII.quote { isQuoted.toggle() }
+      if value[index] == ASCII.comma && !isQuoted { start = index + 1 }
+    }
+    var isHit = false
+    var isNegative = false
+    var isFetched = false
+    var forward = ByteView()
+    var rest = value.dropping(first: start)
+    while let semicolon = rest.firstIndex(of: ASCII.semicolon) {
+      rest = rest.dropping(first: semicolon + 1)
+      let parameter = trimmed(rest.prefix(rest.firstIndex(of: ASCII.semicolon) ?? rest.count))
+      if parameter == ByteView("hit") { isHit = true }
+      if parameter.starts(with: ByteView("fwd=")) { forward = parameter.dropping(first: 4) }
+      let status = ByteView("fwd-status=")
+      if parameter.starts(with: status), parameter != ByteView("fwd-status=304") {
+        isFetched = true
+      }
+      // Fresh no longer by so many seconds.
+      if parameter.starts(with: ByteView("ttl=-")) { isNegative = true }
+    }
+    if isHit { return isNegative ? .stale : .hit }
+    switch forward {
+    case ByteView("uri-miss"), ByteView("vary-miss"), ByteView("miss"), ByteView("partial"):
+      return .miss
+    case ByteView("stale"): return isFetched ? .miss : .revalidated
+    case ByteView("bypass"), ByteView("method"), ByteView("request"): return .pass
+    default: return .unknown
+    }
+  }
+
+  /// `X-Cache: HIT, MISS`, `X-Cache-Status: EXPIRED`, `X-Varnish: 5 3` and their like. Of a list the last is
+  /// the cache next to the client.
+  static func vendor(_ name: ByteView, _ value: ByteView) -> CacheVerdict? {
+    switch name.count {
+    case 7 where name.equalsIgnoringCase(ByteView("x-cache")): break
+    case 9 where name.equalsIgnoringCase(ByteView("x-varnish")):
+      // Two numbers: this request's, and that of the one which stored the answer.
+      return trimmed(value).firstIndex(of: ASCII.space) == nil ? .miss : .hit
+    case 14
+    where name.equalsIgnoringCase(ByteView("x-cache-status"))
+      || name.equalsIgnoringCase(ByteView("x-cache-lookup")):
+      break
+    case 13 where name.equalsIgnoringCase(ByteView("x-proxy-cache")): break
+    case 15 where name.equalsIgnoringCase(ByteView("cf-cache-status")): break
+    case 14 where name.equalsIgnoringCase(ByteView("x-cache-result")): break
+    default: return nil
+    }
+    var word = value
+    var start = 0
+    while let comma = value.firstIndex(of: ASCII.comma, from: start) { start = comma + 1 }
+    word = trimmed(value.dropping(first: start))
+    var end = 0
+    while end < word.count, word[end] != ASCII.space, word[end] != ASCII.semicolon { end += 1 }
+    return vendor(word: word.prefix(end))
+  }
+
+  private static func vendor(word: ByteView) -> CacheVerdict? {
+    let word = word.string.lowercased()
+    // Squid and Traffic Server: TCP_REFRESH_HIT, TCP_MEM_HIT …
+    if word.contains("refresh") || word == "revalidated" || word == "expired" {
+      return .revalidated
+    }
+    if word.contains("stale") || word == "updating" { return .stale }
+    if word.contains("hit") { return .hit }
+    if word.contains("miss") { return .miss }
+    if word.contains("pass") || word.contains("bypass") || word == "dynamic" { return .pass }
+    return nil
+  }
+
+  private static func trimmed(_ text: ByteView) -> ByteView {
+    var start = 0
+    var end = text.count
+    while start < end, text[start] == ASCII.space { start += 1 }
+    while end > start, text[end - 1] == ASCII.space { end -= 1 }
+    return text[start..<end]
+  }
+}

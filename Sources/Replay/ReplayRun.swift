@@ -1,0 +1,109 @@
+// A replay from its plan to its report.
+
+package import EventLoop
+internal import Synchronization
+
+/// A replay that is going on.
+package final class ReplayRun: Sendable {
+  /// What it shows, and how it is stopped.
+  package let progress = Progress()
+  private let plan: ReplayPlan
+  private let senders: [SenderThread]
+  private let reading: SourceThread
+  private let name: String
+  private let began: String
+
+  /// One sender's thread and what it has left.
+  private final class SenderThread: Sendable {
+    let result = Mutex<Tally?>(nil)
+    let thread = Mutex<LoopThread?>(nil)
+    func join() { thread.withLock { $0 }?.join() }
+  }
+
+  /// The reading thread and what it has left.
+  private final class SourceThread: Sendable {
+    let result = Mutex(SourceOutcome())
+    let thread = Mutex<LoopThread?>(nil)
+    func join() { thread.withLock { $0 }?.join() }
+  }
+
+  /// Starts a replay.
+  ///
+  /// - Parameters:
+  ///   - name: what its report is called.
+  ///   - now: the time, of which tokens and the report's date are.
+  package init(_ plan: ReplayPlan, name: String, now: Instant) throws(Errno) {
+    self.plan = plan
+    self.name = name
+    began = Timestamp.text(now.wall)
+    let room = try Waker()
+    var queues: [BatchQueue] = []
+    for _ in 0..<max(1, plan.threads) { queues.append(try BatchQueue(room: room)) }
+    senders = queues.map { _ in SenderThread() }
+    reading = SourceThread()
+    let progress = progress
+    let (dealt, wall) = (queues, now.wall / 1_000)
+    let reading = reading
+    let source = LoopThread(name: "replay-source") {
+      let source = Source(
+        plan, queues: dealt, room: room, now: wall, isStopping: { progress.isStopping })
+      source.run()
+      reading.result.withLock { $0 = source.outcome }
+    }
+    reading.thread.withLock { $0 = source }
+    // The first batches are read before the clock starts.
+    let start = NodeClock().monotonic() + 20_000_000
+    for (queue, sender) in zip(queues, senders) {
+      let share = queues.count
+      let thread = LoopThread(name: "replay-sender") {
+        let running = try? Sender(
+          plan, queue: queue, progress: progress, start: start, share: share)
+        running?.run()
+        sender.result.withLock { $0 = running?.tally }
+        // The reader may wait for room in this queue.
+        if running == nil { progress.abort() }
+      }
+      sender.thread.withLock { $0 = thread }
+    }
+  }
+
+  /// Whether all senders have ended.
+  package var isOver: Bool { senders.allSatisfy { $0.result.withLock { $0 != nil } } }
+
+  /// Waits for the end; what came of it.
+  package func finish() -> (report: ReplayReport, source: SourceOutcome) {
+    for sender in senders { sender.join() }
+    // A reader may still be ahead, or wait for a pipe.
+    progress.stop()
+    reading.join()
+    var tally = Tally()
+    for sender in senders { if let result = sender.result.withLock({ $0 }) { tally.add(result) } }
+    let outcome = reading.result.withLock { $0 }
+    let report = ReplayReport(
+      tally, plan: plan, name: name, began: began, timeline: progress.live, source: outcome)
+    return (report, outcome)
+  }
+}
+
+/// Times in reports.
+enum Timestamp {
+  /// Milliseconds since 1970 as RFC 3339 has it, in UTC, to the second.
+  static func text(_ wall: Int64) -> String {
+    let seconds = wall / 1_000
+    let days = seconds / 86_400
+    let time = seconds % 86_400
+    // Days to the calendar: eras of 400 years that begin on 1 March.
+    let shifted = days + 719_468
+    let era = shifted / 146_097
+    let dayOfEra = shifted % 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let month = (5 * dayOfYear + 2) / 153
+    let day = dayOfYear - (153 * month + 2) / 5 + 1
+    let number = month < 10 ? month + 3 : month - 9
+    let year = yearOfEra + era * 400 + (number <= 2 ? 1 : 0)
+    func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+    return "\(year)-\(two(number))-\(two(day))T\(two(time / 3_600)):\(two(time / 60 % 60)):"
+      + "\(two(time % 60))Z"
+  }
+}

@@ -1,0 +1,275 @@
+// The thread that reads the recordings and deals their requests out to the senders.
+//
+// It is ahead of them by a few batches and never waits for answers. A batch is handed on when it is full, or
+// when nothing more is to be read for the moment, so that a live stream is not held up. A recording that is
+// played more than once and is small enough is kept as it was encoded: from the second time on, dealing a
+// request out costs a copy of 64 bytes.
+
+internal import Bytes
+internal import CLinux
+internal import EventLoop
+package import TrafficFormats
+
+/// What reading the recordings came to.
+package struct SourceOutcome: Sendable {
+  /// Records that were read, each as often as it was played.
+  package var records = 0
+  /// Of these, those that the plan leaves out.
+  package var skipped = 0
+  /// Lines that could not be read.
+  package var badCount = 0
+  /// The first of them, with their files.
+  package var badLines: [(file: String, line: BadLine)] = []
+  /// Why reading ended before the recordings did.
+  package var problem: String?
+
+  /// Nothing yet.
+  package init() {}
+}
+
+final class Source {
+  /// Requests on their way to one sender.
+  private final class Pending {
+    var bytes = ByteBuffer()
+    var entries: [Entry] = []
+    var lastDue: Int64 = -1
+  }
+
+  /// All of a recording, encoded.
+  private final class Kept {
+    var bytes = ByteBuffer()
+    var entries: [Entry] = []
+    static let most = 256 << 20
+  }
+
+  private let plan: ReplayPlan
+  private let queues: [BatchQueue]
+  private let room: Waker
+  private let isStopping: @Sendable () -> Bool
+  private let schedule: Schedule
+  private let encoder: RequestEncoder
+  private let pending: [Pending]
+  private var kept: Kept?
+  /// Requests dealt out.
+  private var number = 0
+  private var turn = 0
+  /// The recording's first time; how far the present repetition is behind the first; the latest time.
+  private var firstTime: Int64?
+  private var offset: Int64 = 0
+  private var lastTime: Int64 = 0
+  private var numberAtLoop = 0
+  private(set) var outcome = SourceOutcome()
+
+  private static let batchSize = 256
+
+  init(
+    _ plan: ReplayPlan, queues: [BatchQueue], room: Waker, now: Int64,
+    isStopping: @escaping @Sendable () -> Bool
+  ) {
+    self.plan = plan
+    self.queues = queues
+    self.room = room
+    self.isStopping = isStopping
+    schedule = Schedule(pace: plan.pace)
+    encoder = RequestEncoder(plan, now: now)
+    pending = queues.map { _ in Pending() }
+    let mayKeep = !plan.faithfulness.shiftsKeys && !plan.inputs.contains("-")
+    if plan.loops != 1 && mayKeep { kept = Kept() }
+  }
+
+  /// Plays the recordings until they or the plan end.
+  func run() {
+    var loop = 0
+    while !isDone, plan.loops.map({ loop < $0 }) ?? true {
+      let before = number
+      encoder.loop = loop
+      if loop > 0, let kept {
+        replay(kept)
+        break
+      }
+      read()
+      // Nothing to be sent in it, or nothing to be had from a pipe any more.
+      if number == before || plan.inputs.contains("-") { break }
+      loop += 1
+      beginLoop()
+    }
+    for index in pending.indices { flush(index) }
+    for queue in queues { queue.end() }
+    outcome.skipped = encoder.skipped
+  }
+
+  private var isDone: Bool { isStopping() || plan.requestLimit.map { number >= $0 } ?? false }
+
+  /// The next repetition begins one mean distance behind the last request.
+  private func beginLoop() {
+    let requests = Int64(max(number - numberAtLoop, 2) - 1)
+    offset = lastTime + max((lastTime - offset) / requests, 1_000)
+    numberAtLoop = number
+  }
+
+  // MARK: Reading
+
+  private func read() {
+    for path in plan.inputs where !isDone {
+      let number = path == "-" ? dup(0) : unsafe weir_open(path, O_RDONLY, 0)
+      guard number >= 0 else {
+        outcome.problem = "\(path): \(Errno.current)"
+        return
+      }
+      read(Descriptor(owning: number), path)
+    }
+  }
+
+  private func read(_ file: borrowing Descriptor, _ path: String) {
+    let reader = TrafficReader(format: plan.format)
+    var buffer = ByteBuffer(capacity: 1 << 16)
+    while !isDone {
+      if !hasBytes(file) { continue }
+      buffer.removeAll()
+      let result = file.read(onto: &buffer, limit: 1 << 16)
+      if let error = result.error {
+        outcome.problem = "\(path): \(error)"
+        break
+      }
+      if result.isEnd { break }
+      reader.feed(buffer.view) { take($0, reader) }
+    }
+    reader.finish { take($0, reader) }
+    outcome.badCount += reader.badCount
+    let free = max(0, 5 - outcome.badLines.count)
+    outcome.badLines += reader.badLines.prefix(free).map { (path, $0) }
+  }
+
+  /// Whether something is to be read; if not, what is pending goes out.
+  private func hasBytes(_ file: borrowing Descriptor) -> Bool {
+    var descriptors = pollfd(fd: file.number, events: Int16(POLLIN), revents: 0)
+    if unsafe poll(&descriptors, 1, 0) > 0 { return true }
+    for index in pending.indices { flush(index) }
+    return unsafe poll(&descriptors, 1, 100) > 0
+  }
+
+  private func take(_ record: borrowing TrafficRecord, _ reader: TrafficReader) {
+    if isDone { return }
+    outcome.records += 1
+    let client = encoder.client(of: record, number: number)
+    let time = time(of: record, reader)
+    let index = index(of: client)
+    let pending = pending[index]
+    guard
+      var entry = encoder.encode(record, number: number, client: client, onto: &pending.bytes)
+    else { return }
+    entry.time = time
+    keep(entry, pending)
+    deal(entry, to: index)
+  }
+
+  /// When a request came, behind the recording's first. Servers log when they have answered.
+  private func time(of record: borrowing TrafficRecord, _ reader: TrafficReader) -> Int64 {
+    guard var time = record.time else { return lastTime }
+    if reader.format != .har, let duration = record.duration {
+      time = time.subtractingReportingOverflow(duration).partialValue
+    }
+    let first = firstTime ?? time
+    firstTime = first
+    let (behind, overflow) = time.subtractingReportingOverflow(first)
+    let moment = (overflow ? 0 : max(behind, 0)).addingReportingOverflow(offset)
+    lastTime = max(lastTime, moment.overflow ? 0 : moment.partialValue)
+    return moment.overflow ? lastTime : moment.partialValue
+  }
+
+  // MARK: Keeping
+
+  private func keep(_ entry: Entry, _ pending: Pending) {
+    guard let kept else { return }
+    let bytes = Int(entry.headLength) + Int(entry.addressLength)
+    guard kept.bytes.count + bytes + kept.entries.count * 64 < Kept.most else {
+      self.kept = nil
+      return
+    }
+    var copy = entry
+    copy.address = UInt32(truncatingIfNeeded: kept.bytes.count)
+    kept.bytes.append(
+      pending.bytes.view[Int(entry.address)..<Int(entry.address) + Int(entry.addressLength)])
+    copy.head = UInt32(truncatingIfNeeded: kept.bytes.count)
+    kept.bytes.append(
+      pending.bytes.view[Int(entry.head)..<Int(entry.head) + Int(entry.headLength)])
+    kept.entries.append(copy)
+  }
+
+  /// Plays what was kept until the plan ends: the loops are counted here.
+  private func replay(_ kept: Kept) {
+    for index in pending.indices { flush(index) }
+    var bytes = ByteBuffer(capacity: kept.bytes.count)
+    bytes.append(kept.bytes.view)
+    let arena = Arena(bytes)
+    let entries = kept.entries
+    var loop = 1
+    let batches = queues.map { _ in Pending() }
+    while !isDone, plan.loops.map({ loop < $0 }) ?? true {
+      for entry in entries where !isDone {
+        var entry = entry
+        entry.time += offset
+        lastTime = max(lastTime, entry.time)
+        entry.due = schedule.due(number: number, time: entry.time)
+        outcome.records += 1
+        number += 1
+        let index = index(of: entry.client)
+        batches[index].entries.append(entry)
+        if batches[index].entries.count == Self.batchSize {
+          hand(arena, batches[index], to: index)
+        }
+      }
+      loop += 1
+      beginLoop()
+    }
+    for index in batches.indices { hand(arena, batches[index], to: index) }
+  }
+
+  // MARK: Dealing out
+
+  /// A client's requests go to one sender, where that matters.
+  private func index(of client: UInt64) -> Int {
+    if queues.count == 1 { return 0 }
+    if plan.connections == .perClient || plan.faithfulness.addressing == .proxy {
+      return Int(client % UInt64(queues.count))
+    }
+    // A batch for each in turn.
+    if number % Self.batchSize == 0 { turn = (turn + 1) % queues.count }
+    return turn
+  }
+
+  private func deal(_ entry: Entry, to index: Int) {
+    var entry = entry
+    entry.due = schedule.due(number: number, time: entry.time)
+    number += 1
+    pending[index].entries.append(entry)
+    if pending[index].entries.count >= Self.batchSize || pending[index].bytes.count > 4 << 20 {
+      flush(index)
+    }
+  }
+
+  private func flush(_ index: Int) {
+    let pending = pending[index]
+    guard !pending.entries.isEmpty else { return }
+    var bytes = ByteBuffer()
+    swap(&bytes, &pending.bytes)
+    hand(Arena(bytes), pending, to: index)
+  }
+
+  /// Hands a batch on when its sender has room for it.
+  private func hand(_ arena: Arena, _ pending: Pending, to index: Int) {
+    var entries = pending.entries
+    pending.entries = []
+    guard !entries.isEmpty else { return }
+    if plan.pace.hasSchedule {
+      // Logs are in the order of the requests' ends.
+      if case .recorded = plan.pace { entries.sort { $0.due < $1.due } }
+      for place in entries.indices {
+        entries[place].due = max(entries[place].due, pending.lastDue)
+        pending.lastDue = entries[place].due
+      }
+    }
+    while !queues[index].hasRoom, !isStopping() { room.wait(milliseconds: 100) }
+    queues[index].add(Batch(arena: arena, entries: entries))
+  }
+}

@@ -1,0 +1,111 @@
+import Testing
+
+@testable import Replay
+
+@Suite("Budgets and reports")
+struct BudgetTests {
+  /// A report with round figures.
+  static var report: ReplayReport {
+    var tally = Tally()
+    tally.sent = 1_000
+    tally.answers = 990
+    tally.failures[SendFailure.timeout.rawValue] = 10
+    tally.statuses[200] = 980
+    tally.statuses[429] = 10
+    tally.lastAnswer = 2_000_000_000
+    var hit = ClassTally()
+    hit.answers = 900
+    hit.contentBytes = 900
+    for _ in 0..<900 { hit.latencies.record(1_000_000) }
+    var miss = ClassTally()
+    miss.answers = 80
+    miss.contentBytes = 7_100
+    for _ in 0..<80 { miss.latencies.record(10_000_000) }
+    var limited = ClassTally()
+    limited.answers = 10
+    limited.latencies.record(100_000)
+    tally.classes[CacheVerdict.hit.rawValue] = hit
+    tally.classes[CacheVerdict.miss.rawValue] = miss
+    tally.classes[CacheVerdict.limited.rawValue] = limited
+    tally.latencies.add(hit.latencies)
+    tally.latencies.add(miss.latencies)
+    let address = SocketAddressForTests.local
+    var second = SecondTally()
+    second.answers = 500
+    second.sent = 500
+    second.judged = 490
+    second.hits = 450
+    second.record(1_000_000)
+    let plan = ReplayPlan(address: address, host: "a<b>")
+    return ReplayReport(
+      tally, plan: plan, name: "one & two", began: "2026-01-01T00:00:00Z",
+      timeline: [LiveSecond(0, second), LiveSecond(1, second)], source: SourceOutcome())
+  }
+
+  @Test(arguments: [
+    ("p99 < 20ms", true), ("p50 <= 1.01ms", true), ("p50 < 900us", false), ("hit.p99 < 2ms", true),
+    ("miss.p50 > 9ms", true), ("miss.p99.9 < 10.1ms", true), ("hit_ratio > 0.9", true),
+    ("hit_ratio > 92%", false), ("byte_hit_ratio < 0.12", true), ("errors == 0", false),
+    ("error_ratio <= 1%", true), ("limited == 10", true), ("rate >= 495", true),
+    ("server_errors == 0", true), ("offload > 0.91", true), ("knee > 5", false),
+    ("stale.p99 < 1s", false), ("max < 11ms", true), ("mean < 2ms", true),
+  ])
+  func `conditions are judged`(text: String, holds: Bool) throws {
+    let verdicts = try Budget("# first\n\n\(text) # and last\n").judge(Self.report)
+    #expect(verdicts.map(\.holds) == [holds])
+    #expect(verdicts.first?.condition.line == 3)
+  }
+
+  @Test(arguments: [
+    ("p99", "line 1: not NAME COMPARISON VALUE"), ("p98 < 1ms", "line 1: there is no figure p98"),
+    ("p99 != 1ms", "line 1: != is none of < <= > >= =="),
+    ("p99 < 20", "line 1: 20 is no duration, such as 20ms"),
+    ("hit_ratio > x", "line 1: x is no number"),
+    ("foo.p99 < 1ms", "line 1: there is no figure foo.p99"),
+  ])
+  func `what is no budget says where`(text: String, problem: String) {
+    #expect { try Budget(text) } throws: { ($0 as? Budget.Problem)?.description == problem }
+  }
+
+  @Test func `a report comes back from JSON as it was`() throws {
+    let report = Self.report
+    #expect(ReplayReport(json: Array(report.json().utf8)) == report)
+    #expect(ReplayReport(json: Array("{}".utf8)) == nil)
+  }
+
+  @Test func `a report fits a terminal`() {
+    var report = Self.report
+    report.steps = [
+      StepReport(
+        rate: 100_000, sent: 100_000, answers: 99_999, failures: 1, late: 100_000, p50: 123.4,
+        p99: 123_456, holds: false)
+    ]
+    let lines = report.text().split(separator: "\n").dropFirst()
+    #expect(lines.allSatisfy { $0.count <= 80 }, "\(report.text())")
+    #expect(report.text().contains("hit ratio  91.84 %, of bytes 11.25 %"))
+  }
+
+  @Test func `a page is well-formed, needs nothing else, and shows nothing unescaped`() throws {
+    for page in [Self.report.html(), ReportComparison(Self.report, Self.report).html()] {
+      #expect(page.contains("<h1>one &amp; two"))
+      #expect(page.contains("a&lt;b&gt;"))
+      for word in ["http://fonts", "src=", "href=", "<script", "@import", "url("] {
+        #expect(!page.contains(word))
+      }
+      #expect(page.contains("prefers-color-scheme: dark"))
+      let opened = page.split(separator: "<svg").count - 1
+      #expect(opened >= 4 && page.split(separator: "</svg>").count - 1 == opened)
+      #expect(!page.contains("nan") && !page.contains("inf"))
+    }
+  }
+
+  @Test func `progress fits its line`() {
+    let second = LiveSecond(
+      index: 99, sent: 5_000, answers: 4_980, failures: 3, late: 12, receivedBytes: 9_000_000,
+      hitRatio: 0.91, p50: 210_000, p99: 1_200_000, longest: 5_000_000)
+    #expect(
+      second.text(width: 100)
+        == "100s  4980/s  p50 210µs  p99 1.20ms  3 failed  hits 91.0 %  12 late  8.58 MiB/s")
+    for width in 1...90 { #expect(second.text(width: width).count <= width) }
+  }
+}

@@ -1,0 +1,147 @@
+// The engine against the stand-in origin, on real sockets.
+
+import Bytes
+import EventLoop
+import FoundationEssentials
+import Testing
+import TrafficFormats
+
+@testable import Replay
+
+enum SocketAddressForTests {
+  static var local: SocketAddress { SocketAddress(high: 0, low: 0xFFFF_7F00_0001, port: 0) }
+}
+
+/// A recording in a file that goes when the test has ended, and the origin for it.
+private final class Stage {
+  let path: String
+  let origin: ReplayOrigin
+
+  init(_ lines: String, lifetime: Int32 = 60) throws {
+    path = "/tmp/weir-replay-test-\(Random.hash128().low)"
+    guard FileManager.default.createFile(atPath: path, contents: Data(lines.utf8)) else {
+      throw Errno(2)
+    }
+    var table = OriginTable()
+    _ = try table.read(path, format: nil)
+    origin = try ReplayOrigin(
+      table, on: SocketAddressForTests.local, threads: 1, lifetime: lifetime)
+  }
+
+  deinit {
+    origin.stop()
+    try? FileManager.default.removeItem(atPath: path)
+  }
+
+  func replay(_ change: (inout ReplayPlan) -> Void = { _ in }) throws -> ReplayReport {
+    var plan = ReplayPlan(address: origin.address, host: "test")
+    plan.inputs = [path]
+    plan.pace = .fastest
+    change(&plan)
+    return try ReplayRun(plan, name: "test", now: NodeClock().now()).finish().report
+  }
+}
+
+private let trace = (0..<1_000).map { "\($0 / 100),\($0 % 37),\(($0 % 37) * 5_000)" }
+  .joined(separator: "\n")
+
+@Suite("Replays", .serialized)
+struct EngineTests {
+  @Test(
+    arguments: [ConnectionUse.shared, .perClient, .fresh(share: 1), .fresh(share: 0.3)], [1, 3])
+  func `every record is asked for once and answered whole`(use: ConnectionUse, threads: Int) throws
+  {
+    let stage = try Stage(trace)
+    let report = try stage.replay { plan in
+      plan.connections = use
+      plan.threads = threads
+      plan.clients = 20
+    }
+    #expect(report.answers == 1_000 && report.failed == 0, "\(report.errors)")
+    #expect(report.statuses == ["200": 1_000])
+    let bytes = UInt64((0..<1_000).reduce(0) { $0 + ($1 % 37) * 5_000 })
+    #expect(report.contentBytes == bytes)
+    #expect(stage.origin.figures == ReplayOrigin.Figures(requests: 1_000, bytes: bytes, unknown: 0))
+    #expect(report.input.records == 1_000 && report.input.badLines == 0)
+    if use == .fresh(share: 1) { #expect(report.connectionsOpened == 1_000) }
+    if use == .shared { #expect(report.connectionsOpened <= 21 + UInt64(threads)) }
+  }
+
+  @Test func `all methods, contents and statuses go through`() throws {
+    let lines = #"""
+      {"client":"a","method":"GET","target":"/a","status":200,"bytes_sent":10}
+      {"client":"a","method":"HEAD","target":"/a","status":200,"bytes_sent":0}
+      {"client":"b","method":"POST","target":"/b","status":201,"bytes_sent":7,"bytes_received":200000}
+      {"client":"b","method":"PURGE","target":"/c","status":404,"bytes_sent":9}
+      {"client":"c","method":"GET","target":"/d","status":204,"bytes_sent":0}
+      {"client":"c","method":"GET","target":"/e","status":206,"bytes_sent":5}
+      {"client":"c","method":"GET","target":"/a","status":200,"fields":{"Range":"bytes=2-5"}}
+      {"client":"c","method":"GET","target":"/a","status":304,"fields":{"If-None-Match":"\"a\""}}
+      """#
+    let stage = try Stage(lines)
+    let report = try stage.replay { $0.clients = 1 }
+    #expect(report.failed == 0, "\(report.errors)")
+    #expect(
+      report.statuses == ["200": 3, "201": 1, "404": 1, "204": 1, "206": 1, "304": 1])
+    #expect(report.contentBytes == 10 + 7 + 9 + 5 + 4)
+    #expect(report.sentBytes > 200_000)
+  }
+
+  @Test func `an open loop sends each request, however many are under way`() throws {
+    let stage = try Stage(trace)
+    let report = try stage.replay { $0.pace = .rate(20_000) }
+    #expect(report.answers == 1_000 && report.failed == 0)
+    #expect(report.latency.max >= report.serviceTime.max || report.late == 0)
+  }
+
+  @Test func `a recording is looped until so many requests were sent`() throws {
+    let stage = try Stage("/a\n/b\n/c\n")
+    let report = try stage.replay { plan in
+      plan.loops = nil
+      plan.requestLimit = 10_000
+    }
+    #expect(report.answers == 10_000)
+    let seven = try stage.replay { $0.loops = 7 }
+    #expect(seven.answers == 21)
+  }
+
+  @Test func `shifted keys are the same objects to the origin`() throws {
+    let stage = try Stage("1,a,100\n2,b,200\n")
+    let report = try stage.replay { plan in
+      plan.loops = 3
+      plan.faithfulness.shiftsKeys = true
+    }
+    #expect(report.statuses == ["200": 6])
+    #expect(report.contentBytes == 900)
+  }
+
+  @Test func `what cannot be read is counted, and the rest replayed`() throws {
+    let stage = try Stage("/a\nnonsense\n/b\n")
+    let report = try stage.replay()
+    #expect(report.answers == 2 && report.input.badLines == 1)
+  }
+
+  @Test func `a server that refuses is counted as such`() throws {
+    let stage = try Stage("/a\n/b\n")
+    // A port that was free a moment ago.
+    let socket = try Socket.listen(on: SocketAddressForTests.local, shared: false)
+    let bound = Socket.localAddress(of: socket)
+    let free = try #require(bound)
+    _ = consume socket
+    let report = try stage.replay { $0.address = free }
+    #expect(report.answers == 0 && report.errors == ["connect": 2])
+  }
+
+  @Test func `a server that says nothing is given up`() throws {
+    let stage = try Stage("/a\n")
+    let silent = try Socket.listen(on: SocketAddressForTests.local, shared: false)
+    let bound = Socket.localAddress(of: silent)
+    let address = try #require(bound)
+    let report = try stage.replay { plan in
+      plan.address = address
+      plan.timeout = 200_000_000
+    }
+    #expect(report.errors == ["timeout": 1])
+    _ = consume silent
+  }
+}
