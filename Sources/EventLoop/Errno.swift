@@ -18,6 +18,10 @@ package struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
   package static let wouldBlock = Errno(EAGAIN)
   /// No descriptor left for the process.
   package static let tooManyFiles = Errno(EMFILE)
+  /// Whether the machine or the process has run out of something, which says nothing of a peer.
+  package var isExhaustion: Bool {
+    [EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL].contains(code)
+  }
   /// The connection was reset.
   package static let connectionReset = Errno(ECONNRESET)
   /// Address in use.

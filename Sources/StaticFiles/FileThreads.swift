@@ -1,7 +1,7 @@
 // The threads that wait for disks in the workers' place.
 //
-// A worker submits a question with a way to post the answer into its own inbox, and goes on. Each thread
-// has an inbox of its own; questions go to them in turn. At most `limit` wait: more are refused at once,
+// A worker submits a question with a way to post the answer into its own inbox, and goes on. All threads
+// take from one list, one question at a time: a disk that hangs holds up one of them. At most `limit` wait: more are refused at once,
 // and the worker answers 503 instead of remembering ever more requests for a disk that hangs.
 //
 // What is read while a file is being sent goes the same way, but only when it is cold: `OpenFile.read`
@@ -15,21 +15,27 @@ import Synchronization
 package final class FileThreads: Sendable {
   private typealias Work = @Sendable () -> Void
 
-  private let inboxes: [Inbox<Work?>]
+  private struct Questions {
+    var list: [Work] = []
+    var next = 0
+    var isEnding = false
+  }
+
+  private let questions = Mutex(Questions())
+  private let wakers: [Waker]
   private let limit: Int
   private let waiting = Atomic<Int>(0)
-  private let turn = Atomic<Int>(0)
   private let threads = Mutex<[LoopThread]>([])
 
   /// Starts so many threads, at least one; at most `limit` questions wait.
   package init(count: Int = 2, limit: Int = 1024) throws(Errno) {
-    var inboxes: [Inbox<Work?>] = []
-    for _ in 0..<max(count, 1) { inboxes.append(try Inbox()) }
-    self.inboxes = inboxes
+    var wakers: [Waker] = []
+    for _ in 0..<max(count, 1) { wakers.append(try Waker()) }
+    self.wakers = wakers
     self.limit = max(limit, 1)
     threads.withLock { threads in
-      threads = inboxes.map { inbox in
-        LoopThread(name: "weir-files") { [self] in run(inbox) }
+      threads = wakers.map { waker in
+        LoopThread(name: "weir-files") { [self] in run(waker) }
       }
     }
   }
@@ -63,7 +69,8 @@ package final class FileThreads: Sendable {
 
   /// Ends the threads after what is waiting.
   package func stop() {
-    for inbox in inboxes { inbox.post(nil) }
+    questions.withLock { $0.isEnding = true }
+    for waker in wakers { waker.wake() }
     threads.withLock { threads in
       for thread in threads { thread.join() }
       threads = []
@@ -75,19 +82,30 @@ package final class FileThreads: Sendable {
       waiting.subtract(1, ordering: .relaxed)
       return false
     }
-    let number = turn.add(1, ordering: .relaxed).newValue
-    inboxes[Int(number.magnitude % UInt(inboxes.count))].post(work)
+    questions.withLock { $0.list.append(work) }
+    for waker in wakers { waker.wake() }
     return true
   }
 
-  private func run(_ inbox: Inbox<Work?>) {
+  private func run(_ waker: Waker) {
     while true {
-      for work in inbox.take() {
-        guard let work else { return }
+      let (work, isEnding) = questions.withLock { questions -> (Work?, Bool) in
+        guard questions.next < questions.list.count else {
+          questions.list.removeAll()
+          questions.next = 0
+          return (nil, questions.isEnding)
+        }
+        questions.next += 1
+        return (questions.list[questions.next - 1], false)
+      }
+      if let work {
         work()
         waiting.subtract(1, ordering: .relaxed)
+      } else if isEnding {
+        return
+      } else {
+        waker.wait(milliseconds: -1)
       }
-      inbox.waker.wait(milliseconds: -1)
     }
   }
 }

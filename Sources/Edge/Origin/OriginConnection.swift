@@ -58,6 +58,8 @@ final class OriginConnection {
   /// Bytes that the kernel has not taken.
   var output = ByteBuffer()
   var outputSent = 0
+  /// Which of the server's sets of addresses this was made from.
+  private var generation: UInt64
   private var deadline = Int64.max
   private var timerSet = Int64.max
   private var endsSending = false
@@ -67,6 +69,7 @@ final class OriginConnection {
     address: SocketAddress?, number: Int, tls: OriginTLS?
   ) {
     self.tls = tls
+    generation = server.addressGeneration
     self.worker = worker
     self.socket = socket
     self.server = server
@@ -118,6 +121,8 @@ final class OriginConnection {
     }
     phase = .active
     request?.connected(on: self)
+    // What the server has said already is told by no further event.
+    if isReadable, phase == .active { goOn() }
   }
 
   // MARK: Sending
@@ -187,6 +192,14 @@ final class OriginConnection {
   private func shutDownSending() {
     if let security { _ = security.connection.sendCloseNotify() }
     socket.shutdownSending()
+  }
+
+  /// Whether the server's name still leads where this connection does.
+  var isStillTheServers: Bool {
+    guard let address, generation != server.addressGeneration else { return true }
+    guard server.hasAddress(address) else { return false }
+    generation = server.addressGeneration
+    return true
   }
 
   /// How many bytes wait; of a record that TLS keeps, one.
@@ -341,7 +354,7 @@ extension Worker {
   func keep(_ connection: OriginConnection, _ settings: OriginSettings) {
     let id = connection.server.id
     connection.request = nil
-    guard !isDraining, !connection.peerEnded,
+    guard !isDraining, !connection.peerEnded, connection.isStillTheServers,
       idleOrigins[id, default: []].count < settings.keepalive
     else {
       close(connection)

@@ -15,6 +15,8 @@ final class Connecting {
   let deadline: Int64
   /// Whether there was any address.
   var hasBegun = false
+  /// Whether the node itself has no descriptor or port left.
+  var isExhausted = false
   /// What the last of them failed with.
   var failure = OriginFailure.connectFailed
 
@@ -47,6 +49,7 @@ extension OriginRequest {
     self.connecting = connecting
     if case .unix = server.location {
       guard begin(nil, number: 0, to: server) else {
+        if connecting.isExhausted { return exhausted(connecting) }
         self.connecting = nil
         tryFailed(.connectFailed, .connect)
         return
@@ -77,8 +80,18 @@ extension OriginRequest {
       connecting?.racers.append(racer)
       return true
     } catch {
+      connecting?.isExhausted = error.isExhaustion
       return false
     }
+  }
+
+  /// The node has nothing left to connect with: no server is to blame, and none is asked.
+  private func exhausted(_ connecting: Connecting) {
+    self.connecting = nil
+    setTimer(.max)
+    for racer in connecting.racers { worker.close(racer) }
+    attempt.take()?.end(now: worker.now.monotonic)
+    end(with: .tooBusy)
   }
 
   /// Begins what the plan says is next.
@@ -89,6 +102,11 @@ extension OriginRequest {
       switch connecting.plan.next(now: now) {
       case .connect(let address, let number):
         if !begin(address, number: number, to: server) {
+          if connecting.isExhausted {
+            // Others may still come.
+            guard connecting.racers.isEmpty else { return setTimer(connecting.deadline) }
+            return exhausted(connecting)
+          }
           connecting.plan.failed(number, now: now)
           server.addressFailed(address, now: now)
         }
@@ -114,7 +132,13 @@ extension OriginRequest {
     guard stage == .connecting, let connecting else { return }
     self.connecting = nil
     setTimer(.max)
-    for racer in connecting.racers where racer !== connection { worker.close(racer) }
+    for racer in connecting.racers where racer !== connection {
+      // Begun before, and not there yet: next time it comes last.
+      if racer.number < connection.number, let address = racer.address {
+        racer.server.addressFailed(address, now: worker.now.monotonic)
+      }
+      worker.close(racer)
+    }
     send(on: connection)
   }
 

@@ -37,7 +37,8 @@ extension OriginRequest {
     let taken = generation.shared.fileThreads?.submit(
       fileRequest(), to: site, now: worker.now.wall / 1000
     ) { context.post(.fileAnswered(token, $0), to: index) }
-    if taken != true { end(with: .tooBusy) }
+    guard taken == true else { return end(with: .tooBusy) }
+    setTimer(worker.now.monotonic &+ settings.firstByteTimeout)
   }
 
   private func fileRequest() -> FileRequest {
@@ -61,6 +62,7 @@ extension OriginRequest {
   /// The answer is there.
   func opened(_ answer: FileAnswer) {
     guard stage == .connecting else { return }
+    setTimer(.max)
     var answer = answer
     if answer.status >= 400, case .none = answer.content {
       answer.lines += Array("content-type: text/plain; charset=utf-8\r\n".utf8)
@@ -150,13 +152,15 @@ extension OriginRequest {
     let taken = generation.shared.fileThreads?.read(
       file.file, at: file.offset, count: Int(clamping: min(remaining, UInt64(Self.coldPiece)))
     ) { context.post(.fileRead(token, $0), to: index) }
-    if taken != true { end(with: .tooBusy) }
+    guard taken == true else { return end(with: .tooBusy) }
+    setTimer(worker.now.monotonic &+ settings.betweenBytesTimeout)
   }
 
   /// A piece is there; nil: the file has become shorter.
   func fileWasRead(_ bytes: [UInt8]?) {
     guard let file, stage == .content else { return }
     file.isReading = false
+    setTimer(.max)
     guard let bytes else {
       end(with: .closedEarly)
       return

@@ -30,12 +30,15 @@ extension OriginRequest {
 
   func beginHedge() {
     let now = worker.now.monotonic
-    guard side.hedges, hedge == nil, !receivedAny, !sentContent, !isUpgrade,
-      side.balancer.mayHedge(plan: &plan, isReplayable: true, now: now)
-    else { return }
+    guard side.hedges, hedge == nil, !receivedAny, !sentContent, !isUpgrade else { return }
     var request = choice(mayWait: false)
+    request.isExtra = true
     if let index = indexOfAttempt { request.tried.insert(index) }
     guard case .attempt(let second) = side.balancer.choose(request, now: now) else { return }
+    guard side.balancer.mayHedge(plan: &plan, isReplayable: true, now: now) else {
+      second.end(now: now)
+      return
+    }
     let server = second.server
     let kept = worker.takeIdleOrigin(server, tls: side.pool.tls, mayRepeat: true)
     guard let connection = kept ?? firstConnection(to: server) else {
@@ -84,7 +87,7 @@ extension OriginRequest {
     let result = connection.receiveInput(limit: 32 << 10)
     guard let count = result.count, count > 0 else {
       connection.isReadable = false
-      if !result.wouldBlock { hedgeFailed(.reset) }
+      if !result.wouldBlock { hedgeFailed(connection.isReused ? .staleConnection : .reset) }
       return
     }
     worker.counters.add(.originBytesReceived, UInt64(count))
@@ -104,8 +107,7 @@ extension OriginRequest {
     self.hedge = nil
     worker.close(hedge.connection)
     guard var held = hedge.attempt.take() else { return }
-    _ = side.balancer.failed(
-      &held, failure, plan: &plan, tried: &tried, isReplayable: false, now: worker.now.monotonic)
+    side.balancer.failedBesideAnother(&held, failure, tried: &tried, now: worker.now.monotonic)
     held.end(now: worker.now.monotonic)
   }
 

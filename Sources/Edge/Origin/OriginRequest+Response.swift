@@ -17,6 +17,7 @@ extension OriginRequest {
   /// The final head is there; `content` is what came behind it in the same read.
   func final(content: ByteView) {
     connection?.setDeadline(worker.now.monotonic + betweenBytesTimeout)
+    isBound = bindsConnection
     if triesAgain(insteadOf: content) { return }
     noteAnswer()
     invalidate()
@@ -63,6 +64,26 @@ extension OriginRequest {
     } else {
       take(content)
     }
+  }
+
+  /// Whether the answer is about authentication that holds for a connection and not for a request (NTLM,
+  /// and Negotiate where it is used so): the next client on it would be taken for this one.
+  private var bindsConnection: Bool {
+    var binds = false
+    head.fields.forEach(.authorization, in: head.bytes) {
+      binds = binds || Self.bindsConnection($0)
+    }
+    guard response.status == 401 || binds else { return false }
+    response.fields.forEach(named: ByteView("www-authenticate"), in: response.bytes) {
+      binds = binds || Self.bindsConnection($0)
+    }
+    return binds
+  }
+
+  private static func bindsConnection(_ credentials: ByteView) -> Bool {
+    let scheme = credentials.prefix(credentials.firstIndex(of: ASCII.space) ?? credentials.count)
+    return scheme.equalsIgnoringCase(ByteView("ntlm"))
+      || scheme.equalsIgnoringCase(ByteView("negotiate"))
   }
 
   // MARK: Deciding

@@ -67,14 +67,13 @@ extension OriginRequest {
   /// The route's caching, with the lifetime that rules have chosen. One that was chosen before there
   /// was a response is not for errors: an origin that fails is not to be remembered for an hour.
   var policy: RoutePolicy {
-    var policy = generation.routes.policies[route]
+    let policy = generation.routes.policies[route]
     var lifetime = ruled.lifetime
     if lifetime < 0, let decision, Self.isUsual(ruledStatus) { lifetime = decision.lifetime }
     guard lifetime >= 0 else { return policy }
-    policy.caching.lifetimes = [
-      LifetimeRule(.any, milliseconds: lifetime / 1_000_000, overrides: true)
-    ]
-    return policy
+    return RoutePolicy(
+      policy,
+      lifetime: LifetimeRule(.any, milliseconds: lifetime / 1_000_000, overrides: true))
   }
 
   private static func isUsual(_ status: UInt16) -> Bool {

@@ -113,13 +113,20 @@ extension OriginRequest {
       end(with: failure)
       return
     }
+    if hedge != nil, stage == .head {
+      side.balancer.failedBesideAnother(&held, kind, tried: &tried, now: now)
+      held.end(now: now)
+      count(failure)
+      _ = goesOnWithHedge()
+      return
+    }
     let isReplayable = stage != .content && !sentContent && hedge == nil
     let decision = side.balancer.failed(
       &held, kind, plan: &plan, tried: &tried, isReplayable: isReplayable, now: now)
     held.end(now: now)
     guard case .again(let pause) = decision else {
       count(failure)
-      if !goesOnWithHedge() { end(with: failure) }
+      end(with: failure)
       return
     }
     if kind == .staleConnection { avoidsKept = true } else { count(failure) }
@@ -129,11 +136,12 @@ extension OriginRequest {
 
   private func tryAgain(after pause: Int64) {
     worker.counters.add(.originRetries)
+    // The answer in whose place this is made has been dropped: what is stored may still stand for it.
+    stage = .pausing
     guard pause > 0 else {
       choose()
       return
     }
-    stage = .pausing
     setTimer(worker.now.monotonic &+ pause)
   }
 
@@ -255,10 +263,11 @@ extension OriginRequest {
     case .queued: waitedInVain()
     case .pausing: choose()
     case .connecting:
-      guard let connecting else { return }
+      guard let connecting else { return end(with: .firstByteTimeout) }
       if connecting.deadline <= now { connectTimedOut(connecting) } else { goOnConnecting() }
     case .head: beginHedge()
-    case .content, .done: break
+    case .content: if file?.isReading == true { end(with: .contentTimeout) }
+    case .done: break
     }
   }
 }

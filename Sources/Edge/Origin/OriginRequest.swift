@@ -93,6 +93,8 @@ final class OriginRequest {
 
   /// Whether the origin sent more than the answer.
   var hasExtra = false
+  /// Whether the connection is now its client's, by its authentication.
+  var isBound = false
 
   let response = ResponseHead()
   /// When the request was sent, and the head received: wall clock, ms (RFC 9111 §4.2.3).
@@ -261,6 +263,10 @@ final class OriginRequest {
     guard let connection, !sentAll else { return }
     sentAll = true
     sentContent = true
+    if var held = attempt.take() {
+      held.sentAll(now: worker.now.monotonic)
+      attempt = consume held
+    }
     if head.framing == .chunked {
       var last = ByteBuffer(capacity: 64)
       HTTP1Writer.lastChunk(trailers: trailers, to: &last)
@@ -439,7 +445,7 @@ final class OriginRequest {
   func end(with failure: OriginFailure, retryAfter: Int64 = 0) {
     guard stage != .done else { return }
     dropConnections()
-    if failure != .requestAborted { noteFailure() }
+    if failure.isOutage { noteFailure() }
     if stage != .content, serveStale(instead: nil) { return }
     retire()
     worker.counters.add(.fillsFailed)
@@ -496,7 +502,7 @@ final class OriginRequest {
   func releaseConnection() {
     guard let connection else { return }
     self.connection = nil
-    if response.keepAlive && sentAll && connection.backlog == 0
+    if response.keepAlive && !isBound && sentAll && connection.backlog == 0
       && response.framing != .untilClose && !hasExtra
     {
       worker.keep(connection, settings)

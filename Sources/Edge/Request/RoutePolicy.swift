@@ -6,10 +6,11 @@ internal import Configuration
 internal import HTTPCaching
 internal import HTTPMessage
 
-/// A route's caching.
-struct RoutePolicy {
+/// A route's caching. A class, for it has many parts that are counted references, and is asked for several
+/// times on the way of each request that goes to an origin.
+final class RoutePolicy {
   /// What is listened to and what is not.
-  var caching: CachePolicy
+  let caching: CachePolicy
   /// What responses are found by.
   let key: KeyRecipe
   /// The same where rules say what stands for path and query.
@@ -55,6 +56,18 @@ struct RoutePolicy {
     keepsQuery = configuration.key.contains(.query)
     checksContentType = configuration.checksContentType
     failureBackoff = configuration.failureBackoff
+  }
+
+  /// The same, with a lifetime for all responses.
+  init(_ other: RoutePolicy, lifetime: LifetimeRule) {
+    var caching = other.caching
+    caching.lifetimes = [lifetime]
+    self.caching = caching
+    key = other.key
+    namedKey = other.namedKey
+    keepsQuery = other.keepsQuery
+    checksContentType = other.checksContentType
+    failureBackoff = other.failureBackoff
   }
 
   /// Appends the path and query that a fill asks for, if they are not the client's: without what is

@@ -35,6 +35,9 @@ package struct ConnectPlan: Sendable {
   /// A plan for addresses, in the order in which they are tried.
   package init(_ addresses: AddressList) { self.addresses = addresses }
 
+  /// Whether there are addresses that have not been tried.
+  package var hasMore: Bool { begun < addresses.count }
+
   /// How many attempts are under way.
   package var attempts: Int { underWay.nonzeroBitCount }
 

@@ -56,8 +56,13 @@ package enum Rendezvous {
   /// weight / −log₂(u), u in (0, 1) drawn from both names.
   @inline(__always)
   private static func score(key: UInt64, of candidate: Candidate) -> Double {
-    let drawn = SeededRandom.mix(key ^ SeededRandom.mix(candidate.identity))
-    return Double(candidate.fullWeight) / negativeLogarithm(drawn)
+    score(key: key, identity: candidate.identity, weight: Double(candidate.fullWeight))
+  }
+
+  /// The same of a server by the hash of its name.
+  @inline(__always)
+  static func score(key: UInt64, identity: UInt64, weight: Double) -> Double {
+    weight / negativeLogarithm(SeededRandom.mix(key ^ SeededRandom.mix(identity)))
   }
 
   /// −log₂((x + ½) / 2⁶⁴), to 10⁻⁶: the exponent, and ln(m) = 2 artanh((m − 1) / (m + 1)) as a series.

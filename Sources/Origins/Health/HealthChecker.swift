@@ -92,6 +92,8 @@ final class CheckLoop {
   static let wakeToken = UInt64.max
   /// Timers' tokens: a target's name, or a probe's with this bit.
   private static let probeTimer: UInt64 = 1 << 62
+  /// Of a connection that is being made, with this one: whether it is time for the next address.
+  private static let addressTimer: UInt64 = 1 << 61
 
   private final class Target {
     let pool: OriginPool
@@ -174,7 +176,14 @@ final class CheckLoop {
   private func timerRang(_ token: UInt64) {
     if token & Self.probeTimer != 0 {
       let token = token & ~Self.probeTimer
-      if let probe = probes.element(token) { end(probe, token, .timedOut) }
+      guard let probe = probes.element(token) else { return }
+      if probe.isConnecting { addressFailed(probe) }
+      end(probe, token, .timedOut)
+      return
+    }
+    if token & Self.addressTimer != 0 {
+      let token = token & ~Self.addressTimer
+      if let probe = probes.element(token) { tryNextAddress(probe, token) }
       return
     }
     guard let target = targets.element(token) else { return }
@@ -191,22 +200,40 @@ final class CheckLoop {
     connect(probe, name)
   }
 
+  /// The connection takes long, and there is another address: that one then (RFC 8305 §5).
+  private func tryNextAddress(_ probe: Probe, _ token: UInt64) {
+    guard probe.isConnecting, probe.plan.hasMore, now >= probe.connectStarted &+ ConnectPlan.delay
+    else { return }
+    advance(probe, token, .nextAddress)
+  }
+
+  private func addressFailed(_ probe: Probe) {
+    guard let address = probe.plan.address(of: probe.attempt - 1) else { return }
+    probe.pool.servers[probe.index].addressFailed(address, now: now)
+  }
+
   private func connect(_ probe: Probe, _ token: UInt64) {
     let server = probe.pool.servers[probe.index]
     if case .unix(let path) = server.location {
       // One path, one try.
-      guard probe.attempt == 0, let socket = try? UnixSocket.connect(to: path) else {
-        return end(probe, token, .connectFailed)
+      guard probe.attempt == 0 else { return end(probe, token, .connectFailed) }
+      do throws(Errno) {
+        let socket = try UnixSocket.connect(to: path)
+        probe.attempt = 1
+        watch(probe, token, Listener(socket))
+      } catch {
+        if error.isExhaustion { abandon(probe, token) } else { end(probe, token, .connectFailed) }
       }
-      probe.attempt = 1
-      watch(probe, token, Listener(socket))
       return
     }
     while case .connect(let address, let number) = probe.plan.next(now: now) {
       probe.attempt += 1
-      if let socket = try? Socket.connect(to: address) {
+      do throws(Errno) {
+        let socket = try Socket.connect(to: address)
         watch(probe, token, Listener(socket))
         return
+      } catch {
+        if error.isExhaustion { return abandon(probe, token) }
       }
       probe.plan.failed(number, now: now)
       server.addressFailed(address, now: now)
@@ -215,7 +242,10 @@ final class CheckLoop {
   }
 
   private func watch(_ probe: Probe, _ token: UInt64, _ connection: Listener) {
-    probe.begin(connection)
+    probe.begin(connection, now: now)
+    if probe.plan.hasMore {
+      timers.set(deadline: now &+ ConnectPlan.delay, token: token | Self.addressTimer)
+    }
     guard (try? poller.add(connection.socket, token: token)) != nil else {
       return end(probe, token, .connectFailed)
     }
@@ -227,13 +257,16 @@ final class CheckLoop {
     case .ended(let result): end(probe, token, result)
     case .nextAddress:
       drop(probe)
-      let number = probe.attempt - 1
-      if let address = probe.plan.address(of: number) {
-        probe.pool.servers[probe.index].addressFailed(address, now: now)
-      }
-      probe.plan.failed(number, now: now)
+      addressFailed(probe)
+      probe.plan.failed(probe.attempt - 1, now: now)
       connect(probe, token)
     }
+  }
+
+  /// The node has nothing left to connect with: the check says nothing of the server.
+  private func abandon(_ probe: Probe, _ token: UInt64) {
+    drop(probe)
+    probes.remove(token)
   }
 
   private func drop(_ probe: Probe) {

@@ -34,6 +34,10 @@ final class Probe {
   /// What the server said of its load, in permille.
   private(set) var load: Int?
   private var tls: TLSConnection?
+  /// When the present connection was begun.
+  private(set) var connectStarted: Int64 = 0
+  /// Whether it is not there yet.
+  var isConnecting: Bool { if case .connecting = phase { connection != nil } else { false } }
   private var phase = Phase.connecting
   private var output = ByteBuffer()
   private var input = ByteBuffer()
@@ -55,8 +59,9 @@ final class Probe {
   }
 
   /// Begins on a new connection.
-  func begin(_ connection: Listener) {
+  func begin(_ connection: Listener, now: Int64) {
     self.connection = connection
+    connectStarted = now
     tls = nil
     phase = .connecting
     output.removeAll()

@@ -17,8 +17,9 @@ package struct Attempt: ~Copyable, Sendable {
   package let server: OriginServer
   /// The server's number in the pool.
   package let index: Int
-  /// When it began (monotonic).
-  package let started: Int64
+  /// When it began (monotonic), or when its server had all of the request: how long a client takes to
+  /// send it is not the server's time.
+  package private(set) var started: Int64
   let serverPass: BreakerPass
   let poolPass: BreakerPass
   var isServerTold = false
@@ -35,6 +36,9 @@ package struct Attempt: ~Copyable, Sendable {
     self.serverPass = serverPass
     self.poolPass = poolPass
   }
+
+  /// All of the request is with the server (monotonic).
+  package mutating func sentAll(now: Int64) { started = now }
 
   deinit { if isOpen { giveBack(now: nil) } }
 

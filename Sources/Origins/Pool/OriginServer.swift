@@ -15,6 +15,7 @@ package final class OriginServer: Sendable {
   /// Only the checker's thread changes it.
   let health = Mutex(HealthState())
   private let book: Mutex<AddressBook>
+  private let generation = Atomic<UInt64>(0)
   private static let lastID = Atomic<Int>(0)
 
   init(_ location: ServerLocation) {
@@ -52,6 +53,14 @@ package final class OriginServer: Sendable {
     book.withLock { $0.failed(address, now: now) }
   }
 
+  /// Changes whenever a lookup has found other addresses.
+  package var addressGeneration: UInt64 { generation.load(ordering: .relaxed) }
+
+  /// Whether an address is one of those that are known now.
+  package func hasAddress(_ address: SocketAddress) -> Bool {
+    book.withLock { $0.addresses.firstIndex(of: address) != nil }
+  }
+
   /// The addresses that are known now.
   package var addresses: [SocketAddress] {
     book.withLock { book in (0..<book.addresses.count).map { book.addresses[$0] } }
@@ -61,7 +70,14 @@ package final class OriginServer: Sendable {
   func resolve(_ lookup: Resolver.Lookup) -> Bool {
     guard case .host(let host, let port) = location else { return true }
     let found = lookup(host, port)
-    book.withLock { $0.replace(AddressList(found)) }
+    let hasChanged = book.withLock { book in
+      let before = book.addresses
+      book.replace(AddressList(found))
+      let after = book.addresses
+      return before.count != after.count
+        || (0..<after.count).contains { before.firstIndex(of: after[$0]) == nil }
+    }
+    if hasChanged { generation.add(1, ordering: .relaxed) }
     return !found.isEmpty
   }
 }

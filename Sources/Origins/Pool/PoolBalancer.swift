@@ -27,6 +27,8 @@ package struct ChoiceRequest: Sendable {
   package var tried = ServerSet()
   /// The worker's name for the request, if it may wait; nil: it may not.
   package var waiter: UInt64?
+  /// Whether it is a second try beside the first: nobody is refused if there is no server for it.
+  package var isExtra = false
 
   /// A request that may go anywhere and may not wait.
   package init() {}
@@ -67,6 +69,7 @@ package struct PoolBalancer: ~Copyable, Sendable {
 
   /// A client's request begins: its tries.
   package func plan(isIdempotent: Bool, now: Int64) -> TryPlan {
+    pool.state.words.add(PoolState.Word.requests)
     if let retries = pool.settings.retries { pool.state.deposit(retries, now: now) }
     return TryPlan(settings: pool.settings.retries, isIdempotent: isIdempotent, now: now)
   }
@@ -77,7 +80,7 @@ package struct PoolBalancer: ~Copyable, Sendable {
     if survey.isPanic { pool.state.words.add(PoolState.Word.panics) }
     if survey.members.isEmpty {
       if case .full = survey.refusal { return wait(request, now: now) }
-      return refuse(survey.refusal)
+      return refuse(survey.refusal, request)
     }
     // Who comes does not overtake who waits.
     if pool.state.words.load(PoolState.Word.waiting) > 0 { return wait(request, now: now) }
@@ -85,7 +88,7 @@ package struct PoolBalancer: ~Copyable, Sendable {
     case .failure(.full): return wait(request, now: now)
     case .failure(.breaker):
       pool.freed(now: now)
-      return refuse(.breakerOpen(retryAfter: pool.state.breaker.retryAfter(now: now)))
+      return refuse(.breakerOpen(retryAfter: pool.state.breaker.retryAfter(now: now)), request)
     case .success(let poolPass):
       fill(survey.members, now: now)
       var missed = false
@@ -143,13 +146,21 @@ package struct PoolBalancer: ~Copyable, Sendable {
   }
 
   private func wait(_ request: ChoiceRequest, now: Int64) -> OriginChoice {
-    guard let id = request.waiter,
-      let ticket = pool.enqueue(Waiter(worker: worker, id: id), now: now)
-    else { return refuse(.full) }
+    guard let id = request.waiter else { return refuse(.full, request) }
+    var waiter = Waiter(worker: worker, id: id)
+    waiter.tried = request.tried
+    switch pool.settings.balancing {
+    case .clientHash: waiter.key = request.client
+    case .keyHash: waiter.key = request.key
+    case .roundRobin, .leastConnections, .leastTime, .leastLoad, .twoChoices: break
+    }
+    guard let ticket = pool.enqueue(waiter, now: now)
+    else { return refuse(.full, request) }
     return .queued(ticket)
   }
 
-  private func refuse(_ refusal: ChoiceRefusal) -> OriginChoice {
+  private func refuse(_ refusal: ChoiceRefusal, _ request: ChoiceRequest) -> OriginChoice {
+    if request.isExtra { return .refused(refusal) }
     switch refusal {
     case .noServer: pool.state.words.add(PoolState.Word.refusedNoServer)
     case .breakerOpen: pool.state.words.add(PoolState.Word.refusedBreaker)
@@ -191,7 +202,7 @@ package struct PoolBalancer: ~Copyable, Sendable {
       isFinal = false
       pool.state.words.add(PoolState.Word.retries)
     }
-    if failure == .staleConnection, !isFinal { return decision }
+    if failure == .staleConnection { return decision }
     if case .status(let status, let retryAfter) = failure {
       latencies.add(now &- attempt.started)
       tell(&attempt, .answered(status: status), isFinal: isFinal, now: now)
@@ -200,6 +211,16 @@ package struct PoolBalancer: ~Copyable, Sendable {
       tell(&attempt, .failed(failure), isFinal: isFinal, now: now)
     }
     return decision
+  }
+
+  /// An attempt has failed beside which another of the same request is under way, which may yet answer:
+  /// its server is told, and the pool is not.
+  package mutating func failedBesideAnother(
+    _ attempt: inout Attempt, _ failure: TryFailure, tried: inout ServerSet, now: Int64
+  ) {
+    if failure == .staleConnection { return }
+    tried.insert(attempt.index)
+    tell(&attempt, .failed(failure), isFinal: false, now: now)
   }
 
   private func hasOther(than tried: ServerSet, now: Int64) -> Bool {

@@ -44,7 +44,6 @@ final class PoolState: Sendable {
 
   /// A client's request came: the budget gets its share.
   func deposit(_ settings: RetrySettings, now: Int64) {
-    words.add(Word.requests)
     words.update(Word.budget) { word in
       let budget = word == 0 ? RetryBudget(settings, now: now) : RetryBudget(word: word)
       let next = budget.depositing(settings, now: now).word

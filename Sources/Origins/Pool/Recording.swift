@@ -50,7 +50,9 @@ extension OriginPool {
   /// Obeys a `Retry-After`: other servers are preferred for so long.
   func rest(_ index: Int, for delay: Int64, now: Int64) {
     let length = min(max(delay, 0), max(settings.longestRest, 0))
-    cells[index].set(ServerCells.Word.restUntil, time: now &+ length)
+    // A server that asks for less than before has not taken back what it asked for.
+    let until = max(now &+ length, cells[index].time(ServerCells.Word.restUntil))
+    cells[index].set(ServerCells.Word.restUntil, time: until)
   }
 
   /// Takes over what a server said of its load: the value of `settings.loadField`.

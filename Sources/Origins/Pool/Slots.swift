@@ -106,8 +106,11 @@ extension OriginPool {
   /// Gives free places to those that wait longest. Also called when a server returns.
   func serveWaiters(now: Int64) {
     while state.words.load(PoolState.Word.waiting) > 0 {
+      // Whom the place will go to, unless another thread serves that one first: then it goes to the next,
+      // as any place would.
+      guard let first = state.queue.withLock({ $0.peekFirst }) else { return }
       let entry: Entry
-      switch enterAny(now: now) {
+      switch enterAny(for: first, now: now) {
       case .entered(let found): entry = found
       case .inVain:
         // The place that was held for an instant may be the one that somebody else looked for.
@@ -149,13 +152,14 @@ extension OriginPool {
     case nothingFree
   }
 
-  /// Enters the usable server with the fewest requests for its weight.
-  private func enterAny(now: Int64) -> EntryOutcome {
-    var members = survey(now: now, tried: ServerSet()).members
+  /// Enters the usable server with the fewest requests for its weight, or the best one for the waiter's
+  /// key; of those that have not failed for it, if there are any.
+  private func enterAny(for waiter: Waiter, now: Int64) -> EntryOutcome {
+    var members = survey(now: now, tried: waiter.tried).members
     guard !members.isEmpty, case .success(let poolPass) = enterPool(now: now) else {
       return .nothingFree
     }
-    while let index = leastLoaded(members, now: now) {
+    while let index = best(of: members, for: waiter, now: now) {
       if let pass = enterServer(index, now: now) {
         return .entered(Entry(index: index, serverPass: pass, poolPass: poolPass))
       }
@@ -164,6 +168,23 @@ extension OriginPool {
     tellPoolBreaker(.none, poolPass, now: now)
     state.leave()
     return .inVain
+  }
+
+  private func best(of members: ServerSet, for waiter: Waiter, now: Int64) -> Int? {
+    guard let key = waiter.key else { return leastLoaded(members, now: now) }
+    var best: Int?
+    var highest = -1.0
+    var next = members.next(from: 0)
+    while let index = next {
+      let full = Double(weight(of: index, now: now).full)
+      let score = Rendezvous.score(key: key, identity: servers[index].identity, weight: full)
+      if score > highest {
+        highest = score
+        best = index
+      }
+      next = members.next(from: index + 1)
+    }
+    return best
   }
 
   private func leastLoaded(_ members: ServerSet, now: Int64) -> Int? {

@@ -7,6 +7,10 @@ package struct Waiter: Sendable, Equatable {
   package var worker: Int
   /// The worker's own name for the request.
   package var id: UInt64
+  /// Servers that have failed for it.
+  var tried = ServerSet()
+  /// The hash that its server is chosen by, where the pool goes by one.
+  var key: UInt64?
 
   /// A request of a worker.
   package init(worker: Int, id: UInt64) {
@@ -57,6 +61,9 @@ struct WaitingQueue: Sendable {
     count += 1
     return WaitTicket(place: place, generation: places[index].generation)
   }
+
+  /// Who waits longest.
+  var peekFirst: Waiter? { first >= 0 ? places[Int(first)].waiter : nil }
 
   /// Takes out who waits longest.
   mutating func popFirst() -> Waiter? {
