@@ -1,6 +1,6 @@
 // One POST of one document, on a thread that may block: as `KeyFetch`, in the other direction.
 
-internal import Bytes
+package import Bytes
 internal import CLinux
 internal import Cryptography
 internal import EventLoop

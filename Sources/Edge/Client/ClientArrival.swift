@@ -34,7 +34,9 @@ final class ClientArrival {
   private var mayBeForwarded = true
   private let speaksTLS: Bool
   var token: UInt64 = 0
-  var isLeftOver = false
+  /// Whether it stands in the line for a handshake, or has come to its front.
+  var isWaiting = false
+  var isFirst = false
   private var phase: Phase
   private var link: SecureLink?
   private var deadline = Int64.max
@@ -249,7 +251,8 @@ final class ClientArrival {
 }
 
 /// How many handshakes a worker begins: so many in a turn, that connections which are there get theirs, and
-/// so many in a second, where the configuration says so.
+/// so many in a second, where the configuration says so. Who must wait stands in a line and costs nothing
+/// until its turn: a flood of hellos is not looked at again and again.
 struct Handshakes {
   /// A full handshake takes 0.2 to 1 ms of a processor.
   static let perTurn = 8
@@ -260,8 +263,10 @@ struct Handshakes {
   private var interval: Int64
   /// When the next would come if all came evenly spaced.
   private var next = Int64.min
-  /// Those that wait for their time, in order.
-  var waiting: [UInt64] = []
+  private var line: [UInt64] = []
+  private var first = 0
+  /// Whether a timer is set for the first of the line.
+  var hasTimer = false
 
   init(perSecond: Int?) { interval = Self.interval(perSecond) }
 
@@ -273,54 +278,71 @@ struct Handshakes {
 
   mutating func beginTurn() { left = Self.perTurn }
 
-  enum Verdict {
-    case now
-    case nextTurn
-    case at(Int64)
+  /// Whether nobody waits.
+  var isEmpty: Bool { first == line.count }
+
+  /// When the rate lets one begin; not after `now` if it does so now.
+  func opens(now: Int64) -> Int64 { interval == 0 ? now : max(next, now) - Self.burst }
+
+  /// Whether one may begin in this turn.
+  func isOpen(now: Int64) -> Bool { left > 0 && opens(now: now) <= now }
+
+  /// Counts one that begins.
+  mutating func take(now: Int64) {
+    left -= 1
+    if interval > 0 { next = max(next, now) + interval }
   }
 
-  /// When one may begin; `now` counts it.
-  mutating func take(now: Int64) -> Verdict {
-    guard left > 0 else { return .nextTurn }
-    if interval > 0 {
-      let earliest = max(next, now)
-      guard earliest - now <= Self.burst else { return .at(earliest - Self.burst) }
-      next = earliest + interval
+  /// Puts one at the end of the line.
+  mutating func append(_ token: UInt64) { line.append(token) }
+
+  /// Takes the first of the line.
+  mutating func popFirst() -> UInt64? {
+    guard first < line.count else { return nil }
+    let token = line[first]
+    first += 1
+    if first == line.count {
+      line = []
+      first = 0
+    } else if first >= 1_024 {
+      line.removeFirst(first)
+      first = 0
     }
-    left -= 1
-    return .now
+    return token
   }
 }
 
 extension Worker {
   /// Whether a client's handshake may begin now; if not, it goes on by itself.
   func mayShakeHands(_ arrival: ClientArrival) -> Bool {
-    switch handshakes.take(now: now.monotonic) {
-    case .now: return true
-    case .nextTurn:
-      if !arrival.isLeftOver {
-        arrival.isLeftOver = true
-        leftOver.append(arrival.token)
-      }
-    case .at(let time):
-      if !arrival.isLeftOver {
-        arrival.isLeftOver = true
-        handshakes.waiting.append(arrival.token)
-      }
-      timers.set(deadline: time, token: TokenKind.handshakes)
+    if arrival.isWaiting { return false }
+    if arrival.isFirst || handshakes.isEmpty, handshakes.isOpen(now: now.monotonic) {
+      handshakes.take(now: now.monotonic)
+      return true
     }
+    arrival.isWaiting = true
+    handshakes.append(arrival.token)
     return false
   }
 
-  /// Lets those go on that waited for their time.
+  /// Lets those go on that waited for their turn, as far as it has come.
   func goOnWithHandshakes() {
-    let waiting = handshakes.waiting
-    handshakes.waiting = []
-    for token in waiting {
-      let arrival = arrivals.element(token & ~TokenKind.mask)
-      arrival?.isLeftOver = false
-      arrival?.advance()
+    while handshakes.isOpen(now: now.monotonic), let token = handshakes.popFirst() {
+      guard let arrival = arrivals.element(token & ~TokenKind.mask) else { continue }
+      arrival.isWaiting = false
+      arrival.isFirst = true
+      arrival.advance()
+      arrival.isFirst = false
     }
+    let time = handshakes.opens(now: now.monotonic)
+    guard !handshakes.isEmpty, time > now.monotonic, !handshakes.hasTimer else { return }
+    handshakes.hasTimer = true
+    timers.set(deadline: time, token: TokenKind.handshakes)
+  }
+
+  /// Whether handshakes wait for nothing but the next turn.
+  var handshakesWantTurn: Bool {
+    !handshakes.isEmpty && handshakes.opens(now: now.monotonic) <= now.monotonic
   }
 
   /// Gives a connection that was looked at to the codec that it wants.

@@ -255,6 +255,7 @@ package final class Worker {
     ringTimers()
     if !bridges.isEmpty { unpinBridges() }
     goOnWithLeftOver()
+    if !handshakes.isEmpty { goOnWithHandshakes() }
     tellReaders()
     reader?.endTurn()
     if watchesLoad { watchLoad(since: began) }
@@ -284,7 +285,9 @@ package final class Worker {
   }
 
   private func timeout() -> Int64 {
-    if !leftOver.isEmpty || !moved.isEmpty || !admissionLine.isEmpty { return 0 }
+    if !leftOver.isEmpty || !moved.isEmpty || !admissionLine.isEmpty || handshakesWantTurn {
+      return 0
+    }
     if clock.standsStill { return (timers.next ?? .max) <= now.monotonic ? 0 : -1 }
     let next = min(timers.next ?? .max, isDraining ? drainDeadline : .max)
     return next == .max ? -1 : max(0, next - clock.now().monotonic)
@@ -366,7 +369,7 @@ package final class Worker {
       case TokenKind.session: sessions.element(token & ~TokenKind.mask)?.timerRang()
       case TokenKind.stream: streams.element(token & ~TokenKind.mask)?.timerRang()
       case TokenKind.streamWake: streams.element(token & ~TokenKind.mask)?.woken()
-      case TokenKind.handshakes: goOnWithHandshakes()
+      case TokenKind.handshakes: handshakes.hasTimer = false
       default: break
       }
     }
@@ -383,10 +386,6 @@ package final class Worker {
         let connection = origins.element(name)
         connection?.isLeftOver = false
         connection?.goOn()
-      case TokenKind.arrival:
-        let arrival = arrivals.element(name)
-        arrival?.isLeftOver = false
-        arrival?.advance()
       case TokenKind.session:
         let session = sessions.element(name)
         session?.isLeftOver = false
