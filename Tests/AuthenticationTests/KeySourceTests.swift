@@ -137,12 +137,12 @@ private final class ScheduleUnderTest {
   func `keys come over TLS from a server that a private authority vouches for, and from no other`()
     throws
   {
-    let issuer = try Issuer(.es256, id: "only")
+    let keys = keySet(try Issuer(.es256, id: "only"))
     let certificate = try #require(TestCertificate(names: "DNS:localhost"))
     let file = try TemporaryFile("")
     #expect(certificate.write(to: file.path))
     let server = try TestServer(certificate: certificate) { _ in
-      .bytes(response(keySet(issuer)))
+      .bytes(response(keys))
     }
     defer { server.stop() }
     let url = try KeyURL("https://localhost:\(server.port)/keys")
