@@ -133,6 +133,31 @@ private final class ScheduleUnderTest {
     #expect(throws: KeySourceError.file("/nonexistent/keys", Errno(2))) { try source.load() }
   }
 
+  @Test
+  func `keys come over TLS from a server that a private authority vouches for, and from no other`()
+    throws
+  {
+    let keys = keySet(try Issuer(.es256, id: "only"))
+    let certificate = try #require(TestCertificate(names: "DNS:localhost"))
+    let file = try TemporaryFile("")
+    #expect(certificate.write(to: file.path))
+    let server = try TestServer(certificate: certificate) { _ in
+      .bytes(response(keys))
+    }
+    defer { server.stop() }
+    let url = try KeyURL("https://localhost:\(server.port)/keys")
+    let clock = NodeClock(manualFrom: testTime)
+    let trusting = try KeySource(
+      .url(url, trustFile: file.path), timing: timing, clock: clock)
+    try trusting.load()
+    #expect(trusting.keys.current.value?.keys.map(\.id) == [Array("only".utf8)])
+    // The system's authorities know nothing of it.
+    let other = try KeySource(.url(url, trustFile: nil), timing: timing, clock: clock)
+    #expect(throws: KeySourceError.self) { try other.load() }
+    #expect(other.keys.current.value == nil)
+    #expect(server.requests.count == 1)
+  }
+
   @Test func `keys come from a server, rotate, and stay when it is down`() async throws {
     let old = try Issuer(.es256, id: "old")
     let new = try Issuer(.es256, id: "new")
