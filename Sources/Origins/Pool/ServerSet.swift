@@ -1,5 +1,5 @@
 /// Servers of a pool by their number: a bit for each.
-package struct ServerSet: Sendable {
+package struct ServerSet: Sendable, Equatable {
   private var words = InlineArray<4, UInt64>(repeating: 0)
 
   /// The most servers of a pool.
@@ -11,6 +11,12 @@ package struct ServerSet: Sendable {
   /// The first `count`.
   package init(first count: Int) {
     for index in 0..<min(max(count, 0), Self.capacity) { insert(index) }
+  }
+
+  /// Whether both have the same servers.
+  package static func == (left: ServerSet, right: ServerSet) -> Bool {
+    for index in 0..<4 where left.words[index] != right.words[index] { return false }
+    return true
   }
 
   /// Adds a server; a number out of range is none.
