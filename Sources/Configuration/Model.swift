@@ -27,6 +27,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var limits: [LimitConfiguration] = []
   /// `jwt` blocks by name, in the order of the file.
   public var tokens: [TokenConfiguration] = []
+  /// `auth_service` blocks by name, in the order of the file.
+  public var authenticationServices: [AuthenticationServiceConfiguration] = []
   /// Sites, in the order of the file.
   public var sites: [SiteConfiguration] = []
   /// Listeners, by their place in `listeners`, on which each connection begins with a PROXY header.
@@ -228,7 +230,7 @@ public struct SitePurgeConfiguration: Sendable, Equatable {
   /// Whether they purge here; else they are passed on as any other method.
   public var isOn = false
   /// From where they need no token.
-  package var networks: [AddressSet] = []
+  package var networks: [AccessList] = []
 
   /// They do not.
   public init() {}

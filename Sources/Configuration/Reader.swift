@@ -20,6 +20,7 @@ struct Draft {
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
   var admin = AdminConfiguration(address: Reader.usualAdmin, token: nil)
+  var service = AuthenticationServiceConfiguration(name: "")
   var siteOrigin: Placed<String>?
   var sitePurges = false
   var health = HealthConfiguration(path: nil)
@@ -83,6 +84,7 @@ struct Reader {
     var origins: [String: SourceRange] = [:]
     var limits: [String: SourceRange] = [:]
     var tokens: [String: SourceRange] = [:]
+    var services: [String: SourceRange] = [:]
     var hosts: [String: SourceRange] = [:]
     var routes: [RoutePath: SourceRange] = [:]
     var servers: [ServerAddress: SourceRange] = [:]
@@ -102,7 +104,10 @@ struct Reader {
   struct References {
     var origins: [Placed<String>] = []
     var limits: [Placed<String>] = []
+    /// Where each route, by its name, names its limits.
+    var routeLimits: [String: [String: SourceRange]] = [:]
     var tokens: [Placed<String>] = []
+    var services: [Placed<String>] = []
   }
 
   init(directory: String, isComplete: Bool, findings: Findings) {

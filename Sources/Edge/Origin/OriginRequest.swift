@@ -110,6 +110,12 @@ final class OriginRequest {
   var isBackground = false
   /// Why the origin is asked.
   var reason = ForwardReason.miss
+  /// What limits have let it pass; settled at its end.
+  var held: HeldChecks?
+  /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
+  var isQuestion = false
+  /// Lines of the node's own that it has besides.
+  var ownLines: [UInt8] = []
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -123,7 +129,7 @@ final class OriginRequest {
   init(
     worker: Worker, generation: WorkerGeneration, fill: Fill, head: RequestHead, route: Int,
     client: SocketAddress, isFill: Bool, upgrade: Bool, stored: StoredReference?,
-    decision: RuleDecision?, fallback: Int? = nil
+    decision: RuleDecision?, pool chosen: Int? = nil
   ) {
     self.worker = worker
     self.generation = generation
@@ -135,7 +141,7 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = fallback ?? Self.pool(generation, route, decision)
+    pool = chosen ?? Self.pool(generation, route, decision)
     side = generation.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
@@ -196,6 +202,7 @@ final class OriginRequest {
     options.isHTTP2 = isHTTP2
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
+    if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
     offer?.tags.appendCondition(to: &slice)
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
@@ -456,10 +463,15 @@ final class OriginRequest {
     }
     file = nil
     attempt.take()?.end(now: worker.now.monotonic)
+    if let held {
+      self.held = nil
+      settle(held, status: responseTime > 0 ? response.status : 0)
+    }
   }
 
   /// Counts it for the lists of what origins are asked for.
   private func noteTraffic() {
+    if isQuestion { return }
     var url = ByteBuffer(capacity: 256)
     if fill.target.isEmpty {
       RequestTarget.appendKey(

@@ -120,7 +120,7 @@ extension Exchange {
     let request = OriginRequest(
       worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
       client: client, isFill: isFill, upgrade: upgrade, stored: stored,
-      decision: decision(worker), fallback: fallback)
+      decision: decision(worker), pool: fallback)
     request.clientConnection = connection.token
     if let reason { request.reason = reason }
     request.isSecure = secure != nil
@@ -188,6 +188,11 @@ extension Exchange {
           slice: firstSlice(stored: response, worker))
       })
     guard case .lead(let fill) = role else { return }
+    guard let checks = admitBackground(worker) else {
+      worker.context.fills.remove(fill)
+      if let mark = fill.mark { store.endFill(mark) }
+      return
+    }
     let copy = RequestHead()
     copy.copy(head(worker))
     copy.method = .get
@@ -197,6 +202,7 @@ extension Exchange {
       decision: decision(worker))
     request.isBackground = true
     request.reason = .stale
+    request.held = checks
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request
