@@ -27,6 +27,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var limits: [LimitConfiguration] = []
   /// `jwt` blocks by name, in the order of the file.
   public var tokens: [TokenConfiguration] = []
+  /// `auth_service` blocks by name, in the order of the file.
+  public var authenticationServices: [AuthenticationServiceConfiguration] = []
   /// Sites, in the order of the file.
   public var sites: [SiteConfiguration] = []
   /// Listeners, by their place in `listeners`, on which each connection begins with a PROXY header.

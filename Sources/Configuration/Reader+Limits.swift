@@ -250,6 +250,7 @@ extension Reader {
         help: "remove it: it is in force for the whole node")
     }
     checkBandwidths()
+    checkLimitKeys()
     if let range = declared.proxyListeners.first, draft.node.trustedProxies.networks.isEmpty,
       findings.errorCount == 0
     {
@@ -364,14 +365,19 @@ extension Syntax where Value == Quota {
 extension Syntax where Value == LimitKeyPart {
   /// A part of a limit's key.
   static var limitKeyPart: Syntax {
-    let known = ["client.ip", "header.NAME", "cookie.NAME", "route", "tls.client.subject", "host"]
+    let known = [
+      "client.ip", "header.NAME", "cookie.NAME", "route", "host", "tls.client.subject", "jwt.sub",
+      "jwt.claim.NAME", "api_key",
+    ]
     return Syntax(
-      "PART", expected: known.dropLast().joined(separator: ", ") + " or host",
+      "PART", expected: known.dropLast().joined(separator: ", ") + " or api_key",
       read: { text throws(Problem) in
         switch text {
         case "client.ip": return .clientAddress
         case "route": return .route
         case "host": return .host
+        case "jwt.sub": return .subject
+        case "api_key": return .apiKey
         case "tls.client.subject": return .clientCertificate
         default: break
         }
@@ -381,17 +387,26 @@ extension Syntax where Value == LimitKeyPart {
         if text.hasPrefix("cookie."), let name = fieldName(text.dropFirst(7)) {
           return .cookie(name)
         }
-        if text.hasPrefix("jwt.") {
-          throw Problem(
-            "\(quoted(text)) cannot be a key: this node reads no tokens",
-            help: "there are \(known.joined(separator: ", "))")
+        if text.hasPrefix("jwt.claim."), let name = claimName(text.dropFirst(10)) {
+          return .claim(name)
         }
         throw Problem(
           "\(quoted(text)) is not a part of a request",
           help: "there are \(known.joined(separator: ", "))",
-          suggestion: ["ip": "client.ip", "client_ip": "client.ip", "remote_addr": "client.ip"][
-            text])
+          suggestion: [
+            "ip": "client.ip", "client_ip": "client.ip", "remote_addr": "client.ip",
+            "sub": "jwt.sub", "jwt": "jwt.sub", "user": "jwt.sub", "jwt.subject": "jwt.sub",
+            "apikey": "api_key", "api_key.name": "api_key",
+          ][text])
       }, write: { $0.text })
+  }
+
+  /// A claim's name, which may be a URL (RFC 7519 §4.2).
+  private static func claimName(_ text: Substring) -> String? {
+    guard (1...128).contains(text.utf8.count),
+      text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+    else { return nil }
+    return String(text)
   }
 
   /// A token (RFC 9110 §5.6.2), which names of fields and cookies are.

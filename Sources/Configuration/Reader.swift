@@ -19,6 +19,7 @@ struct Draft {
     name: "", rule: .tokenBucket(LimitRate(count: 1, period: 1_000_000_000), burst: 1))
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
+  var service = AuthenticationServiceConfiguration(name: "")
   var adminToken: String?
   var siteOrigin: Placed<String>?
   var health = HealthConfiguration(path: nil)
@@ -82,6 +83,7 @@ struct Reader {
     var origins: [String: SourceRange] = [:]
     var limits: [String: SourceRange] = [:]
     var tokens: [String: SourceRange] = [:]
+    var services: [String: SourceRange] = [:]
     var hosts: [String: SourceRange] = [:]
     var routes: [RoutePath: SourceRange] = [:]
     var servers: [ServerAddress: SourceRange] = [:]
@@ -101,7 +103,10 @@ struct Reader {
   struct References {
     var origins: [Placed<String>] = []
     var limits: [Placed<String>] = []
+    /// Where each route, by its name, names its limits.
+    var routeLimits: [String: [String: SourceRange]] = [:]
     var tokens: [Placed<String>] = []
+    var services: [Placed<String>] = []
   }
 
   init(directory: String, isComplete: Bool, findings: Findings) {

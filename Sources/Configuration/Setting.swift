@@ -31,6 +31,8 @@ public struct Setting: Sendable {
     case http2
     /// `jwt NAME { … }`
     case jwt
+    /// `auth_service NAME { … }`
+    case authenticationService = "auth_service"
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

@@ -4,7 +4,8 @@ extension Setting {
   /// Every setting.
   public static let all: [Setting] =
     topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originTransport
-    + originHealth + originTLS + files + limit + tls + http2 + tokens + site + tlsSite
+    + originHealth + originTLS + files + limit + tls + http2 + tokens + authenticationService + site
+    + tlsSite
     + admission(in: .site) + route + limitRoute + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
 
@@ -81,6 +82,7 @@ extension Setting {
       "A limit on requests. Routes that name the same limit share it."
     ) { arguments, reader in reader.readLimit(&arguments) },
     tokenBlock,
+    authenticationServiceBlock,
     Setting(
       "site", in: .top, shape: "HOST…", body: .block(.site), repeatable: true,
       aliases: ["server", "server_name", "virtualhost", "vhost", "host", "domain"],

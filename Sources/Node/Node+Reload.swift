@@ -37,7 +37,7 @@ private struct Opened {
   var fileThreads: FileThreads?
   var credentials: NodeCredentials
   var originTLS: [OriginTLS?]
-  var geo: GeoDatabase?
+  var geo: GeoSource?
   var certificates: PreparedCertificates
   var addresses: OpenAddresses.Change
 }
@@ -175,14 +175,16 @@ extension Node: ConfigurationControl {
     let hasSameLog =
       wanted.accessLog == former.configuration.accessLog
       && wanted.accessLogFormat == former.configuration.accessLogFormat
+    let credentials = try NodeCredentials(wanted, clock: clock, after: former.credentials)
     return Opened(
       limits: limits,
       log: hasSameLog ? former.log : try Self.openLog(wanted, context.routeNames),
       fileSites: fileSites,
       fileThreads: try former.fileThreads ?? (needsThreads ? FileThreads() : nil),
-      credentials: try NodeCredentials(wanted, clock: clock, after: former.credentials),
+      credentials: credentials,
       originTLS: try Self.originTLS(of: wanted, now: clock.now().wall / 1000),
-      geo: try Self.openGeo(wanted), certificates: try prepareCertificates(of: wanted),
+      geo: try Self.openGeo(wanted, watchedBy: credentials.files),
+      certificates: try prepareCertificates(of: wanted),
       addresses: try addressBook.withLock { $0 }
         .changed(to: wanted.listeners, workers: workerCount))
   }

@@ -5,7 +5,7 @@ internal import AccessLog
 internal import Admin
 internal import Bytes
 package import Configuration
-internal import Edge
+package import Edge
 package import EventLoop
 internal import GeoDatabase
 package import Metrics
@@ -41,6 +41,7 @@ package final class Node: Sendable {
   let holder: (any SocketHolder)?
   private let admin = Mutex<AdminServer?>(nil)
   private let keeper: LimitKeeper?
+  private let fileWatcher: FileWatcher
   let certificates: NodeCertificates
   let watcher: CertificateWatcher
   let clock: NodeClock
@@ -105,12 +106,15 @@ package final class Node: Sendable {
     parts.fileSites = sites
     parts.fileThreads = fileThreads
     parts.credentials = credentials
-    parts.geo = try Self.openGeo(configuration)
+    parts.geo = try Self.openGeo(configuration, watchedBy: credentials.files)
     certificates = try Self.certificates(of: configuration)
     context = NodeContext(
       parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames,
       certificates: certificates)
     watcher = try CertificateWatcher(context, certificates, configuration, note: note)
+    fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
+      context.reloadFiles(onlySettled: true)
+    }
     if let directory = configuration.store?.path, limits.overlayPath != nil {
       keeper = try LimitKeeper(
         { [context] in context.current.limits }, directory: directory, note: note)
@@ -135,6 +139,7 @@ package final class Node: Sendable {
     resolver.start()
     keeper?.start()
     watcher.start()
+    fileWatcher.start()
     try checker.withLock { try $0?.start() }
     admin.withLock { $0?.start() }
   }
@@ -208,9 +213,11 @@ package final class Node: Sendable {
     }
   }
 
-  static func openGeo(_ configuration: NodeConfiguration) throws -> GeoDatabase? {
+  static func openGeo(
+    _ configuration: NodeConfiguration, watchedBy files: WatchedFiles
+  ) throws -> GeoSource? {
     guard !configuration.geoDatabases.isEmpty else { return nil }
-    switch GeoDatabase.open(paths: configuration.geoDatabases) {
+    switch files.openGeo(configuration.geoDatabases) {
     case .success(let database): return database
     case .failure(let problem):
       throw NodeError("cannot open the geo database \(problem.path): \(problem.message)")
@@ -291,6 +298,7 @@ package final class Node: Sendable {
     admin.withLock { $0?.stop() }
     keeper?.stop()
     watcher.stop()
+    fileWatcher.stop()
     resolver.stop()
     checker.withLock { $0?.stop() }
     reloader.finish()
@@ -298,6 +306,15 @@ package final class Node: Sendable {
     context.current.credentials.stop()
     store?.close()
     context.current.log?.close()
+  }
+
+  /// Reads the files again that have changed: keys, users, lists of addresses, geo databases. A file that
+  /// is wrong changes nothing; what came of each is told to `note` and returned. Blocks.
+  @discardableResult
+  package func reloadFiles() -> [FileReload] {
+    let reloads = context.reloadFiles()
+    for reload in reloads { note("files: \(reload.text)") }
+    return reloads
   }
 
   /// Opens the access log's file again (SIGUSR1).

@@ -195,6 +195,8 @@ extension OriginRequest {
   }
 
   var fieldOptions: ResponseFieldOptions {
+    // A service's answer has its cookies whatever the route makes of those of responses.
+    if isQuestion { return [] }
     let options = policy.caching.fieldOptions
     return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }

@@ -108,6 +108,12 @@ final class OriginRequest {
   var scheme: StaticString { isSecure ? "https" : "http" }
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
+  /// What limits have let it pass; settled at its end.
+  var held: HeldChecks?
+  /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
+  var isQuestion = false
+  /// Lines of the node's own that it has besides.
+  var ownLines: [UInt8] = []
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -121,7 +127,7 @@ final class OriginRequest {
   init(
     worker: Worker, generation: WorkerGeneration, fill: Fill, head: RequestHead, route: Int,
     client: SocketAddress, isFill: Bool, upgrade: Bool, stored: StoredReference?,
-    decision: RuleDecision?, fallback: Int? = nil
+    decision: RuleDecision?, pool chosen: Int? = nil
   ) {
     self.worker = worker
     self.generation = generation
@@ -133,7 +139,7 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = fallback ?? Self.pool(generation, route, decision)
+    pool = chosen ?? Self.pool(generation, route, decision)
     side = generation.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
@@ -195,6 +201,7 @@ final class OriginRequest {
     options.isHTTP2 = isHTTP2
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
+    if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
     offer?.tags.appendCondition(to: &slice)
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
@@ -454,6 +461,10 @@ final class OriginRequest {
     }
     file = nil
     attempt.take()?.end(now: worker.now.monotonic)
+    if let held {
+      self.held = nil
+      settle(held, status: responseTime > 0 ? response.status : 0)
+    }
   }
 
   /// Gives the connection back, if it may carry another request.

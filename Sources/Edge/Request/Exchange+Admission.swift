@@ -23,6 +23,8 @@ struct PendingAdmission {
     case keys
     /// A password.
     case password
+    /// A service's answer.
+    case service
   }
   var cause: Cause
   /// When it has waited long enough, whatever for.
@@ -56,6 +58,7 @@ extension Exchange {
     case .key(let gate): return admit(gate, on: connection)
     case .password(let gate): return admit(gate, on: connection)
     case .url(let gate): return admit(gate, on: connection)
+    case .service(let gate): return admit(gate, on: connection)
     }
   }
 
@@ -63,7 +66,11 @@ extension Exchange {
   func goOnWithAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     guard let pending = ruled.pending else { return false }
-    guard pending.isReady || pending.isOver else { return false }
+    if case .service = pending.cause {
+      if waitsForService(worker, token: connection.token) { return false }
+    } else if !pending.isReady && !pending.isOver {
+      return false
+    }
     connection.wait(until: .max)
     state = .waiting
     guard passesAdmission(on: connection) else {
@@ -92,6 +99,7 @@ extension Exchange {
     case .turn: worker.admissionLine.append(connection.token)
     case .keys: worker.waitingForKeys.append(connection.token)
     case .password: worker.waitingForPasswords.append(connection.token)
+    case .service: break
     }
     connection.wait(until: deadline)
   }
@@ -105,12 +113,9 @@ extension Exchange {
   // MARK: Addresses
 
   private func isAddressAllowed(_ connection: some ClientStream) -> Bool {
-    let access = generation.routes.access[route]
-    if access.isOpen { return true }
+    guard let access = generation.gates.access[route] else { return true }
     let client = askedFrom(connection)
-    let address = IPAddress(high: client.high, low: client.low)
-    if access.denied.contains(where: { $0.contains(address) }) { return false }
-    return access.allowed.isEmpty || access.allowed.contains { $0.contains(address) }
+    return access.allows(IPAddress(high: client.high, low: client.low))
   }
 
   // MARK: Tokens
@@ -307,6 +312,7 @@ extension Exchange {
     case .token(let gate): return gate.isShared && isAuthorization
     case .password(let gate): return gate.isShared && isAuthorization
     case .key(let gate): return gate.isShared && gate.field == name
+    case .service(let gate): return gate.isShared && isAuthorization
     case .url, nil: return false
     }
   }

@@ -137,7 +137,7 @@ extension Exchange {
     let request = OriginRequest(
       worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
       client: client, isFill: isFill, upgrade: upgrade, stored: stored,
-      decision: decision(worker), fallback: fallback)
+      decision: decision(worker), pool: fallback)
     request.clientConnection = connection.token
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
@@ -203,6 +203,11 @@ extension Exchange {
           slice: firstSlice(stored: response, worker))
       })
     guard case .lead(let fill) = role else { return }
+    guard let checks = admitBackground(worker) else {
+      worker.context.fills.remove(fill)
+      if let mark = fill.mark { store.endFill(mark) }
+      return
+    }
     let copy = RequestHead()
     copy.copy(head(worker))
     copy.method = .get
@@ -211,6 +216,7 @@ extension Exchange {
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
+    request.held = checks
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request

@@ -44,6 +44,15 @@ struct RuledRequest {
   var job: PasswordJob?
   /// Whether the response is for who asks, and shared only if the origin permits it (RFC 9111 §3.5).
   var isRestricted = false
+  /// The question to a service that is waited for.
+  var question: ServiceQuestion?
+  /// Whether it is this request's own, and whether it may only be that.
+  var isAsker = false
+  var asksAlone = false
+  /// Lines that a service has put into the request, which are part of the key, and lines for the
+  /// response.
+  var keyLines: [UInt8] = []
+  var responseLines: [UInt8] = []
   /// Where the request came from.
   var client = RuleClient()
   /// Whether the response goes out as it is, because its rules have failed.
@@ -110,7 +119,7 @@ extension Exchange {
 
   /// Makes a changed head the request's; false if it would be none.
   func edit(_ change: HeadChange, _ head: RequestHead, _ worker: Worker) -> Bool {
-    guard worker.rules.change(head, change) else { return false }
+    guard worker.rules.change(head, change, ownLines: ruled.ownLines) else { return false }
     isRuled = true
     if ownHead != nil {
       // It waits already: its heads are its own.
@@ -237,7 +246,7 @@ extension Exchange {
       }
     } else {
       makeKeyPrefix(worker)
-      if let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
+      if ruled.hasRun, let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
     }
     guard !room.keyPrefix.isEmpty else { return }
     // In front, behind its length: nothing in the rest of the key can look like it.
@@ -263,6 +272,11 @@ extension Exchange {
     let room = worker.rules
     let scratch = room.scratch
     room.keyPrefix.removeAll()
+    if !ruled.keyLines.isEmpty && !(ruled.hasRun && scratch.cacheKey != nil) {
+      room.keyPrefix.append(0x6C as UInt8)
+      ruled.keyLines.withView { Self.append($0, to: &room.keyPrefix) }
+    }
+    guard ruled.hasRun else { return }
     for index in 0..<scratch.varyBy.count {
       room.keyPrefix.append(0x76 as UInt8)
       Self.append(scratch.varyBy[index], to: &room.keyPrefix)
@@ -347,16 +361,18 @@ extension Exchange {
   }
 
   /// Goes through the limits that rules have chosen.
-  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits) -> Void) {
+  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits, _ cost: UInt64?) -> Void) {
     guard ruled.hasRun else { return }
     let limits = generation.routes.ruleLimits[route]
     if let decision = ruled.decision {
-      for number in decision.limits where limits.indices.contains(number) { body(limits[number]) }
+      for chosen in decision.limits where limits.indices.contains(chosen.number) {
+        body(limits[chosen.number], chosen.cost)
+      }
       return
     }
     for index in 0..<worker.rules.scratch.limits.count {
-      let number = worker.rules.scratch.limits[index]
-      if limits.indices.contains(number) { body(limits[number]) }
+      let chosen = worker.rules.scratch.limits[index]
+      if limits.indices.contains(chosen.number) { body(limits[chosen.number], chosen.cost) }
     }
   }
 
@@ -396,11 +412,12 @@ extension Exchange {
     decision.isRestricted = ruled.isRestricted
     decision.isRewritten = ruled.isEdited
     decision.ownLines = ruled.ownLines
-    guard ruled.hasRun else { return decision }
+    guard ruled.hasRun || !ruled.keyLines.isEmpty else { return decision }
     let room = worker.rules
     let scratch = room.scratch
     makeKeyPrefix(worker)
     decision.keyPrefix = room.keyPrefix.view.array
+    guard ruled.hasRun else { return decision }
     decision.cacheKey = scratch.cacheKey?.array
     decision.bypassesCache = scratch.bypassesCache
     decision.lifetime = scratch.lifetime
@@ -428,6 +445,9 @@ extension Exchange {
     status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8,
     isStored: Bool = false, on connection: some ClientStream
   ) -> Bool {
+    if isRuled, !ruled.responseLines.isEmpty {
+      ruled.responseLines.withView { connection.worker.lines.append($0) }
+    }
     guard route < generation.routes.unrouted, generation.routes.routes[route].hasResponseRules
     else {
       connection.sendHead(

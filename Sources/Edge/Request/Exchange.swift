@@ -348,7 +348,7 @@ final class Exchange {
     } else {
       generation.routes.policies[route].key.append(head, scheme: scheme, to: &worker.keyBuffer)
     }
-    if isRuled && ruled.hasRun { makeRuledKey(worker) }
+    if isRuled && (ruled.hasRun || !ruled.keyLines.isEmpty) { makeRuledKey(worker) }
   }
 
   /// The tags by which a purge, or an unsafe request, reaches whatever is stored for the request's URI:
@@ -495,6 +495,7 @@ final class Exchange {
     parts = nil
     sliced = nil
     fillStart = 0
+    if isRuled { leaveQuestion(worker, token: token) }
     if let upstream {
       self.upstream = nil
       upstream.clientLeft(connection: token, sentAll: !takesBody)

@@ -30,7 +30,7 @@ struct ForwardingOptions {
   var host = ByteView()
   /// The node's name for `Via`.
   var nodeName = ByteView()
-  /// The lines that ask for a slice.
+  /// Lines of the node's own: those that ask for a slice, or say what a service is asked about.
   var slice = ByteView()
   /// The path and query to ask for; empty: the client's.
   var target = ByteView()

@@ -71,8 +71,6 @@ final class RouteTable {
   let failureOrigins: [[Int]]
   /// Their pages for errors.
   let errorPages: [[ErrorPage]]
-  /// From where may be asked.
-  let access: [AccessConfiguration]
   /// The port that plain HTTP is redirected to; 0: it is answered.
   let redirectPorts: [UInt16]
   /// What `Strict-Transport-Security` says; empty: nothing.
@@ -153,7 +151,6 @@ final class RouteTable {
       } ?? []
     }
     errorPages = all.map { $0.errorPages.map { ErrorPage($0) } }
-    access = configuration.sites.flatMap(\.routes).map(\.access)
     redirectPorts = configuration.sites.flatMap { site in
       site.routes.map { _ in site.redirectPort ?? 0 }
     }

@@ -205,6 +205,14 @@ extension NodeContext {
     credentials.start { [weak self] in self?.postToAll(.keysCame) }
   }
 
+  /// Reads the files again that have changed: keys, users, lists of addresses, geo databases. What came of
+  /// it; a file that is wrong changes nothing. Blocks.
+  ///
+  /// - Parameter onlySettled: leaves what somebody may still be writing for the next time.
+  package func reloadFiles(onlySettled: Bool = false) -> [FileReload] {
+    current.credentials.files.reload(onlySettled: onlySettled)
+  }
+
   /// Has every worker show the certificates that were published last.
   package func showCertificates() { postToAll(.certificatesChanged) }
 

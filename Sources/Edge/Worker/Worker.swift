@@ -10,6 +10,7 @@ internal import Bytes
 internal import ClientAddress
 internal import Configuration
 package import EventLoop
+internal import GeoDatabase
 internal import HTTP1
 internal import HTTP2
 internal import HTTPMessage
@@ -125,6 +126,9 @@ package final class Worker {
   let dates = DateText()
   /// What rules need.
   let rules = RuleRoom()
+  /// The geo databases that rules look into, and which reading of them.
+  private var geoSource: GeoSource?
+  private var geoGeneration: UInt64 = 0
   /// First checks of tokens that this turn has left.
   var tokenChecksLeft = Gates.checksPerTurn
   /// Connections whose requests wait for a turn that has a check left.
@@ -166,7 +170,6 @@ package final class Worker {
     limitHash = present.limits.hash
     watchesLoad = configuration.overloadDelay != nil
     overload = Self.guardAgainstOverload(configuration)
-    rules.scratch.geo = present.geo
     tls = context.certificates?.current
     http2 = HTTP2Options(configuration)
     handshakes = Handshakes(perSecond: configuration.tls.handshakeRate)
@@ -223,6 +226,7 @@ package final class Worker {
     now = clock.now()
     let began = now.monotonic
     tokenChecksLeft = Gates.checksPerTurn
+    lookAtGeo()
     handshakes.beginTurn()
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
@@ -246,6 +250,18 @@ package final class Worker {
       else { continue }
       connection.handle(poller.readiness(event))
     }
+  }
+
+  /// Takes over geo databases that were read again, or that a new configuration names.
+  private func lookAtGeo() {
+    let source = generation.shared.geo
+    guard source !== geoSource || source?.generation ?? 0 != geoGeneration else { return }
+    geoSource = source
+    guard let (database, number) = source?.current else {
+      (rules.scratch.geo, geoGeneration) = (nil, 0)
+      return
+    }
+    (rules.scratch.geo, geoGeneration) = (database, number)
   }
 
   private func timeout() -> Int64 {
@@ -432,7 +448,6 @@ extension Worker {
     generationNumber = shared.number
     clientSettings = configuration.client
     headLimits = HeadLimits(configuration.client)
-    rules.scratch.geo = shared.geo
     watchesLoad = configuration.overloadDelay != nil
     overload = Self.guardAgainstOverload(configuration)
     isOverloaded = false
