@@ -1,4 +1,5 @@
 internal import AccessLog
+internal import EventLoop
 internal import Bytes
 internal import Edge
 

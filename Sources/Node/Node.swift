@@ -13,6 +13,7 @@ package import ObjectStore
 internal import Origins
 internal import RateLimiting
 internal import StaticFiles
+internal import Tracing
 import Synchronization
 internal import TLS
 

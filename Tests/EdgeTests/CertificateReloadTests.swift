@@ -20,7 +20,7 @@ import Testing
   {
     let origin = try await TLSTests.origin()
     let secure = try await SecureNode.start(
-      origin: origin.port, store: nil, leaves: ["b": "DNS:a.example"])
+      origin: origin.port, leaves: ["b": "DNS:a.example"], store: nil)
     try await secure.certificates.leaf("b", "DNS:a.example", subject: "/CN=other")
     let answer = try await secure.node.reload(
       configuration(origin.port, "certificate b.pem key b.key;"))

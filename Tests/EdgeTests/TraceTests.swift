@@ -1,3 +1,4 @@
+import Bytes
 import EdgeTesting
 import EventLoop
 import Metrics

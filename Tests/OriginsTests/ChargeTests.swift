@@ -44,7 +44,7 @@ import Testing
   @Test func `requests are counted whether there are retries or not`() {
     for hasRetries in [true, false] {
       let pool = OriginPool.make(weights: [1]) { if !hasRetries { $0.retries = nil } }
-      var balancer = pool.balancer()
+      let balancer = pool.balancer()
       for _ in 0..<3 { _ = balancer.plan(isIdempotent: true, now: start) }
       #expect(pool.report(now: start).requests == 3)
     }

@@ -13,6 +13,7 @@ internal import HTTPMessage
 internal import Metrics
 internal import RateLimiting
 internal import Rules
+internal import Tracing
 
 /// What a request waits for before it may go on.
 struct PendingAdmission {
@@ -312,6 +313,7 @@ extension Exchange {
     case .token(let gate): return gate.isShared && isAuthorization
     case .password(let gate): return gate.isShared && isAuthorization
     case .key(let gate): return gate.isShared && gate.field == name
+    case .service(let gate): return gate.isShared && isAuthorization
     case .url, nil: return false
     }
   }

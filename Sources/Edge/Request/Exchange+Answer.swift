@@ -7,6 +7,7 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import Tracing
 
 extension Exchange {
   /// An error of the client's: answered, and the connection ends, since what follows on it cannot be

@@ -7,6 +7,7 @@ internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
 internal import Origins
+internal import Tracing
 
 extension Exchange {
   /// Goes to the origin, together with others that want the same where that may be.

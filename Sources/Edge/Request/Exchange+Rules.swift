@@ -119,7 +119,7 @@ extension Exchange {
 
   /// Makes a changed head the request's; false if it would be none.
   func edit(_ change: HeadChange, _ head: RequestHead, _ worker: Worker) -> Bool {
-    guard worker.rules.change(head, change) else { return false }
+    guard worker.rules.change(head, change, ownLines: ruled.ownLines) else { return false }
     isRuled = true
     if ownHead != nil {
       // It waits already: its heads are its own.

@@ -75,12 +75,13 @@ extension Exchange {
     _ question: ServiceQuestion, _ gate: ServiceGate, on connection: some ClientStream
   ) {
     let worker = connection.worker
-    own(worker)
+    if ownHead == nil { own(worker) }
     _ = worker.join(question.fill, connection: connection.token, limit: .max)
     ruled.question = question
-    ruled.pending = PendingAdmission(cause: .service)
+    let deadline = worker.now.monotonic &+ gate.timeout
+    ruled.pending = PendingAdmission(cause: .service, deadline: deadline)
     state = .admitting
-    connection.wait(until: worker.now.monotonic &+ gate.timeout)
+    connection.wait(until: deadline)
   }
 
   /// The head of the question: what the client sent, under another address and without what is about

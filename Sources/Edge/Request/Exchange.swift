@@ -15,6 +15,7 @@ internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
+internal import Tracing
 
 final class Exchange {
   enum State {

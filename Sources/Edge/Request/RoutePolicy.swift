@@ -65,6 +65,7 @@ final class RoutePolicy {
     self.caching = caching
     key = other.key
     namedKey = other.namedKey
+    queryRecipe = other.queryRecipe
     keepsQuery = other.keepsQuery
     checksContentType = other.checksContentType
     failureBackoff = other.failureBackoff

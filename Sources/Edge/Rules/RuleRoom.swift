@@ -11,7 +11,7 @@ final class RuleRoom {
   let scratch = RuleScratch()
   /// The request as rules have changed it, good for the turn.
   var head = RequestHead()
-  /// How many of its last lines rules have written.
+  /// How many of its last lines rules, or a service, have written.
   private(set) var ownLines = 0
   private var headBytes = ByteBuffer()
   /// What is composed; the two change places, because one change may follow another.
@@ -37,10 +37,11 @@ final class RuleRoom {
   private static let limits = HeadLimits(
     maxRequestLine: 4 << 20, maxHead: 8 << 20, maxFields: 16_000)
 
-  /// Makes `head` of another by a change; false if the result is no request any more.
-  func change(_ source: RequestHead, _ change: HeadChange) -> Bool {
+  /// Makes `head` of another by a change; false if the result is no request any more. `former`: how many
+  /// of the source's last lines are no client's already.
+  func change(_ source: RequestHead, _ change: HeadChange, ownLines former: Int) -> Bool {
     spareBytes.removeAll()
-    let count = change.append(source, scratch, to: &spareBytes)
+    let count = change.append(source, ownLines: former, scratch, to: &spareBytes)
     guard
       case .complete = RequestParser.parse(spareBytes.view, limits: Self.limits, into: spareHead)
     else { return false }
@@ -77,11 +78,14 @@ struct HeadChange {
   /// Whether what rules have set applies: path, query, fields.
   var isByRules = false
 
-  /// Appends the changed head; how many of its last lines are the rules'.
+  /// Appends the changed head; how many of its last lines are no client's.
   ///
   /// What the client's `Connection` nominates goes no further than here (RFC 9110 §7.6.1), and the line
   /// neither: it would take out what rules have set.
-  func append(_ head: RequestHead, _ scratch: RuleScratch, to buffer: inout ByteBuffer) -> Int {
+  func append(
+    _ head: RequestHead, ownLines: Int, _ scratch: RuleScratch, to buffer: inout ByteBuffer
+  ) -> Int {
+    var count = 0
     let bytes = head.bytes
     let options = ConnectionOptions(head)
     buffer.append(bytes[head.methodRange])
@@ -94,6 +98,7 @@ struct HeadChange {
       buffer.append(authority)
       buffer.append("\r\n")
     }
+    if head.wantsUpgrade { buffer.append("connection: upgrade\r\n") }
     for index in 0..<head.fields.count {
       let line = head.fields[index]
       switch line.known {
@@ -106,24 +111,19 @@ struct HeadChange {
       if !replaced.isEmpty && isReplaced(name) { continue }
       if isByRules && FieldEdits.replacesSent(line.known, name, scratch.requestFields) { continue }
       FieldEdits.append(name, line.value(in: bytes), to: &buffer)
+      if index >= head.fields.count - ownLines { count += 1 }
     }
-    if head.wantsUpgrade { buffer.append("connection: upgrade\r\n") }
-    buffer.append(lines)
-    let count = isByRules ? FieldEdits.appendLines(scratch.requestFields, to: &buffer) : 0
+    if isByRules { count += FieldEdits.appendLines(scratch.requestFields, to: &buffer) }
+    if !lines.isEmpty {
+      buffer.append(lines)
+      FieldLines.forEach(lines) { _ in count += 1 }
+    }
     buffer.append("\r\n")
     return count
   }
 
   private func isReplaced(_ name: ByteView) -> Bool {
-    replaced.contains { listed in
-      guard listed.count == name.count else { return false }
-      for index in 0..<name.count {
-        let byte = name[index]
-        let folded: UInt8 = byte &- 0x41 < 26 ? byte | 0x20 : byte
-        if folded != listed[index] && !(folded == 0x5F && listed[index] == 0x2D) { return false }
-      }
-      return true
-    }
+    replaced.contains { listed in listed.withView { PoisoningDefence.isSameVariable(name, $0) } }
   }
 
   private func appendTarget(

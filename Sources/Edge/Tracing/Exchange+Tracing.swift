@@ -1,3 +1,4 @@
+internal import HTTPCaching
 internal import Bytes
 internal import EventLoop
 internal import HTTPMessage
