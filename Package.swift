@@ -85,7 +85,9 @@ let package = Package(
       swiftSettings: hot),
     .target(
       name: "Origins",
-      dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration"],
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "TLS",
+      ],
       swiftSettings: hot),
     .target(
       name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
@@ -117,7 +119,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
-        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication",
+        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -130,7 +132,7 @@ let package = Package(
       name: "Node",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
-        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase",
+        "Origins", "RateLimiting", "StaticFiles", "Edge", "Admin", "GeoDatabase", "TLS",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -175,7 +177,7 @@ let package = Package(
       name: "EdgeTesting",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin",
+        "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin", "TLS",
       ], swiftSettings: strict),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: strict),
     .testTarget(
@@ -252,7 +254,7 @@ let package = Package(
       name: "EdgeTests",
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
-        "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication",
+        "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication", "TLS",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

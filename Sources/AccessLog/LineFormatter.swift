@@ -9,9 +9,15 @@ package struct AccessLogLabels: Sendable {
   package var cache: [String]
   /// Reasons and errors.
   package var details: [String]
+  /// All names of routes, asked for when a record has a number beyond those that are known.
+  package var laterRoutes: @Sendable () -> [String]
 
   /// The labels, each list in the order of the numbers in records.
-  package init(routes: [String], cache: [String], details: [String] = []) {
+  package init(
+    routes: [String], cache: [String], details: [String] = [],
+    laterRoutes: @escaping @Sendable () -> [String] = { [] }
+  ) {
+    self.laterRoutes = laterRoutes
     self.routes = routes
     self.cache = cache
     self.details = details
@@ -32,7 +38,8 @@ struct LineFormatter: ~Copyable {
   static var longestLine: Int { 6 * (AccessRecord.textLimit * 6 + 32) + 4096 }
 
   // Whole fields, comma, name and value, ready to be copied.
-  private let routes: [[UInt8]]
+  private var routes: [[UInt8]]
+  private let laterRoutes: @Sendable () -> [String]
   private let cache: [[UInt8]]
   private let details: [[UInt8]]
   private let format: AccessLogFormat
@@ -41,6 +48,7 @@ struct LineFormatter: ~Copyable {
 
   init(format: AccessLogFormat, labels: AccessLogLabels) {
     self.format = format
+    laterRoutes = labels.laterRoutes
     routes = labels.routes.map { Self.field("route", $0) }
     cache = labels.cache.map { Self.field("cache", $0) }
     details = labels.details.map { Self.field("detail", $0) }
@@ -121,7 +129,7 @@ struct LineFormatter: ~Copyable {
     line.append(ASCII.quote)
   }
 
-  private func appendFigures(_ record: StoredRecord, to line: inout LineBuffer) {
+  private mutating func appendFigures(_ record: StoredRecord, to line: inout LineBuffer) {
     switch record.version {
     case 11: line.append(",\"protocol\":\"HTTP/1.1\",\"status\":")
     case 20: line.append(",\"protocol\":\"HTTP/2\",\"status\":")
@@ -141,7 +149,15 @@ struct LineFormatter: ~Copyable {
     }
     Self.append(cache, Int(record.cache), to: &line)
     Self.append(details, Int(record.detail), to: &line)
+    if record.route != .max && Int(record.route) >= routes.count { learnRoutes() }
     Self.append(routes, Int(record.route), to: &line)
+  }
+
+  /// Takes in the names of routes that a reload has brought.
+  private mutating func learnRoutes() {
+    let all = laterRoutes()
+    guard all.count > routes.count else { return }
+    routes += all[routes.count...].map { Self.field("route", $0) }
   }
 
   private static func append(_ fields: [[UInt8]], _ index: Int, to line: inout LineBuffer) {

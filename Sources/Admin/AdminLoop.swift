@@ -7,6 +7,8 @@ internal import EventLoop
 enum AdminMessage: Sendable {
   /// The journal has written a purge, or could not.
   case purged(Purge, PurgeOutcome)
+  /// The node has carried out an order for its configuration, or not.
+  case configured(ConfigurationAnswer, connection: UInt64)
   /// Close everything and end.
   case stop
 }
@@ -98,6 +100,9 @@ final class AdminLoop {
       case .purged(let purge, let outcome):
         let answer = service.finish(purge, outcome, at: now)
         connections.element(purge.connection)?.respond(answer)
+      case .configured(let answer, let connection):
+        let response = service.finish(answer)
+        connections.element(connection)?.respond(response)
       case .stop: beginStop()
       }
     }

@@ -18,6 +18,7 @@ struct AdminRoute: Sendable, Equatable {
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
     case record
+    case configuration, compareConfiguration, reload, rollback
   }
 
   /// `GET`, which HEAD comes with, or what changes something.
@@ -43,7 +44,12 @@ struct AdminRoute: Sendable, Equatable {
   }
 
   /// Whether its requests carry JSON.
-  var takesContent: Bool { method == .post || method == .patch }
+  var takesContent: Bool {
+    switch action {
+    case .reload, .rollback: false
+    default: method == .post || method == .patch
+    }
+  }
 
   /// Every route, in the order of the documentation.
   static let all: [AdminRoute] = [
@@ -84,6 +90,18 @@ struct AdminRoute: Sendable, Equatable {
     AdminRoute(
       method: .get, path: "/v1/record", access: .changing, action: .record,
       text: "What was served since the last such request, for `weir record`: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/config", access: .changing, action: .configuration,
+      text: "The configuration in force, without its secrets: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/config/diff", access: .changing, action: .compareConfiguration,
+      text: "How the file differs from what is in force: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/config/reload", access: .changing, action: .reload,
+      text: "Reads the file again and goes by it, if all of it is right: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/config/rollback", access: .changing, action: .rollback,
+      text: "Goes back to what was in force before: see below."),
   ]
 }
 

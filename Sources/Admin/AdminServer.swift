@@ -27,15 +27,16 @@ package final class AdminServer: Sendable {
   /// - Parameters:
   ///   - token: what a request must carry (RFC 6750); nil: nothing can be changed.
   ///   - note: called on the server's thread with a line for the operator's log, for each purge.
+  ///   - configuration: what is asked about the node's configuration.
   package init(
     listener: Listener, token: String?, context: NodeContext,
-    note: @escaping @Sendable (String) -> Void
+    note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil
   ) throws(Errno) {
     let inbox = try Inbox<AdminMessage>()
     let address = Socket.localAddress(of: listener.socket)
     let service = AdminService(
       context: context, access: AdminAccess(token: token, isLoopback: address?.isLoopback ?? false),
-      inbox: inbox, note: note)
+      inbox: inbox, note: note, configuration: configuration)
     self.inbox = inbox
     loop = AdminLoopBox(
       try AdminLoop(listener: listener, clock: context.clock, service: service, inbox: inbox))

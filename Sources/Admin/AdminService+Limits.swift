@@ -9,8 +9,9 @@ internal import RateLimiting
 extension AdminService {
   /// The number of the limit that a path names.
   private func limit(_ route: AdminRoute) throws(Problem) -> Int {
-    guard let name = route.arguments.first, let number = context.limits.number(of: name) else {
-      let names = context.limits.configurations.map(\.name).joined(separator: ", ")
+    guard let name = route.arguments.first, let number = context.current.limits.number(of: name)
+    else {
+      let names = context.current.limits.configurations.map(\.name).joined(separator: ", ")
       throw Problem(
         .unknownLimit, names.isEmpty ? "There are no limits." : "No such limit. There are \(names)."
       )
@@ -20,7 +21,7 @@ extension AdminService {
 
   /// `GET /v1/limits`
   func showLimits() -> AdminResponse {
-    let limits = context.limits.configurations.indices.map { LimitReport.text($0, context) }
+    let limits = context.current.limits.configurations.indices.map { LimitReport.text($0, context) }
     return .json(.object([("limits", .array(limits))]))
   }
 
@@ -32,20 +33,21 @@ extension AdminService {
   /// `PATCH /v1/limits/{name}`
   func changeLimit(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
     let number = try limit(route)
-    let name = context.limits.configurations[number].name
-    let order = try LimitOrder.read(asked.content, for: context.limits.configurations[number].rule)
-    if order.isKept && context.limits.overlayPath == nil {
+    let name = context.current.limits.configurations[number].name
+    let order = try LimitOrder.read(
+      asked.content, for: context.current.limits.configurations[number].rule)
+    if order.isKept && context.current.limits.overlayPath == nil {
       throw Problem(.noStore, "The node runs without a store, beside which a change could be kept.")
     }
     do throws(LimitDefect) {
       context.tell(
-        try context.limits.change(number, by: order.change, now: asked.at.monotonic))
+        try context.current.limits.change(number, by: order.change, now: asked.at.monotonic))
     } catch {
       throw Problem(.invalidLimitChange, "Limit \(name): \(error.text).")
     }
     note(
       "limit \(name) changed by \(asked.peer): \(order.change.text)\(order.isKept ? ", kept" : "")")
-    if order.isKept, let problem = context.limits.keep(order.change, of: number) {
+    if order.isKept, let problem = context.current.limits.keep(order.change, of: number) {
       throw Problem(.limitNotKept, "The change is in force, but \(problem).")
     }
     return .json(LimitReport.text(number, context))
@@ -53,7 +55,7 @@ extension AdminService {
 
   /// `GET /v1/limits/{name}/keys?top=50`
   func showKeys(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
-    let limit = context.limits.set.limits[try limit(route)]
+    let limit = context.current.limits.set.limits[try limit(route)]
     let entries = limit.heaviestKeys(top: try Self.top(route.query), now: asked.at.monotonic)
     let keys = entries.map { entry in
       JSONText.object([
@@ -78,9 +80,9 @@ extension AdminService {
   func forgive(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
     let number = try limit(route)
     let text = route.arguments.last ?? ""
-    let limit = context.limits.set.limits[number]
+    let limit = context.current.limits.set.limits[number]
     var wasKnown = false
-    for key in context.limits.keys(of: number, meaning: text)
+    for key in context.current.limits.keys(of: number, meaning: text)
     where limit.forgive(key: key, now: asked.at.monotonic) {
       wasKnown = true
     }
@@ -171,8 +173,8 @@ struct LimitOrder {
 /// A limit as JSON.
 enum LimitReport {
   static func text(_ number: Int, _ context: NodeContext) -> JSONText {
-    let limit = context.limits.set.limits[number]
-    let configuration = context.limits.configurations[number]
+    let limit = context.current.limits.set.limits[number]
+    let configuration = context.current.limits.configurations[number]
     var members: [(name: String, value: JSONText)] = [
       ("name", .string(limit.name)), ("rule", .string(configuration.rule.name)),
     ]
@@ -182,7 +184,7 @@ enum LimitReport {
       ("key", .string(key(configuration))),
       ("per", .string(configuration.isPerRoute ? "route" : "node")),
       ("routes", .array(routes(limit.name, context).map { .string($0) })),
-      ("kept", .string(context.limits.keptChanges[limit.name]?.text ?? "")),
+      ("kept", .string(context.current.limits.keptChanges[limit.name]?.text ?? "")),
     ]
     let tally = limit.tally
     members += [
@@ -224,7 +226,7 @@ enum LimitReport {
   }
 
   private static func routes(_ name: String, _ context: NodeContext) -> [String] {
-    context.configuration.sites.flatMap(\.routes)
+    context.current.configuration.sites.flatMap(\.routes)
       .filter { $0.limits.contains { $0.name == name } }.map(\.name)
   }
 }

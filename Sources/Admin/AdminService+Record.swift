@@ -6,7 +6,7 @@ extension AdminService {
   /// `GET /v1/record?sample=0.1&clients=keep&queries=keep`: lines of JSON, the last of which says how many
   /// were lost because nobody came for them in time.
   func showRecords(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
-    guard let log = context.log else {
+    guard let log = context.current.log else {
       throw Problem(.noLog, "The node runs without an access log, so nothing can be recorded.")
     }
     let taken = log.tap.take(try Self.order(route.query), now: asked.at.monotonic)

@@ -26,16 +26,20 @@ final class AdminService {
 
   /// Purges that the journal has not answered.
   private(set) var purgesUnderWay = 0
+  /// Orders for the configuration that are not carried out yet.
+  var ordersUnderWay = 0
   let context: NodeContext
   private let access: AdminAccess
-  private let inbox: Inbox<AdminMessage>
+  let inbox: Inbox<AdminMessage>
+  let configuration: (any ConfigurationControl)?
   let note: @Sendable (String) -> Void
   private let startedAt: Instant
 
   init(
     context: NodeContext, access: AdminAccess, inbox: Inbox<AdminMessage>,
-    note: @escaping @Sendable (String) -> Void
+    note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil
   ) {
+    self.configuration = configuration
     self.context = context
     self.access = access
     self.inbox = inbox
@@ -115,6 +119,8 @@ final class AdminService {
       } catch {
         return error.response
       }
+    case .configuration, .compareConfiguration, .reload, .rollback:
+      return answerOfConfiguration(route, asked)
     case .limit, .changeLimit, .limitKeys, .forgive:
       do throws(Problem) {
         return try answerOfLimit(route, asked)
@@ -140,7 +146,8 @@ final class AdminService {
   /// Does what an operator says to a server; in force for all workers when it returns.
   private func perform(_ asked: Asked, _ names: [String]) throws(Problem) -> JSONText {
     let command = try ServerOrder.read(asked.content)
-    guard names.count == 2, let pool = context.pools.first(where: { $0.settings.name == names[0] }),
+    guard names.count == 2,
+      let pool = context.current.pools.first(where: { $0.settings.name == names[0] }),
       pool.perform(command, on: names[1], now: asked.at.monotonic)
     else {
       throw Problem(.noServer, "There is no such server: see GET /v1/origins for those there are.")

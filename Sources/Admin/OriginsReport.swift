@@ -10,7 +10,7 @@ enum OriginsReport {
   /// All pools, in the order of the configuration.
   static func text(_ context: NodeContext, now: Instant) -> JSONText {
     .object([
-      ("origins", .array(context.pools.map { pool($0, now: now.monotonic) }))
+      ("origins", .array(context.current.pools.map { pool($0, now: now.monotonic) }))
     ])
   }
 

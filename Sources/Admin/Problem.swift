@@ -32,6 +32,8 @@ struct Problem: Error {
     case limitNotKept = "limit_not_kept"
     case invalidQuery = "invalid_query"
     case noLog = "no_log"
+    case configurationRefused = "configuration_refused"
+    case noConfigurationFile = "no_configuration_file"
 
     /// The status code of the answer; malformed requests have others too.
     var status: UInt16 {
@@ -48,7 +50,8 @@ struct Problem: Error {
       case .contentTooLarge: 413
       case .notJSON: 415
       case .wrongHost: 421
-      case .noStore, .purgeFailed, .limitNotKept, .noLog: 503
+      case .configurationRefused: 422
+      case .noStore, .purgeFailed, .limitNotKept, .noConfigurationFile, .noLog: 503
       }
     }
 
@@ -82,6 +85,9 @@ struct Problem: Error {
       case .limitNotKept: "The change is in force, but could not be written: a restart forgets it."
       case .noLog: "The node runs without an access log: nothing can be recorded."
       case .invalidQuery: "The query is not one that the route takes; `detail` says why."
+      case .configurationRefused:
+        "Nothing has changed; `detail` says why, and `diagnostics` what is wrong with the file."
+      case .noConfigurationFile: "The node was started without a configuration file."
       }
     }
   }
@@ -91,6 +97,8 @@ struct Problem: Error {
   let status: UInt16
   /// Further fields of the answer.
   var fields: [(name: String, value: String)] = []
+  /// Further members of its content.
+  var members: [(name: String, value: JSONText)] = []
 
   init(_ code: Code, _ detail: String, _ status: UInt16? = nil) {
     self.code = code
@@ -111,13 +119,14 @@ struct Problem: Error {
 
   /// The answer.
   var response: AdminResponse {
-    let text = JSONText.object([
+    let own: [(name: String, value: JSONText)] = [
       ("type", .string("about:blank")),
       ("title", .string("\(StatusCode.reason(status))")),
       ("status", .number(UInt64(status))),
       ("code", .string(code.rawValue)),
       ("detail", .string(detail)),
-    ])
+    ]
+    let text = JSONText.object(own + members)
     return AdminResponse(
       status: status, contentType: "application/problem+json", fields: fields,
       content: Array(text.text.utf8))

@@ -9,10 +9,10 @@ enum StatusReport {
   /// The node at a glance.
   static func text(_ context: NodeContext, startedAt: Instant, now: Instant) -> JSONText {
     let uptime = UInt64(clamping: (now.monotonic - startedAt.monotonic) / 1_000_000)
-    let workers = context.configuration.workers ?? Machine.processors
+    let workers = context.current.configuration.workers ?? Machine.processors
     return .object([
       ("version", .string(Release.version)),
-      ("node", .string(context.configuration.nodeName)),
+      ("node", .string(context.current.configuration.nodeName)),
       ("start_time_seconds", .thousandths(UInt64(clamping: startedAt.wall))),
       ("uptime_seconds", .thousandths(uptime)),
       ("workers", .number(UInt64(clamping: workers))),

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -80,6 +81,13 @@ static inline const char *weir_entry_name(const struct dirent *entry) { return e
 static inline ssize_t weir_pread_cached(int fd, void *buffer, size_t count, off_t offset) {
   struct iovec vector = {buffer, count};
   return syscall(SYS_preadv2, fd, &vector, 1, (unsigned long)offset, 0UL, 0x8 /* RWF_NOWAIT */);
+}
+
+// Whether a file's content is in memory always: it is on tmpfs or ramfs.
+static inline int weir_is_in_memory(int fd) {
+  struct statfs status;
+  if (fstatfs(fd, &status) != 0) return 0;
+  return status.f_type == 0x01021994 /* TMPFS_MAGIC */ || status.f_type == 0x858458f6 /* RAMFS_MAGIC */;
 }
 
 // epoll_event is packed and its data a union; Swift reads it through these.
@@ -163,6 +171,57 @@ static inline void weir_prefetch_read(const void *start, size_t count) {
 }
 static inline void weir_prefetch(uintptr_t address) { __builtin_prefetch((const void *)address, 1, 3); }
 static inline void weir_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+// Descriptors travel in packets; the macros that say where in them are not visible to Swift. At most
+// 253 at a time (SCM_MAX_FD).
+static inline ssize_t weir_send_packet(
+    int socket, const void *bytes, size_t count, const int *descriptors, size_t descriptor_count) {
+  union { struct cmsghdr header; char room[CMSG_SPACE(253 * sizeof(int))]; } control;
+  struct iovec part = {(void *)bytes, count};
+  struct msghdr message = {0};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (descriptor_count > 253) { errno = EINVAL; return -1; }
+  if (descriptor_count > 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_SPACE(descriptor_count * sizeof(int));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(descriptor_count * sizeof(int));
+    memcpy(CMSG_DATA(header), descriptors, descriptor_count * sizeof(int));
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+// `descriptors` has room for 253; what does not fit is closed by the kernel (MSG_CTRUNC: an error here).
+static inline ssize_t weir_receive_packet(
+    int socket, void *bytes, size_t count, int *descriptors, size_t *descriptor_count) {
+  union { struct cmsghdr header; char room[CMSG_SPACE(253 * sizeof(int))]; } control;
+  struct iovec part = {bytes, count};
+  struct msghdr message = {0};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = &control;
+  message.msg_controllen = sizeof control;
+  *descriptor_count = 0;
+  ssize_t result = recvmsg(socket, &message, 0x40000000 /* MSG_CMSG_CLOEXEC */);
+  if (result < 0) return result;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t there = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    if (*descriptor_count + there > 253) there = 253 - *descriptor_count;
+    memcpy(descriptors + *descriptor_count, CMSG_DATA(header), there * sizeof(int));
+    *descriptor_count += there;
+  }
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    for (size_t index = 0; index < *descriptor_count; index++) close(descriptors[index]);
+    *descriptor_count = 0;
+    errno = EMSGSIZE;
+    return -1;
+  }
+  return result;
+}
 
 // For processes that start and watch each other.
 static inline int weir_die_with_parent(int number) { return prctl(PR_SET_PDEATHSIG, number, 0, 0, 0); }

@@ -17,8 +17,33 @@ enum Addresses {
       suggestion: host == "localhost" ? "127.0.0.1:\(port)" : nil)
   }
 
-  /// A server: a name or address, and a port; or a unix socket.
-  static func server(_ text: String) throws(Problem) -> ServerAddress {
+  /// A server: a name or address, and a port; or a unix socket. With `https://` the port may be missing.
+  static func server(_ text: String) throws(Problem) -> ServerTarget {
+    guard let scheme = text.range(ofScheme: ["https://"]) else {
+      return ServerTarget(address: try plainServer(text), isSecure: false)
+    }
+    let rest = text[scheme.upperBound...]
+    let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    guard authority.count == rest.count else {
+      throw Problem(
+        "\(quoted(text)) has a path", help: "a server is a name or address, and a port",
+        suggestion: "https://\(authority)")
+    }
+    if let name = hostName(authority) ?? canonical(authority) {
+      guard !authority.contains(":") else {
+        throw Problem("\(quoted(text)) is ambiguous", suggestion: "https://[\(authority)]:443")
+      }
+      return ServerTarget(address: ServerAddress(host: name, port: 443), isSecure: true)
+    }
+    if authority.first == "[", authority.last == "]",
+      let name = canonical(authority.dropFirst().dropLast())
+    {
+      return ServerTarget(address: ServerAddress(host: name, port: 443), isSecure: true)
+    }
+    return ServerTarget(address: try plainServer(String(authority)), isSecure: true)
+  }
+
+  private static func plainServer(_ text: String) throws(Problem) -> ServerAddress {
     if text.hasPrefix("unix:") {
       let path = String(text.dropFirst(5))
       guard !path.isEmpty, !path.utf8.contains(0) else {
@@ -26,7 +51,7 @@ enum Addresses {
       }
       return .unix(path)
     }
-    if let scheme = text.range(ofScheme: ["http://", "https://"]) {
+    if let scheme = text.range(ofScheme: ["http://"]) {
       let rest = text[scheme.upperBound...].prefix { $0 != "/" }
       throw Problem(
         "\(quoted(text)) is a URL", help: "expected a name or address and a port, such as app:9000",
@@ -224,6 +249,17 @@ extension Addresses {
 extension ListenAddress {
   /// As it is written in the file.
   var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// A server as a setting names it.
+struct ServerTarget: Sendable, Equatable {
+  /// Where it is.
+  var address: ServerAddress
+  /// Whether TLS is spoken to it.
+  var isSecure: Bool
+
+  /// As it is written in the file.
+  var text: String { (isSecure ? "https://" : "") + address.text }
 }
 
 extension ServerAddress {

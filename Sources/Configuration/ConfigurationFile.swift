@@ -56,6 +56,21 @@ public enum ConfigurationFile {
       diagnostics: reader.findings.diagnostics())
   }
 
+  /// The `admin` block of a file that may be wrong otherwise; nil if it says nothing that can be used.
+  public static func admin(path: String) -> AdminConfiguration? {
+    let contents = FileContents.read(path, most: SourceText.largest, onlyRegular: false)
+    guard case .success(let read) = contents else { return nil }
+    var findings = Findings(source: SourceText(name: path, bytes: read.bytes))
+    guard isText(&findings) else { return nil }
+    var tree = Parser.parse(source: 0, &findings, isSettingName: Setting.isName)
+    tree.directives.removeAll { $0.name.text != "admin" }
+    var reader = Reader(
+      directory: directory(of: path), isComplete: false,
+      findings: Findings(source: findings.sources[0]))
+    reader.readFile(tree)
+    return reader.draft.node.admin
+  }
+
   /// Whether the source can be read as text; if not, that is the only thing to say.
   private static func isText(_ findings: inout Findings) -> Bool {
     guard let bad = findings.sources[0].firstUnreadable() else { return true }

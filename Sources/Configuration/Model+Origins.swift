@@ -29,6 +29,45 @@ public struct ServerConfiguration: Sendable, Hashable {
   public init(_ address: ServerAddress) { self.address = address }
 }
 
+/// TLS towards the servers of a pool.
+public struct OriginTLSConfiguration: Sendable, Equatable {
+  /// Whether a server's certificate must be valid and name it.
+  public var verifies = true
+  /// The name to ask for, which the certificate must have; nil: the server's.
+  public var serverName: String?
+  /// A file of authorities, absolute; nil: the system's.
+  public var authorities: String?
+  /// What is shown to servers; nil: nothing.
+  public var certificate: ClientCertificate?
+  /// The oldest version that is spoken.
+  public var minimumVersion = OriginTLSVersion.tls12
+
+  /// The defaults.
+  public init() {}
+}
+
+/// A version of TLS.
+public enum OriginTLSVersion: Sendable, Equatable {
+  /// RFC 5246.
+  case tls12
+  /// RFC 8446.
+  case tls13
+}
+
+/// A certificate that the node shows, as PEM files.
+public struct ClientCertificate: Sendable, Equatable {
+  /// The certificate, then its chain; absolute.
+  public var chain: String
+  /// The private key; absolute.
+  public var key: String
+
+  /// A certificate.
+  public init(chain: String, key: String) {
+    self.chain = chain
+    self.key = key
+  }
+}
+
 /// How a server is chosen.
 public enum BalancingConfiguration: Sendable, Equatable {
   /// In turn, by weight.

@@ -139,6 +139,8 @@ public struct OriginConfiguration: Sendable, Equatable {
   public var servers: [ServerConfiguration] = []
   /// A directory in their place.
   public var files: FilesConfiguration?
+  /// TLS to the servers; nil: none.
+  public var tls: OriginTLSConfiguration?
   /// To an open connection.
   public var connectTimeout: Int64 = 2_000_000_000
   /// From the request's end to the response head's end.
@@ -220,6 +222,10 @@ public struct RouteConfiguration: Sendable, Equatable {
   public var access = AccessConfiguration()
   /// The rules of the site and the route, compiled; nil if there are none.
   package var rules: RuleCode?
+  /// Those for when no server can answer.
+  package var failureRules: RuleCode?
+  /// Pages for errors of the node's own; the first that is for a status counts.
+  public var errorPages: [ErrorPageConfiguration] = []
   /// The route's name in logs and metrics, unique in the configuration: its path behind the site's
   /// first name, as `example.com/images/`; an exact one behind `=`, as `example.com=/favicon.ico`.
   public var name: String

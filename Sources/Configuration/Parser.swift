@@ -196,7 +196,7 @@ extension Parser {
     switch keyword {
     case .cache: return isPlace && ["bypass", "ttl", "key"].contains(lexer.upcomingWord)
     case .origin, .limit: return false
-    case .when, .respond, .redirect, .cors, .securityHeaders, .varyBy: return true
+    case .when, .respond, .redirect, .degrade, .cors, .securityHeaders, .varyBy: return true
     case .else, .rewrite, .set, .unset, .add, .tag, .log, .on: return isPlace
     }
   }

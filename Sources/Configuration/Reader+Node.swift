@@ -155,16 +155,20 @@ extension Reader {
   mutating func readOrigin(_ arguments: inout Arguments) {
     draft.origin = OriginConfiguration(name: "")
     declared.servers = [:]
+    declared.secureServer = nil
+    declared.plainServer = nil
     let name = arguments.next(.name, &findings)
     var seen = Seen()
     while let word = arguments.upcoming {
       seen.settings["server"] = word.range
       guard let server = arguments.next(.server, &findings) else { continue }
-      let configuration = ServerConfiguration(resolved(server.value))
+      noteScheme(of: server)
+      let configuration = ServerConfiguration(resolved(server.value.address))
       addServer(Placed(value: configuration, range: server.range))
     }
     seen = read(.origin, arguments.body, of: arguments.directive, given: seen)
     checkServers(of: arguments.directive, seen)
+    decideTransport(of: arguments.directive)
     guard let name, declare(name, "origin", in: \.origins) else { return }
     draft.origin.name = name.value
     draft.node.origins.append(draft.origin)

@@ -4,7 +4,8 @@ extension Reader {
   /// `server ADDRESS [backup] [weight=…]`
   mutating func readServer(_ arguments: inout Arguments) {
     guard let address = arguments.next(.server, &findings) else { return }
-    var server = ServerConfiguration(resolved(address.value))
+    noteScheme(of: address)
+    var server = ServerConfiguration(resolved(address.value.address))
     while let word = arguments.upcoming, word.text == "backup", !word.isQuoted {
       server.isBackup = true
       arguments.skip()

@@ -35,11 +35,14 @@ extension Reader {
   }
 
   /// The rules of a route, with those of its site before them; nil if there are none, or wrong ones.
-  mutating func compile(_ rules: [RuleStatement], of route: String) -> RuleCode? {
+  mutating func compile(
+    _ rules: [RuleStatement], of route: String, isFailure: Bool = false
+  ) -> RuleCode? {
     guard !rules.isEmpty else { return nil }
     let source = findings.sources[0]
     var context = RuleContext(files: ruleFiles)
     context.routeName = route
+    context.isFailure = isFailure
     context.line = { source.line(at: $0) }
     guard
       let code = RuleLanguage.compile(rules, text: source.bytes, context, &ruleFindings)

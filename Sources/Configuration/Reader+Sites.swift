@@ -23,6 +23,7 @@ extension Reader {
     draft.siteOrigin = nil
     draft.openRoutes = []
     draft.siteRules = []
+    draft.siteErrorPages = []
     draft.siteAuthentication = .off
     draft.siteAccess = AccessConfiguration()
     declared.routes = [:]
@@ -47,6 +48,12 @@ extension Reader {
       admit(&site.routes[index], draft.openRoutes.isEmpty ? nil : draft.openRoutes[index])
       let own = draft.openRoutes.isEmpty ? [] : draft.openRoutes[index].rules
       site.routes[index].rules = compile(draft.siteRules + own, of: site.routes[index].name)
+      // A route's rules for failures count in place of the site's, which could not be reached after them.
+      let failure =
+        RuleLanguage.failureRules(of: own) ?? RuleLanguage.failureRules(of: draft.siteRules)
+      site.routes[index].failureRules = compile(
+        failure ?? [], of: site.routes[index].name, isFailure: true)
+      site.routes[index].errorPages += draft.siteErrorPages
       checkLimitCount(of: site.routes[index])
     }
     draft.node.sites.append(site)

@@ -25,12 +25,14 @@ struct Draft {
   var ejection = EjectionConfiguration()
   var breaker = BreakerConfiguration()
   var files = FilesConfiguration(root: "")
+  var originTLS = OriginTLSConfiguration()
   /// Routes that say nothing of caching: site and route.
   var plainRoutes: [(site: Int, route: Int)] = []
   var siteAuthentication = AuthenticationChoice.off
   /// Of the open route; nil: the site's.
   var routeAuthentication: AuthenticationChoice?
   var siteAccess = AccessConfiguration()
+  var siteErrorPages: [ErrorPageConfiguration] = []
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.
   var siteRules: [RuleStatement] = []
@@ -79,6 +81,9 @@ struct Reader {
     var hosts: [String: SourceRange] = [:]
     var routes: [RoutePath: SourceRange] = [:]
     var servers: [ServerAddress: SourceRange] = [:]
+    /// The open pool's first server with `https://`, and its first without.
+    var secureServer: SourceRange?
+    var plainServer: SourceRange?
     var routeLimits: [String: SourceRange] = [:]
     /// Limits that count connections.
     var connectionLimits: Set<String> = []

@@ -19,6 +19,8 @@ public struct Setting: Sendable {
     case client
     /// `origin NAME { … }`
     case origin
+    /// `tls { … }` in an origin
+    case originTLS = "origin tls"
     /// `files DIR { … }`
     case files
     /// `limit NAME { … }`

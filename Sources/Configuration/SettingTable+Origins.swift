@@ -7,13 +7,14 @@ extension Setting {
 
   static let originServers: [Setting] = [
     Setting(
-      "server", in: .origin, shape: "HOST:PORT|unix:PATH [backup] [NAME=NUMBER…]",
+      "server", in: .origin, shape: "[https://]HOST:PORT|unix:PATH [backup] [NAME=NUMBER…]",
       range: "weight 1 to 65535; priority 0 to 254; max_connections 1 to 1000000",
       repeatable: true, example: "server 127.0.0.1:9000;",
       aliases: ["address", "host_port", "backend", "to"],
       argumentNames: ["weight", "max_connections", "priority"],
       """
-      A server of the pool: a name or address, and a port; or a unix socket. `weight=3` is its share; \
+      A server of the pool: a name or address, and a port; or a unix socket. With `https://`, where the \
+      port may be left out (443), TLS is spoken to all of the pool. `weight=3` is its share; \
       `backup` keeps it for when no other is left; of `priority=1` it is used when none of a lower \
       number is left; `max_connections=100` is the most requests under way to it. A pool has servers \
       or `files`.

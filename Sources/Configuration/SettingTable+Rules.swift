@@ -35,6 +35,12 @@ extension Setting {
         "on", block, "response", hasBlock: true, aliases: ["header_down"],
         "Rules for the response, stored or not, before the client gets it."),
       rule(
+        "degrade", block, "", hasBlock: true, aliases: ["fallback", "on_error"],
+        """
+        Rules for when no server can answer and nothing stored may be served: `respond`, `redirect`, or \
+        another `origin`, perhaps in `when`. Those of a route count in place of its site's.
+        """),
+      rule(
         "cors", block, "", hasBlock: true,
         "Answers preflight requests, and lets other sites' scripts read responses."),
       rule(

@@ -3,7 +3,8 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + limitTop + admin + store + client + originServers + origin + originHealth + files
+    topLevel + limitTop + admin + store + client + originServers + origin + originTransport
+    + originHealth + originTLS + files
     + limit + tokens + site + admission(in: .site) + route + limitRoute + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
 
@@ -193,6 +194,7 @@ extension Setting {
       "The origin of those routes that name none. A site without routes has one for `/`."
     ) { name, reader in reader.setSiteOrigin(name) },
     siteFiles,
+    errorPage(in: .site),
     Setting(
       "route", in: .site, shape: "[=] PATH", body: .optional(.route), repeatable: true,
       aliases: ["location", "handle", "handle_path", "path"],
@@ -210,6 +212,7 @@ extension Setting {
       "The origin that answers what is not stored."
     ) { name, reader in reader.setRouteOrigin(name) },
     routeFiles,
+    errorPage(in: .route),
     Setting(
       "cache", in: .route, shape: "[on|off]", body: .optional(.cache), default: "on",
       aliases: ["proxy_cache"],

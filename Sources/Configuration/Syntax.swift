@@ -138,8 +138,8 @@ extension Syntax where Value == ListenAddress {
   }
 }
 
-extension Syntax where Value == ServerAddress {
-  /// A name or address, and a port.
+extension Syntax where Value == ServerTarget {
+  /// A name or address, and a port; perhaps by TLS.
   static var server: Syntax {
     Syntax(
       "HOST:PORT", expected: "a name or address and a port, such as 10.0.0.1:9000 or app:9000",

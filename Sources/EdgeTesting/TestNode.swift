@@ -62,11 +62,16 @@ package final class TestNode: Sendable {
     guard let configuration = loaded.configuration else {
       throw NodeError(Diagnostic.text(loaded.diagnostics))
     }
+    let path = try directory.write("edge.conf", text)
     let clock = clock ?? NodeClock(manualFrom: start)
     let notes = Watched<[String]>([])
     let listeners = try NodeListeners.open(
       configuration, workers: Node.workers(of: configuration))
-    let node = try Node.start(configuration, listeners: listeners, clock: clock) { line in
+    let node = try Node.start(
+      configuration,
+      text: ConfigurationText(name: path, directory: directory.path, bytes: Array(text.utf8)),
+      listeners: listeners, clock: clock
+    ) { line in
       notes.update { $0.append(line) }
     }
     return TestNode(node: node, clock: clock, notes: notes, directory: directory)
@@ -114,6 +119,16 @@ package final class TestNode: Sendable {
     return try await client.request(
       method, target, host: "localhost", fields, body: json)
   }
+
+  /// Writes another configuration and has the node read it; what the admin's listener answers. It must
+  /// have `TestNode.adminBlock` from the beginning.
+  package func reload(_ configuration: String) async throws -> PeerResponse {
+    try directory.write("edge.conf", configuration)
+    return try await admin("POST", "/v1/config/reload")
+  }
+
+  /// The admin's listener, for configurations of a test's own.
+  package static let adminBlock = "admin 127.0.0.1:0 { token \"\(token)\"; }"
 
   /// Purges by tag.
   package func purge(_ tags: String...) async throws -> PeerResponse {

@@ -18,6 +18,8 @@ package struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
   package static let wouldBlock = Errno(EAGAIN)
   /// No descriptor left for the process.
   package static let tooManyFiles = Errno(EMFILE)
+  /// The connection was reset.
+  package static let connectionReset = Errno(ECONNRESET)
   /// Address in use.
   package static let addressInUse = Errno(EADDRINUSE)
 }
@@ -30,6 +32,15 @@ package struct IOResult: Sendable, Equatable {
   /// What a system call returned, with the errno it set.
   @inline(__always)
   init(returned: Int) { value = returned >= 0 ? returned : -Int(weir_errno()) }
+
+  /// So many bytes, of something that is no system call but behaves like one.
+  package static func bytes(_ count: Int) -> IOResult { IOResult(value: count) }
+  /// Nothing before the next event.
+  package static var blocked: IOResult { IOResult(value: -Int(EAGAIN)) }
+  /// A failure.
+  package static func failed(_ error: Errno) -> IOResult { IOResult(value: -Int(error.code)) }
+
+  private init(value: Int) { self.value = value }
 
   /// How many bytes; nil if the call failed.
   @inlinable package var count: Int? { value >= 0 ? value : nil }

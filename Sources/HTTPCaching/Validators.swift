@@ -31,6 +31,13 @@ package enum Validators {
     value("last-modified", of: lines)
   }
 
+  /// When a stored response was made, seconds since the epoch: its Date, or else when it was received
+  /// (RFC 9110 §8.8.2.2, RFC 9111 §4.3.2). `received` is in milliseconds.
+  package static func date(of lines: ByteView, received: Int64) -> Int64 {
+    value("date", of: lines).flatMap { seconds(lines[$0], now: received / 1000) }
+      ?? received / 1000
+  }
+
   /// A date's value in seconds since the epoch, or nil if it is none. `now`, in milliseconds, tells
   /// the century of two-digit years.
   package static func seconds(_ date: ByteView, now: Int64) -> Int64? {

@@ -45,6 +45,12 @@ package enum Counter: Int, CaseIterable, Sendable {
   case originConnectionsClosed
   /// Requests sent over a kept connection.
   case originConnectionsReused
+  /// TLS handshakes with origins that were begun.
+  case originTLSHandshakes
+  /// Of them those that resumed a session.
+  case originTLSResumptions
+  /// Of them those that failed.
+  case originTLSErrors
   /// No connection to an origin.
   case originConnectErrors
   /// An origin too slow.
@@ -106,6 +112,9 @@ extension Counter {
     case .originRetries: (.originRetries, nil)
     case .originConnectionsOpened: (.originConnectionsOpened, nil)
     case .originConnectionsReused: (.originConnectionsReused, nil)
+    case .originTLSHandshakes: (.originTLSHandshakes, "begun")
+    case .originTLSResumptions: (.originTLSHandshakes, "resumed")
+    case .originTLSErrors: (.originTLSHandshakes, "failed")
     case .originConnectErrors: (.originErrors, "connect")
     case .originTimeouts: (.originErrors, "timeout")
     case .originResets: (.originErrors, "reset")

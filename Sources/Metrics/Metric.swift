@@ -6,6 +6,7 @@
 package enum Metric: Int, CaseIterable, Sendable {
   // The node.
   case info, startTime, workers, loopTurns, loopEvents
+  case configGeneration, configGenerations, configReloads
   // Clients.
   case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
     receivedBytes, sentBytes
@@ -15,7 +16,7 @@ package enum Metric: Int, CaseIterable, Sendable {
   case requestDuration
   // Origins.
   case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
-  case originRetries, originErrors, originReceivedBytes, originSentBytes
+  case originRetries, originErrors, originReceivedBytes, originSentBytes, originTLSHandshakes
   // Servers of origins, and origins as a whole.
   case originServerState, originServerInFlight, originServerRequests, originServerFailures
   case originServerLatency, originServerEjections, originServerBreakerOpenings, originServerChecks
@@ -77,7 +78,9 @@ extension Metric {
 
   private var line: MetricDescriptor {
     switch self {
-    case .info, .startTime, .workers, .loopTurns, .loopEvents: nodeLine
+    case .info, .startTime, .workers, .loopTurns, .loopEvents, .configGeneration,
+      .configGenerations, .configReloads:
+      nodeLine
     case .connections, .connectionsAccepted, .connectionsRefused, .connectionsLimited,
       .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
       .tunnelsOpened:
@@ -86,7 +89,7 @@ extension Metric {
       .requestDuration:
       requestLine
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
-      .originRetries, .originErrors, .originReceivedBytes, .originSentBytes:
+      .originRetries, .originErrors, .originReceivedBytes, .originSentBytes, .originTLSHandshakes:
       originLine
     case .originServerState, .originServerInFlight, .originServerRequests, .originServerFailures,
       .originServerLatency, .originServerEjections, .originServerBreakerOpenings,
@@ -118,6 +121,18 @@ extension Metric {
     case .startTime:
       Line("weir_start_time_seconds", .gauge, "seconds", [], "When the node started, Unix time.")
     case .workers: Line("weir_workers", .gauge, "threads", [], "Worker threads.")
+    case .configGeneration:
+      Line(
+        "weir_config_generation", .gauge, "", [],
+        "The configuration in force: 1 at the start, one more with each reload.")
+    case .configGenerations:
+      Line(
+        "weir_config_generations", .gauge, "generations", [],
+        "Configurations that requests are under: 1 when none is under an earlier one any more.")
+    case .configReloads:
+      Line(
+        "weir_config_reloads_total", .counter, "reloads", ["result"],
+        "Reloads and rollbacks: `done`, or `refused`, which changed nothing.")
     case .loopTurns:
       Line("weir_loop_turns_total", .counter, "turns", [], "Turns of the workers' event loops.")
     default:
@@ -217,6 +232,10 @@ extension Metric {
       Line(
         "weir_origin_errors_total", .counter, "requests", ["kind"],
         "Requests to origins that failed: no connection, too slow, cut off, not valid HTTP.")
+    case .originTLSHandshakes:
+      Line(
+        "weir_origin_tls_handshakes_total", .counter, "handshakes", ["kind"],
+        "TLS handshakes with servers of origins: begun, and of these resumed and failed.")
     case .originReceivedBytes:
       Line(
         "weir_origin_received_bytes_total", .counter, "bytes", [], "Bytes received from origins.")

@@ -61,8 +61,7 @@ package final class MetricsRegistry: Sendable {
     let slots = status.map { [Int(StatusSlots.bySlot[Int(min($0, 600))])] }
     var sum: UInt64 = 0
     for block in state.withLock({ $0.requests }) {
-      for row in 0...block.routes.count {
-        let name = row < block.routes.count ? block.routes[row] : Self.noRoute
+      for (row, name) in Self.rows(of: block) {
         if let route, route != name { continue }
         for slot in slots ?? Array(0..<StatusSlots.count) {
           for each in result.map({ [$0] }) ?? CacheResult.allCases {
@@ -72,6 +71,11 @@ package final class MetricsRegistry: Sendable {
       }
     }
     return sum
+  }
+
+  /// The rows of a block with the names of their routes; nil is the row of no route.
+  private static func rows(of block: RequestCounters) -> [(row: Int?, name: String)] {
+    block.routes.enumerated().map { ($0.offset, $0.element) } + [(nil, noRoute)]
   }
 
   private static func sum(_ counter: Counter, _ blocks: [CounterBlock]) -> UInt64 {
@@ -93,8 +97,7 @@ package final class MetricsRegistry: Sendable {
 
   private static func addRequests(_ blocks: [RequestCounters], to writer: inout MetricsWriter) {
     for block in blocks {
-      for row in 0...block.routes.count {
-        let route = row < block.routes.count ? block.routes[row] : Self.noRoute
+      for (row, route) in rows(of: block) {
         for slot in 0..<StatusSlots.count {
           for result in CacheResult.allCases {
             let count = block.requests(route: row, slot: slot, result: result)

@@ -5,6 +5,9 @@
 //   route r:  (slots × results) counts | bytes        … one more row for requests of no route
 //   result c: 22 buckets | sum of nanoseconds | unused
 //
+// Rows of routes come in chunks of 64. A reload may bring more routes: their chunks are added, and what is
+// there never moves, so that whoever reads the figures meanwhile needs no lock.
+//
 // The bounds of the histogram are 50 µs × 2ⁿ up to 52.4 s, so that the bucket is the position of the
 // highest bit of (duration − 1) / 50 µs.
 
@@ -64,12 +67,13 @@ enum StatusSlots {
 /// A worker's counts of requests. One thread records, any may read.
 package final class RequestCounters: @unchecked Sendable {
   // Sendable for the same reason as CounterBlock.
+  /// The row of no route, and the histograms.
   private let words: CounterWords
+  private let rows: CounterRows
   private let slots: [UInt8] = StatusSlots.bySlot
   private let rowLength: Int
   private let histograms: Int
-  /// The routes' names, in the order of their numbers.
-  package let routes: [String]
+  private let names: RouteNames
 
   static let results = CacheResult.allCases.count
   static let buckets = 22
@@ -78,21 +82,37 @@ package final class RequestCounters: @unchecked Sendable {
   private static let histogramLength = buckets + 2
 
   /// All at 0, for these routes.
-  package init(routes: [String]) {
-    self.routes = routes
+  package convenience init(routes: [String]) { self.init(names: RouteNames(routes)) }
+
+  /// All at 0, for the routes that have names now; `addRoutes` makes room for later ones.
+  package init(names: RouteNames) {
+    self.names = names
     rowLength = StatusSlots.count * Self.results + 1
-    histograms = (routes.count + 1) * rowLength
+    histograms = rowLength
     words = CounterWords(count: histograms + Self.results * Self.histogramLength)
+    rows = CounterRows(rowLength: rowLength)
+    addRoutes()
   }
+
+  /// The routes' names, in the order of their numbers.
+  package var routes: [String] { names.all }
+
+  /// Makes room for routes that have got names since. Only on the owning thread.
+  package func addRoutes() { rows.grow(to: names.all.count) }
 
   /// Counts a request that has ended: `bytes` sent, `duration` in nanoseconds. A route that is not
   /// one counts as none. Only on the owning thread.
   package func record(
     route: Int, status: UInt16, result: CacheResult, bytes: UInt64, duration: Int64
   ) {
-    let row = row(route)
-    words.add(row &+ cell(slots[Int(min(status, 600))], result), 1)
-    words.add(row &+ rowLength &- 1, bytes)
+    let cell = cell(slots[Int(min(status, 600))], result)
+    if rows.has(route) {
+      rows.add(route, cell, 1)
+      rows.add(route, rowLength &- 1, bytes)
+    } else {
+      words.add(cell, 1)
+      words.add(rowLength &- 1, bytes)
+    }
     let duration = max(duration, 0)
     let histogram = histograms &+ Int(result.rawValue) &* Self.histogramLength
     words.add(histogram &+ Self.bucket(duration), 1)
@@ -108,22 +128,22 @@ package final class RequestCounters: @unchecked Sendable {
   }
 
   @inline(__always)
-  private func row(_ route: Int) -> Int {
-    (route >= 0 && route < routes.count ? route : routes.count) &* rowLength
-  }
-
-  @inline(__always)
   private func cell(_ slot: UInt8, _ result: CacheResult) -> Int {
     Int(slot) &* Self.results &+ Int(result.rawValue)
   }
 
-  /// Requests of a route (`routes.count`: of none) in a status slot with a result.
-  func requests(route: Int, slot: Int, result: CacheResult) -> UInt64 {
-    words.value(row(route) + cell(UInt8(slot), result))
+  /// Requests of a route (nil: of none) in a status slot with a result.
+  func requests(route: Int?, slot: Int, result: CacheResult) -> UInt64 {
+    value(route, cell(UInt8(slot), result))
   }
 
-  /// A route's bytes.
-  func bytes(route: Int) -> UInt64 { words.value(row(route) + rowLength - 1) }
+  /// A route's bytes (nil: of none).
+  func bytes(route: Int?) -> UInt64 { value(route, rowLength - 1) }
+
+  private func value(_ route: Int?, _ cell: Int) -> UInt64 {
+    guard let route else { return words.value(cell) }
+    return rows.has(route) ? rows.value(route, cell) : 0
+  }
 
   /// A histogram's counts, bucket by bucket, and its sum in nanoseconds.
   func durations(_ result: CacheResult) -> (counts: [UInt64], sum: UInt64) {

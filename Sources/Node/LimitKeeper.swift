@@ -5,7 +5,7 @@ internal import Synchronization
 /// Writes what quotas have used beside the store, each minute and in the end, on a thread of its own.
 final class LimitKeeper: Sendable {
   private static let period: Int32 = 60_000
-  private let limits: NodeLimits
+  private let limits: @Sendable () -> NodeLimits
   private let directory: String
   private let note: @Sendable (String) -> Void
   private let waker: Waker
@@ -13,7 +13,8 @@ final class LimitKeeper: Sendable {
   private let thread = Mutex<LoopThread?>(nil)
 
   init(
-    _ limits: NodeLimits, directory: String, note: @escaping @Sendable (String) -> Void
+    _ limits: @escaping @Sendable () -> NodeLimits, directory: String,
+    note: @escaping @Sendable (String) -> Void
   ) throws(Errno) {
     self.limits = limits
     self.directory = directory
@@ -26,7 +27,7 @@ final class LimitKeeper: Sendable {
       thread = LoopThread(name: "weir-quotas") { [self] in
         while !isStopping.load(ordering: .acquiring) {
           waker.wait(milliseconds: Self.period)
-          limits.saveQuotas(to: directory) { note("limits: \($0)") }
+          limits().saveQuotas(to: directory) { note("limits: \($0)") }
         }
       }
     }

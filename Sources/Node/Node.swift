@@ -14,13 +14,16 @@ internal import Origins
 internal import RateLimiting
 internal import StaticFiles
 import Synchronization
+internal import TLS
 
 /// A running point of presence.
 package final class Node: Sendable {
-  /// What it was started with.
-  package let configuration: NodeConfiguration
+  /// What is in force.
+  package var configuration: NodeConfiguration { context.current.configuration }
   /// Where clients connect, in the configuration's order, with the ports that the system picked.
-  package let addresses: [SocketAddress]
+  package var addresses: [SocketAddress] {
+    addressBook.withLock { $0.entries.compactMap(\.bound) }
+  }
   /// Where the operator connects.
   package let adminAddress: SocketAddress?
   /// The figures.
@@ -28,18 +31,22 @@ package final class Node: Sendable {
   /// The store, if it has one and it could be opened.
   package let store: ObjectStore?
 
-  private let context: NodeContext
-  private let resolver: Resolver
-  private let checker: HealthChecker?
-  private let admin: AdminServer?
-  private let log: AccessLogWriter?
+  let context: NodeContext
+  let resolver: Resolver
+  let checker: Mutex<HealthChecker?>
+  let reloader: Reloader
+  let texts: Mutex<ConfigurationTexts>
+  let addressBook: Mutex<OpenAddresses>
+  let reloads = ReloadCounts()
+  let holder: (any SocketHolder)?
+  private let admin = Mutex<AdminServer?>(nil)
   private let keeper: LimitKeeper?
-  private let clock: NodeClock
+  let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
-  private let workerCount: Int
+  let workerCount: Int
   private let finished: Waker
   private let runningWorkers: Atomic<Int>
-  private let note: @Sendable (String) -> Void
+  let note: @Sendable (String) -> Void
 
   /// How many workers a configuration asks for.
   package static func workers(of configuration: NodeConfiguration) -> Int {
@@ -48,14 +55,20 @@ package final class Node: Sendable {
 
   /// Starts a node on its listening sockets.
   ///
-  /// - Parameter note: called with what an operator should know, a line at a time, on any thread.
+  /// - Parameters:
+  ///   - text: what the configuration says, for reloads; nil: it is never reloaded.
+  ///   - listeners: its listening sockets, which it takes over.
+  ///   - holder: who else holds them.
+  ///   - note: called with what an operator should know, a line at a time, on any thread.
   package static func start(
-    _ configuration: NodeConfiguration, listeners: NodeListeners, clock: NodeClock = NodeClock(),
+    _ configuration: NodeConfiguration, text: ConfigurationText? = nil, listeners: NodeListeners,
+    holder: (any SocketHolder)? = nil, clock: NodeClock = NodeClock(),
     note: @escaping @Sendable (String) -> Void
   ) throws(NodeError) -> Node {
     Machine.raiseDescriptorLimit()
     do {
-      return try Node(configuration, listeners: listeners, clock: clock, note: note)
+      return try Node(
+        configuration, text, listeners: listeners, holder: holder, clock: clock, note: note)
     } catch let error as NodeError {
       throw error
     } catch {
@@ -64,72 +77,98 @@ package final class Node: Sendable {
   }
 
   private init(
-    _ configuration: NodeConfiguration, listeners: NodeListeners, clock: NodeClock,
-    note: @escaping @Sendable (String) -> Void
+    _ configuration: NodeConfiguration, _ text: ConfigurationText?, listeners: NodeListeners,
+    holder: (any SocketHolder)?, clock: NodeClock, note: @escaping @Sendable (String) -> Void
   ) throws {
-    self.configuration = configuration
     self.clock = clock
     self.note = note
+    self.holder = holder
     workerCount = Self.workers(of: configuration)
     metrics = MetricsRegistry()
     store = Self.openStore(configuration, workers: workerCount, note: note)
-    log = try Self.openLog(configuration)
-    let pools = Self.pools(of: configuration)
+    let routeNames = NodeContext.makeRouteNames()
+    let log = try Self.openLog(configuration, routeNames)
+    let pools = Self.pools(
+      of: configuration, tls: try Self.originTLS(of: configuration, now: clock.now().wall / 1000))
     resolver = try Resolver(pools: pools)
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
-    if let directory = configuration.store?.path, limits.overlayPath != nil, limits.hasQuotas {
-      keeper = try LimitKeeper(limits, directory: directory, note: note)
-    } else {
-      keeper = nil
-    }
     let isAnyChecked = pools.contains { $0.settings.health != nil }
-    checker =
-      isAnyChecked
-      ? try HealthChecker(pools: pools, clock: clock, seed: Random.hash128().low) { change in
-        note(Self.text(of: change))
-      } : nil
+    checker = Mutex(isAnyChecked ? try Self.checker(pools, clock: clock, note: note) : nil)
+    reloader = try Reloader()
     let sites = try Self.fileSites(of: configuration)
     let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
     let credentials = try NodeCredentials(configuration, clock: clock)
+    var parts = GenerationParts(configuration: configuration, pools: pools, limits: limits)
+    parts.log = log
+    parts.fileSites = sites
+    parts.fileThreads = fileThreads
+    parts.credentials = credentials
+    parts.geo = try Self.openGeo(configuration)
     context = NodeContext(
-      configuration: configuration, clock: clock, store: store, pools: pools,
-      limits: limits, metrics: metrics, log: log,
-      fileSites: sites, fileThreads: fileThreads, credentials: credentials,
-      geo: try Self.openGeo(configuration))
-    addresses = listeners.data.compactMap {
-      $0.first.flatMap { Socket.localAddress(of: $0.socket) }
-    }
-    adminAddress = listeners.admin.flatMap { Socket.localAddress(of: $0.socket) }
-    if let listener = listeners.admin {
-      admin = try AdminServer(
-        listener: listener, token: configuration.admin?.token, context: context, note: note)
+      parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames)
+    if let directory = configuration.store?.path, limits.overlayPath != nil {
+      keeper = try LimitKeeper(
+        { [context] in context.current.limits }, directory: directory, note: note)
     } else {
-      admin = nil
+      keeper = nil
     }
+    let sockets = listeners.take()
+    texts = Mutex(ConfigurationTexts(present: text, former: nil, since: clock.now().wall))
+    addressBook = Mutex(OpenAddresses(configuration.listeners, sockets.data))
+    adminAddress = sockets.admin.flatMap { Socket.localAddress(of: $0.socket) }
     finished = try Waker()
     runningWorkers = Atomic(workerCount)
+    if let listener = sockets.admin {
+      let server = try AdminServer(
+        listener: listener, token: configuration.admin?.token, context: context, note: note,
+        configuration: WeakControl(self))
+      admin.withLock { $0 = server }
+    }
     addFigures()
-    try startWorkers(listeners)
-    context.startCredentials()
+    try startWorkers(sockets.data)
+    context.start(credentials)
     resolver.start()
     keeper?.start()
-    try checker?.start()
-    admin?.start()
+    try checker.withLock { try $0?.start() }
+    admin.withLock { $0?.start() }
   }
 
-  /// The pools of a configuration. Each goes on with what the one of its name in `former` knew.
-  private static func pools(
-    of configuration: NodeConfiguration, after former: [OriginPool] = []
+  /// The pools of a configuration. Each goes on with what the one of its name in `former` knew; one of
+  /// which the configuration says nothing new is the very same.
+  static func pools(
+    of configuration: NodeConfiguration, after former: [OriginPool] = [], tls: [OriginTLS?]
   ) -> [OriginPool] {
-    configuration.origins.map { origin in
-      OriginPool(
+    zip(configuration.origins, tls).map { origin, tls in
+      // Files of certificates may have changed though the configuration has not.
+      if tls == nil, let same = former.first(where: { $0.configuration == origin }) { return same }
+      return OriginPool(
         origin, settings: PoolSettings(origin),
-        successorOf: former.first { $0.settings.name == origin.name })
+        successorOf: former.first { $0.settings.name == origin.name }, tls: tls)
+    }
+  }
+
+  /// What connections to the servers of each pool are secured by; nil for those that are not.
+  static func originTLS(of configuration: NodeConfiguration, now: Int64) throws -> [OriginTLS?] {
+    try configuration.origins.map { origin in
+      guard let settings = origin.tls else { return nil }
+      do throws(TLSLoadError) {
+        return try OriginTLS(settings, now: now)
+      } catch {
+        throw NodeError("origin \(origin.name): \(error)")
+      }
+    }
+  }
+
+  static func checker(
+    _ pools: [OriginPool], clock: NodeClock, note: @escaping @Sendable (String) -> Void
+  ) throws -> HealthChecker {
+    try HealthChecker(pools: pools, clock: clock, seed: Random.hash128().low) { change in
+      note(text(of: change))
     }
   }
 
   /// The directories of those pools that are files.
-  private static func fileSites(of configuration: NodeConfiguration) throws -> [FileSite?] {
+  static func fileSites(of configuration: NodeConfiguration) throws -> [FileSite?] {
     try configuration.origins.map { origin in
       guard let files = origin.files else { return nil }
       var settings = FileSettings(root: files.root)
@@ -163,7 +202,7 @@ package final class Node: Sendable {
     }
   }
 
-  private static func openGeo(_ configuration: NodeConfiguration) throws -> GeoDatabase? {
+  static func openGeo(_ configuration: NodeConfiguration) throws -> GeoDatabase? {
     guard !configuration.geoDatabases.isEmpty else { return nil }
     switch GeoDatabase.open(paths: configuration.geoDatabases) {
     case .success(let database): return database
@@ -189,7 +228,9 @@ package final class Node: Sendable {
     }
   }
 
-  private static func openLog(_ configuration: NodeConfiguration) throws -> AccessLogWriter? {
+  static func openLog(
+    _ configuration: NodeConfiguration, _ names: RouteNames
+  ) throws -> AccessLogWriter? {
     let target: AccessLogDestination
     switch configuration.accessLog {
     case .off: return nil
@@ -199,16 +240,16 @@ package final class Node: Sendable {
     do {
       return try AccessLogWriter(
         target: target, format: configuration.accessLogFormat == .json ? .json : .combined,
-        labels: NodeContext.logLabels(of: configuration))
+        labels: NodeContext.logLabels(routes: names))
     } catch {
       throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
     }
   }
 
-  private func startWorkers(_ listeners: NodeListeners) throws {
+  private func startWorkers(_ listeners: [[Listener]]) throws {
     var workers: [WorkerBox] = []
     for index in 0..<workerCount {
-      let own = listeners.data.compactMap { index < $0.count ? $0[index] : nil }
+      let own = listeners.compactMap { index < $0.count ? $0[index] : nil }
       workers.append(WorkerBox(try Worker(context: context, listeners: own)))
     }
     for (index, worker) in workers.enumerated() {
@@ -227,25 +268,28 @@ package final class Node: Sendable {
   /// Stops accepting, finishes what is in flight for as long as `drain_timeout` allows (or `time`, in
   /// nanoseconds), and ends every thread. Blocks until then. Call once.
   package func stop(within time: Int64? = nil) {
+    // A reload that is under way comes to its end, and none begins after it.
+    reloader.stop()
     let deadline = clock.now().monotonic + (time ?? configuration.drainTimeout)
     context.drain(deadline: deadline)
     while runningWorkers.load(ordering: .acquiring) > 0 { finished.wait(milliseconds: 1000) }
     for thread in threads.withLock({ $0 }) { thread.join() }
-    admin?.stop()
+    admin.withLock { $0?.stop() }
     keeper?.stop()
     resolver.stop()
-    checker?.stop()
-    context.fileThreads?.stop()
-    context.stopCredentials()
+    checker.withLock { $0?.stop() }
+    reloader.finish()
+    context.current.fileThreads?.stop()
+    context.current.credentials.stop()
     store?.close()
-    log?.close()
+    context.current.log?.close()
   }
 
   /// Opens the access log's file again (SIGUSR1).
-  package func reopenLogs() { log?.reopen() }
+  package func reopenLogs() { context.current.log?.reopen() }
 
   /// Waits until what was logged is in the file. For tests.
-  package func flushLogs() { log?.flush() }
+  package func flushLogs() { context.current.log?.flush() }
 
   /// Fills under way now.
   package var fillsUnderWay: Int { context.fillsUnderWay }
@@ -253,7 +297,7 @@ package final class Node: Sendable {
   /// Requests that wait for a place at an origin's server.
   package var waitingForOrigins: Int {
     let now = clock.now().monotonic
-    return context.pools.reduce(0) { $0 + $1.report(now: now).waiting }
+    return context.current.pools.reduce(0) { $0 + $1.report(now: now).waiting }
   }
 
   // MARK: Figures
@@ -261,7 +305,7 @@ package final class Node: Sendable {
   private func addFigures() {
     let store = store
     let context = context
-    let log = log
+    let reloads = reloads
     let workers = UInt64(workerCount)
     let startedAt = UInt64(max(0, clock.now().wall / 1000))
     // Weakly: the figures may be read for longer than the store is open.
@@ -269,9 +313,15 @@ package final class Node: Sendable {
       writer.add(.info, 1, [Release.version])
       writer.add(.startTime, startedAt)
       writer.add(.workers, workers)
+      writer.add(.configReloads, reloads.done.load(ordering: .relaxed), ["done"])
+      writer.add(.configReloads, reloads.refused.load(ordering: .relaxed), ["refused"])
+      if let context {
+        writer.add(.configGeneration, context.current.number)
+        writer.add(.configGenerations, UInt64(clamping: context.liveGenerations))
+      }
       context?.addLimits(to: &writer)
       context?.addOrigins(to: &writer)
-      if let log {
+      if let log = context?.current.log {
         writer.add(.logLines, log.lines)
         writer.add(.logWriteErrors, log.writeErrors)
         writer.add(.logDropped, log.unwritten, ["write"])
@@ -301,4 +351,26 @@ private final class WorkerBox: @unchecked Sendable {
   private let worker: Worker
   init(_ worker: Worker) { self.worker = worker }
   func run() { worker.run() }
+}
+
+/// How often a configuration came into force, or did not.
+final class ReloadCounts: Sendable {
+  let done = Atomic<UInt64>(0)
+  let refused = Atomic<UInt64>(0)
+}
+
+/// The node for its admin server, which it holds and which must not hold it.
+private final class WeakControl: ConfigurationControl {
+  private weak let node: Node?
+
+  init(_ node: Node) { self.node = node }
+
+  var inForce: ConfigurationInForce? { node?.inForce }
+
+  func perform(
+    _ order: ConfigurationOrder, done: @escaping @Sendable (ConfigurationAnswer) -> Void
+  ) {
+    guard let node else { return done(.refused(ReloadRefusal("the node stops"))) }
+    node.perform(order, done: done)
+  }
 }

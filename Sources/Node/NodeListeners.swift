@@ -4,6 +4,7 @@
 
 package import Configuration
 package import EventLoop
+import Synchronization
 
 /// Why a node cannot start.
 package struct NodeError: Error, CustomStringConvertible, Sendable {
@@ -16,14 +17,18 @@ package struct NodeError: Error, CustomStringConvertible, Sendable {
 
 /// The listening sockets: for each address one for each worker, and the admin's.
 package final class NodeListeners: Sendable {
-  /// By address in the order of the configuration, then by worker.
-  package let data: [[Listener]]
-  /// The admin's, if there is one.
-  package let admin: Listener?
+  /// By address in the order of the configuration, then by worker; and the admin's, if there is one.
+  package typealias Sockets = (data: [[Listener]], admin: Listener?)
+  private let sockets: Mutex<Sockets>
 
-  private init(data: [[Listener]], admin: Listener?) {
-    self.data = data
-    self.admin = admin
+  private init(data: [[Listener]], admin: Listener?) { sockets = Mutex((data, admin)) }
+
+  /// Hands the sockets over: whoever holds them closes them.
+  package func take() -> Sockets {
+    sockets.withLock { sockets in
+      defer { sockets = ([], nil) }
+      return sockets
+    }
   }
 
   /// Opens all of them.
@@ -31,23 +36,26 @@ package final class NodeListeners: Sendable {
     throws(NodeError) -> NodeListeners
   {
     var data: [[Listener]] = []
-    for address in configuration.listeners {
-      var port = address.port
-      // Sockets that share an address would also share it with another node of the same user.
-      if port != 0 { _ = try open(host: address.host, port: port, shared: false) }
-      var sockets: [Listener] = []
-      for _ in 0..<workers {
-        let listener = try open(host: address.host, port: port, shared: true)
-        // Port 0: the first socket's port is everybody's.
-        if port == 0 { port = Socket.localAddress(of: listener.socket)?.port ?? 0 }
-        sockets.append(listener)
-      }
-      data.append(sockets)
-    }
+    for address in configuration.listeners { data.append(try open(address, workers: workers)) }
     let admin = try configuration.admin.map { admin throws(NodeError) in
       try open(host: admin.address.host, port: admin.address.port, shared: false)
     }
     return NodeListeners(data: data, admin: admin)
+  }
+
+  /// Opens an address, for each worker a socket.
+  static func open(_ address: ListenAddress, workers: Int) throws(NodeError) -> [Listener] {
+    var port = address.port
+    // Sockets that share an address would also share it with another node of the same user.
+    if port != 0 { _ = try open(host: address.host, port: port, shared: false) }
+    var sockets: [Listener] = []
+    for _ in 0..<workers {
+      let listener = try open(host: address.host, port: port, shared: true)
+      // Port 0: the first socket's port is everybody's.
+      if port == 0 { port = Socket.localAddress(of: listener.socket)?.port ?? 0 }
+      sockets.append(listener)
+    }
+    return sockets
   }
 
   private static func open(host: String, port: UInt16, shared: Bool) throws(NodeError) -> Listener {
@@ -74,6 +82,8 @@ package final class NodeListeners: Sendable {
 
   /// The sockets' numbers, for the process that inherits them.
   package var numbers: (data: [[Int32]], admin: Int32?) {
-    (data.map { $0.map { $0.socket.number } }, admin?.socket.number)
+    sockets.withLock { sockets in
+      (sockets.data.map { $0.map { $0.socket.number } }, sockets.admin?.socket.number)
+    }
   }
 }

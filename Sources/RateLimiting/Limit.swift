@@ -16,6 +16,8 @@ package enum LimitRule: Sendable {
 /// A limit as it is configured, with all that it remembers. Lives on over a change of configuration,
 /// matched by name.
 package final class Limit: Sendable {
+  /// In what order limits are asked, the same for all requests, whatever configuration they are under.
+  let rank: UInt32
   /// Its name, printable ASCII.
   package let name: String
   /// The name's bytes, as the fields quote them.
@@ -29,8 +31,15 @@ package final class Limit: Sendable {
   private let penalised = Atomic<UInt64>(0)
   private let penalisedInShadow = Atomic<UInt64>(0)
 
-  /// A limit; in `shadow` mode it only counts.
-  package init(name: String, rule: LimitRule, penalty: PenaltyBox? = nil, isShadow: Bool = false) {
+  private static let lastRank = Atomic<UInt32>(0)
+
+  /// A limit; in `shadow` mode it only counts. One that goes on with another's `rule` is to name that as
+  /// `former`: their locks are the same, and must be taken in the same order.
+  package init(
+    name: String, rule: LimitRule, penalty: PenaltyBox? = nil, isShadow: Bool = false,
+    successorOf former: Limit? = nil
+  ) {
+    rank = former?.rank ?? Self.lastRank.add(1, ordering: .relaxed).newValue
     self.name = name
     self.rule = rule
     self.penalty = penalty

@@ -3,7 +3,8 @@
 // Each limit's stripe is locked while the next is asked, so nothing can come between the asking and the
 // spending: two requests that meet are decided on one after the other, and what a request that is
 // refused would have taken was never taken, not even for a moment. Locks are taken in the order of the
-// limits' numbers, the same for all requests, so nobody waits in a circle; a limit stands in a request
+// limits' ranks, the same for all requests, also for those under an earlier configuration that had the
+// limits in another order, so nobody waits in a circle; a limit stands in a request
 // at most once. The penalties' locks are held for a look only, inside of these.
 //
 // Leaky buckets come last. At the first at which the request has to wait, the limits before it are
@@ -50,12 +51,12 @@ package final class LimitSet: Sendable {
     /// In what order limits are asked: those at which one can wait come last.
     let order: UInt32
 
-    init(_ limit: Limit, index: Int) {
+    init(_ limit: Limit) {
       unsafe self.limit = Unmanaged.passUnretained(limit)
       unsafe penalty = limit.penalty.map { unsafe Unmanaged.passUnretained($0) }
       rule = Rule(limit.rule)
       let waits = if case .leakyBucket = limit.rule { true } else { false }
-      order = UInt32(truncatingIfNeeded: index) | (waits ? 1 << 31 : 0)
+      order = limit.rank & ~(1 << 31) | (waits ? 1 << 31 : 0)
     }
   }
 
@@ -80,7 +81,7 @@ package final class LimitSet: Sendable {
   /// Limits in the configuration's order.
   package init(_ limits: [Limit]) {
     self.limits = limits
-    entries = limits.indices.map { Entry(limits[$0], index: $0) }
+    entries = limits.map { Entry($0) }
   }
 
   /// The times at which a decision is made.

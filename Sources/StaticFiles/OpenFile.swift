@@ -32,7 +32,7 @@ package final class OpenFile: Sendable {
   }
 
   /// Reads what is in the kernel's memory, without waiting for a disk. Where the file system cannot tell
-  /// (before Linux 5 some could not), it reads as `readWaiting` does.
+  /// what that is (NFS, FUSE, overlayfs), everything is cold, unless it has no disk (tmpfs).
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) -> FileRead {
     guard let start = buffer.baseAddress, unsafe !buffer.isEmpty, offset >= 0 else {
       return .bytes(0)
@@ -43,7 +43,9 @@ package final class OpenFile: Sendable {
     if count == 0 { return offset >= size ? .bytes(0) : .failed }
     switch weir_errno() {
     case EAGAIN, EINTR: return .cold
-    case EOPNOTSUPP, ENOSYS, EINVAL: return unsafe readWaiting(into: buffer, at: offset)
+    case EOPNOTSUPP, ENOSYS, EINVAL:
+      guard weir_is_in_memory(descriptor.number) != 0 else { return .cold }
+      return unsafe readWaiting(into: buffer, at: offset)
     default: return .failed
     }
   }

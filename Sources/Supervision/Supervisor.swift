@@ -65,7 +65,8 @@ package struct Supervisor: Sendable {
   private var phase = Phase.starting
   private var pause = RestartPause()
   private var isFirst = true
-  private let drainTimeout: Int64
+  /// How long nodes drain at most, in nanoseconds.
+  package var drainTimeout: Int64
 
   /// The supervisor of nodes that drain for at most `drainTimeout` nanoseconds.
   package init(drainTimeout: Int64) { self.drainTimeout = max(0, drainTimeout) }
@@ -145,7 +146,7 @@ package struct Supervisor: Sendable {
   private mutating func stop(_ now: Int64) -> [Action] {
     switch phase {
     case .running(let process, _):
-      let drained = now.addingReportingOverflow(drainTimeout)
+      let drained = now.addingReportingOverflow(max(0, drainTimeout))
       let late = drained.partialValue.addingReportingOverflow(Self.grace)
       let isNever = drained.overflow || late.overflow
       phase = .stopping(process: process, until: isNever ? .max : late.partialValue)

@@ -65,7 +65,10 @@ package final class ClientTLSContext: @unchecked Sendable {
     if let newest = configuration.maximumVersion {
       unsafe weir_ssl_ctx_set_max_version(handle, newest.number)
     }
-    unsafe weir_ssl_ctx_session_cache(handle, 1)
+    // Whoever connects keeps sessions. With a cache of its own, even one that keeps nothing, OpenSSL lets a
+    // ticket of TLS 1.3 be used but once, so that nobody can tell connections of one client: nothing to
+    // hide from an origin, and not every server hands out another.
+    unsafe weir_ssl_ctx_session_cache(handle, 0)
     var list: [UInt8] = []
     for offered in configuration.applicationProtocols {
       let name = Array("\(offered.name)".utf8)

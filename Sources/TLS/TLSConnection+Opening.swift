@@ -135,10 +135,13 @@ extension TLSConnection {
   }
 
   /// A session to resume later, for a client; TLS 1.3 servers send them after the handshake, so it is
-  /// asked for when something was received.
+  /// asked for when something was received. Nil if the server has sent none, or none anew.
   package func session() -> TLSSession? {
     guard let session = unsafe SSL_get1_session(ssl) else { return nil }
-    guard unsafe SSL_SESSION_is_resumable(session) == 1 else {
+    // What was resumed with TLS 1.3 is called resumable, and has no ticket any more.
+    let isResumable = unsafe SSL_SESSION_is_resumable(session) == 1
+    let hasTicket = unsafe version == .tls12 || SSL_SESSION_has_ticket(session) == 1
+    guard isResumable, hasTicket else {
       unsafe SSL_SESSION_free(session)
       return nil
     }

@@ -19,12 +19,14 @@ struct AdminClient {
     let content: [UInt8]
   }
 
-  private static let patience: Int32 = 10_000
+  /// How long the node may be silent, in milliseconds.
+  private let patience: Int32
   private let address: SocketAddress
   private let token: String?
 
   /// The admin listener of a configuration.
-  init(_ configuration: NodeConfiguration) throws(Failure) {
+  init(_ configuration: NodeConfiguration, patience: Int32 = 10_000) throws(Failure) {
+    self.patience = patience
     guard let admin = configuration.admin else {
       throw Failure(text: "the configuration has no admin listener: add admin 127.0.0.1:9090 { … }")
     }
@@ -99,7 +101,7 @@ struct AdminClient {
 
   private func wait(for events: Int16, on socket: borrowing Descriptor) throws(Failure) {
     var descriptors = pollfd(fd: socket.number, events: events, revents: 0)
-    let count = unsafe poll(&descriptors, 1, Self.patience)
+    let count = unsafe poll(&descriptors, 1, patience)
     if count == 0 { throw Failure(text: "the node at \(address) does not answer") }
   }
 }

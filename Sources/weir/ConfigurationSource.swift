@@ -40,6 +40,17 @@ struct ConfigurationSource {
     self.bytes = bytes
   }
 
+  /// The same, for a node.
+  var text: ConfigurationText {
+    ConfigurationText(name: path, directory: Self.directory(of: path), bytes: bytes)
+  }
+
+  /// A text that a node has sent.
+  init(_ text: ConfigurationText) {
+    path = text.name
+    bytes = text.bytes
+  }
+
   /// The configuration that it says.
   func parsed() -> LoadedConfiguration {
     ConfigurationFile.parse(bytes, name: path, directory: Self.directory(of: path))

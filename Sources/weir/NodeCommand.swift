@@ -25,6 +25,9 @@ struct NodeCommand: ParsableCommand {
   @Option(help: "The admin socket.")
   var admin: Int32?
 
+  @Option(help: "The socket to whoever holds the others beside the node.")
+  var control: Int32?
+
   func validate() throws {
     for number in inherited where !Processes.isListening(number) {
       throw ValidationError("descriptor \(number) is not a socket that listens")
@@ -39,6 +42,7 @@ struct NodeCommand: ParsableCommand {
     Signals.prepare()
     Processes.setOwnName("weir-node")
     if let supervisor, !Processes.follow(parent: supervisor) { return }
+    let source = source
     var configuration = try Start.configuration(
       source, path: config, sayingWarnings: supervisor == nil)
     try expectSockets(for: configuration)
@@ -48,7 +52,13 @@ struct NodeCommand: ParsableCommand {
     for number in inherited { Processes.closeOnExec(number) }
     if let configCopy { Processes.closeOnExec(configCopy) }
     let listeners = NodeListeners.inherited(data: data.numbers, admin: admin)
-    try Start.node(configuration, listeners, endsAtSecondSignal: supervisor == nil)
+    let holder = control.map { number in
+      Processes.closeOnExec(number)
+      return ControlChannel(PacketSocket(Descriptor(owning: number)))
+    }
+    try Start.node(
+      configuration, source?.text, listeners, holder: holder,
+      endsAtSecondSignal: supervisor == nil)
   }
 
   private var inherited: [Int32] { data.numbers.joined() + [admin].compactMap { $0 } }
@@ -59,11 +69,10 @@ struct NodeCommand: ParsableCommand {
   }
 
   private func expectSockets(for configuration: NodeConfiguration) throws(ExitCode) {
-    let fits =
-      configuration.listeners.count == data.numbers.count
-      && (configuration.admin == nil) == (admin == nil)
-    if !fits {
-      throw Start.refusal("\(config) asks for other sockets than --data and --admin name")
+    // A reload may have brought an admin listener, or taken it away, which a restart of the supervisor
+    // sees to: so there may be a socket too few, or one that is not needed.
+    if configuration.listeners.count != data.numbers.count {
+      throw Start.refusal("\(config) asks for other sockets than --data names")
     }
   }
 }

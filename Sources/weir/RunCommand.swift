@@ -12,7 +12,8 @@ struct RunCommand: ParsableCommand {
       In the foreground, until SIGTERM or SIGINT: then what is in flight is finished, for as long as \
       the configuration's drain_timeout allows. A second one ends the node at once.
 
-      Signals: SIGTERM, SIGINT: stop. SIGUSR1: open the access log's file again.
+      Signals: SIGTERM, SIGINT: stop. SIGHUP: read the configuration again (`weir reload` says what \
+      comes of it). SIGUSR1: open the access log's file again.
 
       Exit status: 0 after a complete drain; 1 if requests in flight were lost; 69 if an address or a \
       file cannot be had; 78 if the configuration has errors.
@@ -33,7 +34,7 @@ struct RunCommand: ParsableCommand {
     let configuration = try Start.configuration(text, path: source.file, sayingWarnings: true)
     let listeners = try Start.listeners(configuration)
     guard !noSupervisor, let text else {
-      try Start.node(configuration, listeners, endsAtSecondSignal: true)
+      try Start.node(configuration, text?.text, listeners, endsAtSecondSignal: true)
       return
     }
     let supervising: Supervising

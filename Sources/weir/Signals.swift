@@ -19,6 +19,25 @@ enum Signals {
     unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
   }
 
+  /// Waits for one of those signals; nil when `nanoseconds` have passed, or there is something to be read
+  /// from `descriptor`, or sooner.
+  static func wait(
+    for numbers: [Int32], or descriptor: Int32?, nanoseconds: Int64?
+  ) -> Int32? {
+    guard let descriptor else { return wait(for: numbers, nanoseconds: nanoseconds) }
+    var set = Self.set(numbers)
+    let pending = unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC))
+    guard pending >= 0 else { return wait(for: numbers, nanoseconds: nanoseconds ?? 1_000_000_000) }
+    defer { close(pending) }
+    var watched = [
+      pollfd(fd: pending, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+    ]
+    let limit = nanoseconds.map { Int32(clamping: max(0, $0) / 1_000_000 + 1) } ?? -1
+    guard unsafe poll(&watched, 2, limit) > 0, watched[0].revents != 0 else { return nil }
+    return wait(for: numbers, nanoseconds: 0)
+  }
+
   /// Waits for one of those signals; nil when `nanoseconds` have passed, or sooner.
   static func wait(for numbers: [Int32], nanoseconds: Int64? = nil) -> Int32? {
     var set = Self.set(numbers)

@@ -43,12 +43,14 @@ enum Start {
   /// - Parameter endsAtSecondSignal: whether a second SIGTERM or SIGINT ends the process at once; with
   ///   a supervisor, that decides.
   static func node(
-    _ configuration: NodeConfiguration, _ listeners: NodeListeners, endsAtSecondSignal: Bool
+    _ configuration: NodeConfiguration, _ text: ConfigurationText?, _ listeners: NodeListeners,
+    holder: (any SocketHolder)? = nil, endsAtSecondSignal: Bool
   ) throws(ExitCode) {
     let node: Node
     do throws(NodeError) {
       node = try Node.start(
-        configuration, listeners: listeners, note: { StandardError.note($0) })
+        configuration, text: text, listeners: listeners, holder: holder,
+        note: { StandardError.note($0) })
     } catch {
       throw refusal(error.description)
     }
@@ -63,9 +65,7 @@ enum Start {
       switch Signals.wait(for: Signals.operators).flatMap(Signals.meaning(of:)) {
       case .stop: return
       case .reopenLogs: node.reopenLogs()
-      case .reload:
-        StandardError.note(
-          "SIGHUP: this version cannot reload its configuration; restart it to have it read")
+      case .reload: node.reloadAside()
       case nil: continue
       }
     }

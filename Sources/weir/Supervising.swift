@@ -8,10 +8,12 @@ import Supervision
 
 /// A supervisor at work.
 final class Supervising {
-  private let configuration: Descriptor
+  private var configuration: Descriptor
   private let path: String
   /// The sockets, until the node is to stop: then nobody but the node holds them.
-  private var listeners: NodeListeners?
+  private var listeners: HeldSockets?
+  /// The way to the node that runs.
+  private var channel: PacketSocket?
   private var rules: Supervisor
   private var status: Int32?
   private let clock = NodeClock()
@@ -26,7 +28,7 @@ final class Supervising {
   ) {
     self.configuration = configuration
     self.path = path
-    self.listeners = listeners
+    self.listeners = HeldSockets(listeners.take())
     rules = Supervisor(drainTimeout: drainTimeout)
   }
 
@@ -37,7 +39,9 @@ final class Supervising {
       while let (process, end) = Processes.takeEnded() { happened(.ended(process: process, end)) }
       if let status { return status }
       let wait = rules.deadline.map { max(0, $0 - clock.now().monotonic) }
-      let signal = Signals.wait(for: Signals.operators + [SIGCHLD], nanoseconds: wait)
+      let signal = Signals.wait(
+        for: Signals.operators + [SIGCHLD], or: channel?.descriptor.number, nanoseconds: wait)
+      takePackets()
       if let meaning = signal.flatMap(Signals.meaning(of:)) { happened(.signal(meaning)) }
       if let deadline = rules.deadline, deadline <= clock.now().monotonic { happened(.deadline) }
       if let status { return status }
@@ -58,20 +62,45 @@ final class Supervising {
     }
   }
 
+  /// Takes what the node has to say.
+  private func takePackets() {
+    while let channel {
+      do throws(Errno) {
+        guard let packet = try channel.receive(milliseconds: 0) else { return }
+        guard let order = listeners?.take(packet) else { continue }
+        rules.drainTimeout = order.drainTimeout
+        // The copy is the kernel's, as the sockets are: it came with them.
+        configuration = Descriptor(owning: order.text)
+        try channel.send("held")
+      } catch {
+        // It has ended, or is about to.
+        self.channel = nil
+      }
+    }
+  }
+
   private func startNode() -> Supervisor.Event {
-    guard let numbers = listeners?.numbers else {
-      return .startFailed(reason: "the sockets are closed")
+    guard let listeners else { return .startFailed(reason: "the sockets are closed") }
+    let numbers = listeners.numbers
+    let ends: (PacketSocket, PacketSocket)
+    do throws(Errno) {
+      ends = try PacketSocket.pair()
+    } catch {
+      return .startFailed(reason: "\(error)")
     }
     var arguments = [
       "node", "--config", path, "--config-copy", "\(configuration.number)",
       "--supervisor", "\(Processes.own)", "--data", InheritedSockets(numbers: numbers.data).text,
+      "--control", "\(ends.1.descriptor.number)",
     ]
     if let admin = numbers.admin { arguments += ["--admin", "\(admin)"] }
     let descriptors =
-      numbers.data.joined() + [numbers.admin, configuration.number].compactMap { $0 }
+      numbers.data.joined()
+      + [numbers.admin, configuration.number, ends.1.descriptor.number].compactMap { $0 }
     do throws(Errno) {
-      return .started(
-        process: try Processes.startSelf(arguments, inheriting: Array(descriptors)))
+      let process = try Processes.startSelf(arguments, inheriting: Array(descriptors))
+      channel = ends.0
+      return .started(process: process)
     } catch {
       return .startFailed(reason: "\(error)")
     }

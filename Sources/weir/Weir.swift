@@ -11,7 +11,8 @@ import ArgumentParser
       """,
     version: Version.text,
     subcommands: [
-      RunCommand.self, CheckCommand.self, LimitCommand.self, SettingsCommand.self,
+      RunCommand.self, CheckCommand.self, LimitCommand.self, ReloadCommand.self,
+      ConfigCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
       ReplayCommand.self, RecordCommand.self,
       NodeCommand.self,

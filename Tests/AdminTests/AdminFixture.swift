@@ -60,8 +60,8 @@ final class AdminFixture: Sendable {
     configuration.limits = AdminFixture.limits
     let limits = try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
     return NodeContext(
-      configuration: configuration, clock: clock, store: store, pools: [], limits: limits,
-      metrics: MetricsRegistry(), log: nil)
+      GenerationParts(configuration: configuration, pools: [], limits: limits), clock: clock,
+      store: store, metrics: MetricsRegistry())
   }
 
   /// Limits of each kind that is tuned in its own way.

@@ -156,11 +156,69 @@ struct RunTests {
     #expect(try await AccessLogFile(file).lines(1).count == 1)
   }
 
-  @Test func `SIGHUP changes nothing, and the node says so`() async throws {
-    let running = try Running()
-    let port = try await running.process.port()
-    running.process.send(SIGHUP)
-    try await running.process.waitUntilSaid("Z weir: SIGHUP: ")
+  @Test(arguments: [[], ["--no-supervisor"]])
+  func `SIGHUP has the configuration read again, and what is wrong changes nothing`(
+    flags: [String]
+  ) async throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("edge.conf", Running.configuration(""))
+    let process = try WeirProcess(["run"] + flags, in: directory)
+    let port = try await process.port()
+    func status() async throws -> Int {
+      let client = try await RawClient.connect(to: port)
+      return try await client.get("/nowhere", host: "other.example").status
+    }
+    #expect(try await status() == 404)
+    try directory.write(
+      "edge.conf",
+      Running.configuration("site other.example { respond 200 \"hello\"; origin app; }"))
+    process.send(SIGHUP)
+    try await process.waitUntilSaid("Z weir: the configuration is reloaded (generation 2)")
+    #expect(try await status() == 200)
+    try directory.write("edge.conf", "listen nonsense;")
+    process.send(SIGHUP)
+    try await process.waitUntilSaid(
+      "Z weir: the configuration stays as it was: edge.conf has errors")
+    try await process.waitUntilSaid("Z weir: edge.conf:1:8: ")
+    #expect(try await status() == 200)
+  }
+
+  @Test
+  func `a node that takes the place of one that was reloaded has its configuration and sockets`()
+    async throws
+  {
+    let directory = try TemporaryDirectory()
+    try directory.write("edge.conf", Running.configuration(""))
+    let process = try WeirProcess(["run"], in: directory)
+    let port = try await process.port()
+    try directory.write(
+      "edge.conf",
+      "listen 127.0.0.3:0;\n"
+        + Running.configuration("site other.example { respond 200; origin app; }"))
+    process.send(SIGHUP)
+    try await process.waitUntilSaid("Z weir: the configuration is reloaded (generation 2)")
+    // The file is not what counts.
+    try directory.write("edge.conf", "nonsense")
+    kill(try #require(process.nodes.last), SIGKILL)
+    let start = "weir: listening on 127.0.0.3:"
+    try await eventually("the second node; weir said:\n\(process.said)") {
+      process.lines.contains { $0.hasPrefix(start) }
+    }
+    let line = try #require(process.lines.first { $0.hasPrefix(start) })
+    let added = try #require(UInt16(line.dropFirst(start.count).prefix { $0 != "," }))
+    for (host, port) in [("127.0.0.1", port), ("127.0.0.3", added)] {
+      let client = try await RawClient.connect(to: port, host: host)
+      #expect(try await client.get("/", host: "other.example").status == 200)
+    }
+    // An address that is gone is closed in the supervisor, too.
+    try directory.write("edge.conf", Running.configuration(""))
+    process.send(SIGHUP)
+    try await eventually("the second reload; weir said:\n\(process.said)") {
+      process.lines.count { $0.contains("(generation 2)") } == 2
+    }
+    try await eventually("the address that is gone to refuse") {
+      (try? await RawClient.connect(to: added, host: "127.0.0.3")) == nil
+    }
     #expect(try await answer(on: port) == 404)
   }
 

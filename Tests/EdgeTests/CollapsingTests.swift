@@ -427,6 +427,34 @@ import Testing
     #expect(try await node.stored("/x").status == 504)
   }
 
+  @Test func `one that reads next to nothing does not hold back the others for ever`() async throws
+  {
+    let body = content(Self.large)
+    let both = Signal("both clients to wait")
+    let origin = try await ScriptedOrigin { connection in
+      _ = try await connection.readRequest()
+      try await both.wait()
+      try await connection.writeLarge(body, isChunked: true, Self.fresh)
+    }
+    let node = try TestNode.start(origin: origin.port, store: "max_object 1MiB;")
+    let slow = try await RawClient.connect(to: node.port, receiveBuffer: 4096)
+    let fast = try await node.connect()
+    try await fast.send("GET", "/x")
+    try await origin.waitForRequests(1)
+    try await slow.send("GET", "/x")
+    try await node.expect(.fillsCollapsed, reaches: 1)
+    both.send()
+    async let quickly = fast.readResponse()
+    try await node.standsStill(.originBytesReceived)
+    #expect(node.count(.originBytesReceived) < UInt64(Self.large))
+    // What it took of what was held, and takes now, is below the least pace.
+    node.advance(seconds: 20)
+    #expect(try await slow.readToEnding().ending == .reset)
+    #expect(try await quickly.body == body)
+    fast.close()
+    try await node.expectAtRest()
+  }
+
   @Test func `a client that is still in the store's part when storing ends gets the rest`()
     async throws
   {

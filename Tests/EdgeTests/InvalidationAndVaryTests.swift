@@ -173,6 +173,66 @@ import Testing
     try node.requireStore().check()
   }
 
+  /// An origin with one content for all languages but `ja`, which says so to whoever has it.
+  private static func translating(_ asked: Watched<[String]>) async throws -> ScriptedOrigin {
+    try await ScriptedOrigin.answering { request in
+      asked.update { $0.append(request.header("if-none-match") ?? "none") }
+      let isJapanese = request.header("accept-language") == "ja"
+      let tag = isJapanese ? "\"ja\"" : "\"en\""
+      let fields = ["Cache-Control: max-age=60", "Vary: Accept-Language", "ETag: \(tag)"]
+      let has = request.header("if-none-match").map { $0.contains(tag) } ?? false
+      return has ? Reply(304, fields) : Reply(200, fields, isJapanese ? "konnichiwa" : "hello")
+    }
+  }
+
+  @Test func `the tags of stored variants are offered where none fits`() async throws {
+    let asked = Watched<[String]>([])
+    let origin = try await Self.translating(asked)
+    let node = try TestNode.start(origin: origin.port)
+    #expect(try await node.get("/v", "Accept-Language: en").text == "hello")
+    try await node.settle()
+    #expect(try await node.get("/v", "Accept-Language: ja").text == "konnichiwa")
+    try await node.settle()
+    let german = try await node.get("/v", "Accept-Language: de")
+    #expect(german.status == 200 && german.text == "hello" && german.header("etag") == "\"en\"")
+    #expect(german.cacheStatus.contains("fwd=vary-miss; fwd-status=304"))
+    try await node.settle()
+    #expect(asked.value == ["none", "\"en\"", "\"ja\", \"en\""])
+    // The client's own condition is evaluated against what the origin named.
+    let known = try await node.get("/v", "Accept-Language: fr", "If-None-Match: \"en\"")
+    #expect(known.status == 304)
+    #expect(try await node.get("/v", "Accept-Language: en").isHit)
+    try node.requireStore().check()
+  }
+
+  @Test func `a 304 that names no stored variant is asked again without conditions`() async throws {
+    let origin = try await ScriptedOrigin.answering { request in
+      let fields = ["Cache-Control: max-age=60", "Vary: Accept-Language"]
+      guard request.header("if-none-match") == nil else {
+        return Reply(304, fields + ["ETag: \"other\""])
+      }
+      let language = request.header("accept-language") ?? "none"
+      return Reply(200, fields + ["ETag: \"\(language)\""], language)
+    }
+    let node = try TestNode.start(origin: origin.port)
+    for language in ["en", "de", "ja"] {
+      #expect(try await node.get("/v", "Accept-Language: \(language)").text == language)
+      try await node.settle()
+    }
+    #expect(origin.requests.count == 5)
+  }
+
+  @Test func `a variant that was purged is not offered`() async throws {
+    let asked = Watched<[String]>([])
+    let origin = try await Self.translating(asked)
+    let node = try TestNode.start(origin: origin.port)
+    #expect(try await node.get("/v", "Accept-Language: en").text == "hello")
+    try await node.settle()
+    #expect(try await node.connect().request("DELETE", "/v").status == 200)
+    #expect(try await node.get("/v", "Accept-Language: de").text == "hello")
+    #expect(asked.value.last == "none")
+  }
+
   @Test func `a response that varies no more replaces the variants`() async throws {
     let vary = Watched(["Vary: X-One"])
     let origin = try await ScriptedOrigin.answering { request in

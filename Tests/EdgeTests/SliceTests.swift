@@ -46,6 +46,61 @@ import Testing
     try TestNode.start(origin: origin.port, route: "cache { slice 256KiB; }")
   }
 
+  @Test func `who wants only what is stored gets no slice from the origin`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try Self.start(origin)
+    #expect(try await node.get("/x", "Range: bytes=10-19").status == 206)
+    try await node.settle()
+    let only = "Cache-Control: only-if-cached"
+    let there = try await node.get("/x", "Range: bytes=100-199", only)
+    #expect(there.status == 206 && there.text == Self.part(100..<200))
+    #expect(try await node.get("/x", only).status == 504)
+    #expect(
+      try await node.get("/x", "Range: bytes=\(Self.slice - 1)-\(Self.slice)", only).status == 504)
+    #expect(origin.requests.count == 1)
+    #expect(try await node.get("/x").text == RangeTests.content(Self.length))
+    try await node.settle()
+    #expect(try await node.get("/x", only).text == RangeTests.content(Self.length))
+  }
+
+  @Test func `what cannot be stored is asked for by its range alone`() async throws {
+    // 12 MB that nobody may store: the end of it must not cost the whole.
+    let content = String(repeating: "0123456789ab", count: 1_000_000)
+    let origin = try await ScriptedOrigin.answering { request in
+      guard let value = request.header("range"), let range = Self.range(value, content.count) else {
+        return Reply(200, ["Cache-Control: no-store"], content)
+      }
+      return Reply(
+        206,
+        [
+          "Cache-Control: no-store",
+          "Content-Range: bytes \(range.lowerBound)-\(range.upperBound - 1)/\(content.count)",
+        ], RangeTests.part(content, range))
+    }
+    let node = try TestNode.start(origin: origin.port)
+    let end = "\(content.count - 4)-\(content.count - 1)"
+    let first = try await node.get("/x", "Range: bytes=\(end)")
+    #expect(first.status == 206 && first.text == "89ab")
+    #expect(origin.requests.last?.header("range") == "bytes=\(end)")
+    // Marked now: no more than the range is asked for.
+    let second = try await node.get("/x", "Range: bytes=\(end)")
+    #expect(second.status == 206 && second.text == "89ab")
+    #expect(origin.requests.count == 3)
+    #expect(node.count(.originBytesReceived) < UInt64(content.count))
+  }
+
+  @Test func `what is not for slices is not asked for in slices again`() async throws {
+    let origin = try await Self.origin(tag: Watched("W/\"weak\""))
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; }", store: "max_object 64KiB;")
+    for _ in 0..<3 {
+      let part = try await node.get("/x", "Range: bytes=10-19")
+      #expect(part.status == 206 && part.text == Self.part(10..<20))
+    }
+    let ranges = origin.requests.map { $0.header("range") }
+    #expect(ranges.filter { $0 == "bytes=0-\(Self.slice - 1)" }.count == 1)
+  }
+
   @Test func `a range fetches its slices and no more, and each only once`() async throws {
     let origin = try await Self.origin(tag: Watched("\"v1\""))
     let node = try Self.start(origin)

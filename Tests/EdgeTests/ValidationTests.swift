@@ -31,6 +31,25 @@ import Testing
     return node
   }
 
+  @Test(arguments: [["Surrogate-Key: a"], []])
+  func `a 304 leaves the cache groups as they are`(fields: [String]) async throws {
+    let all = ["Cache-Control: max-age=1", "Cache-Groups: \"g\"", "ETag: \"1\""]
+    let origin = try await ScriptedOrigin.answering { request in
+      if request.method == "POST" { return Reply(200, ["Cache-Group-Invalidation: \"g\""]) }
+      return request.header("if-none-match") == nil
+        ? Reply(200, all + fields, "stored") : Reply(304, ["Cache-Control: max-age=60"] + fields)
+    }
+    let node = try TestNode.start(origin: origin.port)
+    #expect(try await node.get("/a").text == "stored")
+    try await node.settle()
+    node.advance(seconds: 2)
+    #expect(try await node.get("/a").text == "stored")
+    try await node.settle()
+    #expect(try await node.get("/a").isHit)
+    #expect(try await node.connect().request("POST", "/other").status == 200)
+    #expect(try await !node.get("/a").isHit)
+  }
+
   @Test(
     arguments: [
       (["ETag: \"1\""], "\"1\"", nil),

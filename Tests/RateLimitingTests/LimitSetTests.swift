@@ -34,6 +34,25 @@ private func decide(_ set: LimitSet, _ checks: inout LimitChecks, at now: Int64)
 }
 
 @Suite struct LimitSetTests {
+  /// Two configurations may have the same limits in different orders, and their requests meet.
+  @Test func `sets that share limits in different orders do not wait for each other in a circle`()
+    throws
+  {
+    let limits = [
+      Limit(name: "a", rule: .tokenBucket(try bucket(1_000_000, burst: 1_000_000))),
+      Limit(name: "b", rule: .tokenBucket(try bucket(1_000_000, burst: 1_000_000))),
+    ]
+    let sets = [LimitSet(limits), LimitSet(limits.reversed())]
+    DispatchQueue.concurrentPerform(iterations: 4) { number in
+      let set = sets[number % 2]
+      for _ in 0..<20_000 {
+        var checks = all(set)
+        _ = decide(set, &checks, at: 1)
+      }
+    }
+    #expect(limits.allSatisfy { $0.tally.allowed == 80_000 })
+  }
+
   @Test func `a request that one limit refuses spends from none`() throws {
     let wide = try bucket(1, burst: 10)
     let narrow = try bucket(1, burst: 3)

@@ -110,27 +110,38 @@ extension Optional where Wrapped == Challenge {
 final class Gates {
   /// By the route's index; nil where nothing must be shown.
   let gates: [Gate?]
-  /// First checks that this turn has left.
-  var checksLeft = Gates.checksPerTurn
-  /// Connections whose requests wait for keys.
-  var waitingForKeys: [UInt64] = []
+  /// What remembers clients, by the name of the `jwt` block, and by the file of passwords.
+  private let tokens: [String: (settings: TokenConfiguration, check: TokenAuthenticator)]
+  private let passwords: [String: BasicAuthenticator]
+  /// First checks of tokens in a turn.
   static let checksPerTurn = 32
   /// How long a request waits for keys or for a password to be checked.
   static let patience: Int64 = 10_000_000_000
 
-  init(_ configuration: NodeConfiguration, _ credentials: NodeCredentials) {
-    var authenticators: [String: TokenAuthenticator] = [:]
+  /// Gates, which know the clients that those of the configuration before knew.
+  init(
+    _ configuration: NodeConfiguration, _ credentials: NodeCredentials, after former: Gates? = nil
+  ) {
+    var authenticators: [String: (settings: TokenConfiguration, check: TokenAuthenticator)] = [:]
     for (index, tokens) in configuration.tokens.enumerated()
     where index < credentials.keySources.count {
-      authenticators[tokens.name] = TokenAuthenticator(
-        rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
+      // With the same settings it has the same source.
+      let known = former?.tokens[tokens.name]
+      if let known, known.settings == tokens {
+        authenticators[tokens.name] = known
+      } else {
+        let check = TokenAuthenticator(
+          rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
+        authenticators[tokens.name] = (tokens, check)
+      }
     }
+    var passwords: [String: BasicAuthenticator] = [:]
     gates = configuration.sites.flatMap(\.routes).map { route in
       guard let authentication = route.authentication else { return nil }
       let isShared = authentication.isShared
       switch authentication.kind {
       case .token(let name, let isOptional):
-        guard let authenticator = authenticators[name],
+        guard let authenticator = authenticators[name]?.check,
           let tokens = configuration.tokens.first(where: { $0.name == name })
         else { return .url(URLGate(Published([]))) }
         return .token(
@@ -140,15 +151,27 @@ final class Gates {
         guard let check = try? APIKeyCheck(source) else { return Gates.shut }
         return .key(KeyGate(check, field: field, isShared: isShared))
       case .basic(let file, let realm):
-        let source = credentials.passwords[file] ?? Published(PasswordFile())
-        guard let secret = try? SecureRandom.bytes(32), let attempts = credentials.attempts,
-          let authenticator = try? BasicAuthenticator(source, attempts: attempts, secret: secret)
-        else { return Gates.shut }
+        let authenticator =
+          passwords[file] ?? former?.passwords[file]
+          ?? Gates.authenticator(file, credentials)
+        guard let authenticator else { return Gates.shut }
+        passwords[file] = authenticator
         return .password(PasswordGate(authenticator, realm: realm, isShared: isShared))
       case .signedURL(let file):
         return .url(URLGate(credentials.urlKeys[file] ?? Published([])))
       }
     }
+    tokens = authenticators
+    self.passwords = passwords
+  }
+
+  private static func authenticator(
+    _ file: String, _ credentials: NodeCredentials
+  ) -> BasicAuthenticator? {
+    guard let source = credentials.passwords[file], let attempts = credentials.attempts,
+      let secret = try? SecureRandom.bytes(32)
+    else { return nil }
+    return try? BasicAuthenticator(source, attempts: attempts, secret: secret)
   }
 
   /// A gate that nobody passes, where a check cannot be made: there are no keys.

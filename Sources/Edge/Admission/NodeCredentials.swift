@@ -24,6 +24,11 @@ package final class NodeCredentials: Sendable {
   /// How often a client may have a password checked that is not remembered; for all workers.
   let attempts: RateLimiter?
   let checker: PasswordChecker?
+  private let settings: [TokenConfiguration]
+  /// The sources that no earlier configuration had.
+  private let freshSources: [KeySource]
+  /// Puts what was read in the place of what others go by.
+  private let pending: [@Sendable () -> Void]
 
   /// No credentials: nothing is asked for.
   package init() {
@@ -33,73 +38,120 @@ package final class NodeCredentials: Sendable {
     urlKeys = [:]
     attempts = nil
     checker = nil
+    settings = []
+    freshSources = []
+    pending = []
   }
 
   /// Reads the files of a configuration. Keys that are fetched are not there yet; `start()` fetches them.
+  ///
+  /// - Parameter former: what the configuration before this went by. Sources, and what is remembered of
+  ///   clients, are taken on; what files say now is in force for both after `publish()`.
   package init(
-    _ configuration: NodeConfiguration, clock: NodeClock
+    _ configuration: NodeConfiguration, clock: NodeClock, after former: NodeCredentials? = nil
   ) throws(CredentialFailure) {
-    var sources: [KeySource] = []
-    var apiKeys: [String: Published<APIKeySet>] = [:]
-    var passwords: [String: Published<PasswordFile>] = [:]
-    var urlKeys: [String: Published<[URLKey]>] = [:]
+    var reading = Reading(clock: clock, former: former)
     do {
-      for tokens in configuration.tokens { sources.append(try Self.source(tokens, clock)) }
-      for route in configuration.sites.flatMap(\.routes) {
-        switch route.authentication?.kind {
-        case .apiKeys(let file, _) where apiKeys[file] == nil:
-          apiKeys[file] = Published(try APIKeySet.load(file))
-        case .basic(let file, _) where passwords[file] == nil:
-          passwords[file] = Published(try PasswordFile.load(file))
-        case .signedURL(let file) where urlKeys[file] == nil:
-          urlKeys[file] = Published(try URLKey.load(file))
-        default: continue
-        }
-      }
-      checker = passwords.isEmpty ? nil : try PasswordChecker()
+      for tokens in configuration.tokens { try reading.add(tokens) }
+      for route in configuration.routes { try reading.add(route.authentication?.kind) }
+      checker = try former?.checker ?? (reading.passwords.isEmpty ? nil : PasswordChecker())
     } catch {
       throw CredentialFailure(description: "\(error)")
     }
-    keySources = sources
-    self.apiKeys = apiKeys
-    self.passwords = passwords
-    self.urlKeys = urlKeys
+    settings = configuration.tokens
+    keySources = reading.sources
+    freshSources = reading.freshSources
+    apiKeys = reading.apiKeys
+    passwords = reading.passwords
+    urlKeys = reading.urlKeys
+    pending = reading.pending
     // Twenty at once, then one each six seconds: a pair that is right is asked for once by each
     // worker, and by each connection that a browser opens at first.
-    attempts =
+    let limiter =
       passwords.isEmpty
       ? nil
       : TokenBucketRate(tokens: 10, per: 60_000_000_000, burst: 20)
         .map { RateLimiter(rate: $0, maxKeys: 100_000, secret: Random.hash128()) }
+    attempts = former?.attempts ?? limiter
   }
 
-  private static func source(
-    _ tokens: TokenConfiguration, _ clock: NodeClock
-  ) throws -> KeySource {
-    let timing = RefreshTiming(interval: tokens.refresh, cooldown: tokens.cooldown)
-    switch tokens.keys {
-    case .file(let path):
-      let source = try KeySource(.file(path), timing: timing, clock: clock)
-      try source.load()
-      return source
-    case .url(let text):
-      return try KeySource(
-        .url(try KeyURL(text), trustFile: nil), timing: timing, clock: clock)
-    }
-  }
+  /// Puts what the files say now in force, also for requests under the configuration before.
+  package func publish() { for action in pending { action() } }
 
-  /// Starts fetching keys and checking passwords; `post` is called after each attempt to get keys.
+  /// Starts fetching keys and checking passwords, as far as that is not done already; `post` is called
+  /// after each attempt to get keys.
   package func start(afterKeys post: @escaping @Sendable () -> Void) {
-    for source in keySources {
+    for source in freshSources {
       source.afterEachAttempt(post)
       source.start()
     }
     checker?.start()
   }
 
-  /// Ends the threads.
-  package func stop() {
-    for source in keySources { source.stop() }
-    checker?.stop()
+  /// Ends the threads, but for those that `successor` goes on with. Blocks until they have ended.
+  package func stop(before successor: NodeCredentials? = nil) {
+    let kept = successor?.keySources ?? []
+    for source in keySources where !kept.contains(where: { $0 === source }) { source.stop() }
+    if successor?.checker == nil { checker?.stop() }
+  }
+
+  /// What is found on the way through a configuration.
+  private struct Reading {
+    let clock: NodeClock
+    let former: NodeCredentials?
+    var sources: [KeySource] = []
+    var freshSources: [KeySource] = []
+    var apiKeys: [String: Published<APIKeySet>] = [:]
+    var passwords: [String: Published<PasswordFile>] = [:]
+    var urlKeys: [String: Published<[URLKey]>] = [:]
+    var pending: [@Sendable () -> Void] = []
+
+    mutating func add(_ tokens: TokenConfiguration) throws {
+      let source = try makeSource(tokens)
+      let place = former?.settings.firstIndex {
+        $0.keys == tokens.keys && $0.refresh == tokens.refresh && $0.cooldown == tokens.cooldown
+      }
+      guard let known = place.flatMap({ former?.keySources[$0] }) else {
+        sources.append(source)
+        freshSources.append(source)
+        return
+      }
+      sources.append(known)
+      // The file was fit to be read just now.
+      if case .file = tokens.keys { pending.append { try? known.load() } }
+    }
+
+    private func makeSource(_ tokens: TokenConfiguration) throws -> KeySource {
+      let timing = RefreshTiming(interval: tokens.refresh, cooldown: tokens.cooldown)
+      switch tokens.keys {
+      case .file(let path):
+        let source = try KeySource(.file(path), timing: timing, clock: clock)
+        try source.load()
+        return source
+      case .url(let text):
+        return try KeySource(
+          .url(try KeyURL(text), trustFile: nil), timing: timing, clock: clock)
+      }
+    }
+
+    mutating func add(_ kind: AuthenticationConfiguration.Kind?) throws {
+      switch kind {
+      case .apiKeys(let file, _) where apiKeys[file] == nil:
+        apiKeys[file] = taken(try APIKeySet.load(file), former?.apiKeys[file])
+      case .basic(let file, _) where passwords[file] == nil:
+        passwords[file] = taken(try PasswordFile.load(file), former?.passwords[file])
+      case .signedURL(let file) where urlKeys[file] == nil:
+        urlKeys[file] = taken(try URLKey.load(file), former?.urlKeys[file])
+      default: break
+      }
+    }
+
+    private mutating func taken<Value: Sendable>(
+      _ value: Value, _ known: Published<Value>?
+    ) -> Published<Value> {
+      guard let known else { return Published(value) }
+      pending.append { known.publish(value) }
+      return known
+    }
   }
 }

@@ -134,7 +134,7 @@ extension ClientConnection {
       let step = body.next(unread, offset: &offset)
       switch step {
       case .content(let content):
-        guard body.received <= worker.routes.routes[exchange.route].maxBody else {
+        guard body.received <= exchange.generation.routes.routes[exchange.route].maxBody else {
           exchange.refuseBody(
             status: 413, text: "The request's content is too large.", on: self)
           return
@@ -168,7 +168,7 @@ extension ClientConnection {
       // The content will never be whole, and nobody waits for an answer.
       reset()
     } else if !isBlocked {
-      setDeadline(worker.now.monotonic + worker.context.configuration.client.bodyTimeout)
+      setDeadline(worker.now.monotonic + worker.clientSettings.bodyTimeout)
     }
   }
 
@@ -176,7 +176,7 @@ extension ClientConnection {
   func resumeBodyDeadline() {
     clearDeadline()
     if !body.isComplete, exchange.upstream?.acceptsContent ?? false {
-      setDeadline(worker.now.monotonic + worker.context.configuration.client.bodyTimeout)
+      setDeadline(worker.now.monotonic + worker.clientSettings.bodyTimeout)
     }
   }
 }

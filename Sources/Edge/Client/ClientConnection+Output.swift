@@ -80,7 +80,7 @@ extension ClientConnection {
   private func blocked() {
     isWritable = false
     isBlocked = true
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
+    setDeadline(worker.now.monotonic + worker.clientSettings.writeTimeout)
   }
 
   func sendHead(
@@ -197,7 +197,7 @@ extension ClientConnection {
   func waitForNextRequest() {
     // As long as the kernel does not take the response, the time for writing counts.
     if isBlocked { return }
-    let client = worker.context.configuration.client
+    let client = worker.clientSettings
     setDeadline(
       worker.now.monotonic + (scanned > 0 ? client.headerTimeout : client.idleTimeout))
   }
@@ -208,7 +208,7 @@ extension ClientConnection {
     phase = .closing
     // Nothing may be pending for ever.
     if deadline == .max {
-      setDeadline(worker.now.monotonic + worker.context.configuration.client.writeTimeout)
+      setDeadline(worker.now.monotonic + worker.clientSettings.writeTimeout)
     }
   }
 }

@@ -22,7 +22,7 @@ extension ClientConnection {
   private var origin: OriginConnection? { tunnel.flatMap { worker.origins.element($0) } }
 
   private func touchTunnel() {
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.idleTimeout)
+    setDeadline(worker.now.monotonic + worker.clientSettings.idleTimeout)
   }
 
   /// Moves what there is, both ways.

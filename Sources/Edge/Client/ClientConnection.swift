@@ -97,11 +97,11 @@ final class ClientConnection: ClientStream {
     self.socket = socket
     self.address = address
     if expectsProxyHeader { phase = .proxy }
-    exchange = Exchange()
+    exchange = Exchange(worker.generation)
   }
 
   func opened() {
-    setDeadline(worker.now.monotonic + worker.context.configuration.client.headerTimeout)
+    setDeadline(worker.now.monotonic + worker.clientSettings.headerTimeout)
     // Whatever the client has sent with its handshake's end is there to be read now.
     isReadable = true
     advance()

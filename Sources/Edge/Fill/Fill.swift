@@ -91,6 +91,10 @@ package final class Fill: @unchecked Sendable {
   static let window: UInt64 = 4 << 20
   /// How many bytes are held of a content that is not stored.
   static let passingWindow: UInt64 = 256 << 10
+  /// How long the others may wait for the slowest, in nanoseconds, before its pace is looked at; and
+  /// the bytes a second that it must have come to then.
+  static let patience: Int64 = 5_000_000_000
+  static let leastRate: UInt64 = 16 << 10
 
   enum Phase: Sendable {
     /// No head yet.
@@ -114,6 +118,9 @@ package final class Fill: @unchecked Sendable {
     var trailers: [UInt8] = []
     var readers = FillReaders()
     var isPaused = false
+    /// Since when the leader has not read on, and how far the slowest was then.
+    var pausedSince: Int64 = 0
+    var pausedAt: UInt64 = 0
     var keepsAll = false
     var retryAfter: Int64 = 0
   }
@@ -200,10 +207,13 @@ extension Fill {
 
   /// What is at a client's position, after noting that position. `wakesLeader` says whether the
   /// leader had stopped reading and may go on now.
-  func piece(for reader: FillReader, at position: UInt64, wakesLeader: inout Bool) -> Piece {
+  func piece(
+    for reader: FillReader, at position: UInt64, now: Int64, wakesLeader: inout Bool
+  ) -> Piece {
     state.withLock { state in
       state.readers.move(reader, to: position)
       trim(&state)
+      if state.isPaused && isTooSlow(position, state, now: now) { return .failed(.closedEarly) }
       wakesLeader = state.isPaused && mayRead(state)
       if position < state.base {
         guard state.bodyID != 0 else { return .failed(.closedEarly) }
@@ -312,10 +322,14 @@ extension Fill {
   }
 
   /// Whether the leader may read on; if not, a client or the store will tell it when it may.
-  func mayReadOn() -> Bool {
+  func mayReadOn(now: Int64) -> Bool {
     state.withLock { state in
       trim(&state)
       let may = mayRead(state)
+      if !may && !state.isPaused {
+        state.pausedSince = now
+        state.pausedAt = state.readers.slowest ?? 0
+      }
       state.isPaused = !may
       return may
     }
@@ -342,6 +356,16 @@ extension Fill {
     var before = state.base
     for earlier in state.segments.dropLast() { before += UInt64(earlier.count) }
     return state.received - before
+  }
+
+  /// Whether a client is the one that others wait for, and below the least pace.
+  private func isTooSlow(_ position: UInt64, _ state: borrowing State, now: Int64) -> Bool {
+    let waited = now - state.pausedSince
+    guard waited >= Self.patience, state.keepsAll, state.readers.count > 1,
+      position == state.readers.slowest
+    else { return false }
+    let least = UInt64(waited / 1_000_000_000) &* Self.leastRate
+    return position &- state.pausedAt < least
   }
 
   private func mayRead(_ state: borrowing State) -> Bool {

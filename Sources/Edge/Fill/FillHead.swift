@@ -37,6 +37,12 @@ package enum OriginFailure: UInt8, Sendable {
   case tooBusy
   /// It waited too long for a place at the origin.
   case queueTimeout
+  /// TLS with the origin did not come about.
+  case tlsFailed
+  /// The origin's certificate is not valid, or not the origin's.
+  case tlsCertificate
+  /// The origin ended TLS, and said so.
+  case tlsAlert
 
   /// The status a client gets if nothing has been sent to it yet.
   var status: UInt16 {
@@ -66,6 +72,9 @@ package enum OriginFailure: UInt8, Sendable {
     case .breakerOpen: "The origin fails, and is left alone for a moment."
     case .tooBusy: "The origin is busy."
     case .queueTimeout: "The origin was busy for too long."
+    case .tlsFailed: "TLS with the origin failed."
+    case .tlsCertificate: "The origin's certificate is not valid."
+    case .tlsAlert: "The origin refused TLS."
     }
   }
 
@@ -85,6 +94,9 @@ package enum OriginFailure: UInt8, Sendable {
     case .notSliceable, .unsatisfiable, .changed: "http_protocol_error"
     case .noServer, .breakerOpen: "destination_unavailable"
     case .tooBusy, .queueTimeout: "connection_limit_reached"
+    case .tlsFailed: "tls_protocol_error"
+    case .tlsCertificate: "tls_certificate_error"
+    case .tlsAlert: "tls_alert_received"
     }
   }
 }

@@ -97,6 +97,13 @@ final class FillTable: Sendable {
     }
   }
 
+  /// Whether a key is marked.
+  func isMarked(_ key: Hash128, now: Int64) -> Bool {
+    stripe(key).stripe.withLock { stripe in
+      stripe.marks.contains { $0.key == key && $0.until > now }
+    }
+  }
+
   /// Counts a use of a key that is not stored; how many there were, this one included.
   func use(_ key: Hash128) -> UInt32 {
     stripe(key).stripe.withLock { stripe in

@@ -29,7 +29,7 @@ struct SlicedBody: Sendable {
   let entityTag: [UInt8]
   /// Its Last-Modified, seconds; `.min` if it has none.
   let lastModified: Int64
-  /// When it was received, seconds.
+  /// When it was made, seconds.
   let date: Int64
 
   /// What a stored response says of itself; nil if it is not sliced.
@@ -40,7 +40,7 @@ struct SlicedBody: Sendable {
     keyHash = response.keyHash
     entityTag = response.etag.array
     lastModified = response.lastModified
-    date = response.responseTime / 1000
+    date = Validators.date(of: response.head, received: response.responseTime)
     validator = Self.validator(of: response.head, tag: response.etag)
   }
 
@@ -52,7 +52,7 @@ struct SlicedBody: Sendable {
     let tag = lines.dropping(first: Int(metadata.etagOffset)).prefix(Int(metadata.etagLength))
     entityTag = tag.array
     lastModified = metadata.lastModified
-    date = metadata.responseTime / 1000
+    date = Validators.date(of: lines, received: metadata.responseTime)
     validator = Self.validator(of: lines, tag: tag)
   }
 

@@ -30,18 +30,17 @@ extension Exchange {
   /// Finds out whom the request is from. False if that was answered with an error.
   func findsClient(_ head: RequestHead, on connection: some ClientStream) -> Bool {
     client = connection.address
-    let worker = connection.worker
-    guard worker.trustsProxies else { return true }
+    guard generation.trustsProxies else { return true }
     var path = ForwardedPath(
-      peer: IPAddress(high: client.high, low: client.low), trusted: worker.limitTable.trusted)
+      peer: IPAddress(high: client.high, low: client.low), trusted: generation.limitTable.trusted)
     var index = head.fields.count
     while index > 0, !path.isDone {
       index -= 1
       let line = head.fields[index]
       switch line.known {
-      case .forwarded where worker.limitTable.readsForwarded:
+      case .forwarded where generation.limitTable.readsForwarded:
         path.walkForwarded(line.value(in: head.bytes))
-      case .xForwardedFor where !worker.limitTable.readsForwarded:
+      case .xForwardedFor where !generation.limitTable.readsForwarded:
         path.walkForwardedFor(line.value(in: head.bytes))
       default: break
       }
@@ -62,7 +61,7 @@ extension Exchange {
   /// Asks the limits of the route. False: the request was refused, or waits.
   @inline(__always)
   func passesLimits(on connection: some ClientStream) -> Bool {
-    var limits = connection.worker.routes.routes[route].limits
+    var limits = generation.routes.routes[route].limits
     if isRuled { addChosen(to: &limits, connection.worker) }
     if limits.bandwidth >= 0 || limits.responseBandwidth >= 0 {
       beginPacing(limits, connection.worker)
@@ -83,7 +82,7 @@ extension Exchange {
         put(stage == .request ? chosen.request : chosen.miss, worker, on: &box.checks)
       }
     }
-    let outcome = worker.limits.decide(
+    let outcome = generation.limits.decide(
       &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000,
       worker: UInt32(truncatingIfNeeded: worker.index), request: connection.token)
     noteKeys(box.checks, worker)
@@ -113,13 +112,13 @@ extension Exchange {
   private func put(_ range: Range<Int>, _ worker: Worker, on checks: inout LimitChecks) {
     var index = range.lowerBound
     while index < range.upperBound {
-      let use = worker.limitTable.uses[index]
+      let use = generation.limitTable.uses[index]
       index += 1
       guard !isExempt(from: use.limit, worker), let key = limitKey(use.limit, worker) else {
         continue
       }
-      worker.limits.add(use.limit, key: key, cost: use.cost, to: &checks)
-      if worker.limitTable.traits[use.limit].tellsAlways { tellsLimits = true }
+      generation.limits.add(use.limit, key: key, cost: use.cost, to: &checks)
+      if generation.limitTable.traits[use.limit].tellsAlways { tellsLimits = true }
     }
   }
 
@@ -153,11 +152,11 @@ extension Exchange {
     let worker = connection.worker
     if isOnItsWay { return true }
     isOnItsWay = true
-    if worker.isOverloaded, worker.sheds(worker.routes.routes[route].priority) {
+    if worker.isOverloaded, worker.sheds(generation.routes.routes[route].priority) {
       shed(on: connection)
       return false
     }
-    var limits = worker.routes.routes[route].limits
+    var limits = generation.routes.routes[route].limits
     if isRuled { addChosen(to: &limits, worker) }
     if limits.miss.isEmpty && !limits.hasChosen { return true }
     return ask(limits.miss, .miss, endsAtOnce: false, on: connection)
@@ -191,7 +190,7 @@ extension Exchange {
       if limitedUntil < .max { connection.wake(at: limitedUntil) }
       return false
     }
-    switch worker.limits.resume(
+    switch generation.limits.resume(
       &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000,
       worker: UInt32(truncatingIfNeeded: worker.index), request: connection.token)
     {
@@ -219,7 +218,7 @@ extension Exchange {
 
   private func leaveLine(_ worker: Worker) {
     guard let box = held else { return }
-    let next = worker.limits.leave(
+    let next = generation.limits.leave(
       &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000)
     state = .waiting
     worker.tell(next)
@@ -236,12 +235,12 @@ extension Exchange {
       box.earlier = nil
       for index in 0..<box.checks.count {
         let limit = Int(box.checks[index].limit)
-        guard !isError, worker.limitTable.traits[limit].countsErrors else { continue }
-        worker.limits.correct(
+        guard !isError, generation.limitTable.traits[limit].countsErrors else { continue }
+        generation.limits.correct(
           &box.checks, check: index, cost: 0, now: worker.now.monotonic,
           time: worker.now.wall / 1000)
       }
-      worker.limits.finish(&box.checks)
+      generation.limits.finish(&box.checks)
       worker.giveChecks(box)
     }
   }
@@ -251,7 +250,7 @@ extension Exchange {
     while let box = held {
       held = box.earlier
       box.earlier = nil
-      worker.limits.undo(
+      generation.limits.undo(
         &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000)
       worker.giveChecks(box)
     }
@@ -268,7 +267,7 @@ extension Exchange {
     worker.counters.add(.limited)
     tellsLimits = false
     let limit = Int(checks[check].limit)
-    let traits = worker.limitTable.traits[limit]
+    let traits = generation.limitTable.traits[limit]
     worker.lines.removeAll()
     let start = worker.lines.count
     worker.lines.append("retry-after: ")
@@ -291,7 +290,7 @@ extension Exchange {
     content.append(", \"detail\": \"")
     content.append(Self.refusalText)
     content.append("\", \"limit\": \"")
-    worker.limitTable.details[limit].name.withView { content.append($0) }
+    generation.limitTable.details[limit].name.withView { content.append($0) }
     content.append("\"}")
     answer(
       status: traits.status, content: content.view, type: "application/problem+json",
@@ -303,14 +302,14 @@ extension Exchange {
   private func appendLimitFields(_ checks: borrowing LimitChecks, _ worker: Worker) {
     var start = worker.lines.count
     worker.lines.append("ratelimit-policy: ")
-    if worker.limits.appendPolicies(checks, to: &worker.lines) {
+    if generation.limits.appendPolicies(checks, to: &worker.lines) {
       worker.lines.append("\r\n")
     } else {
       worker.lines.truncate(to: start)
     }
     start = worker.lines.count
     worker.lines.append("ratelimit: ")
-    if worker.limits.appendStates(checks, to: &worker.lines) {
+    if generation.limits.appendStates(checks, to: &worker.lines) {
       worker.lines.append("\r\n")
     } else {
       worker.lines.truncate(to: start)
@@ -344,10 +343,12 @@ extension Exchange {
     }
     var rate: TokenBucketRate?
     if limits.responseBandwidth >= 0, !isExempt(from: limits.responseBandwidth, worker) {
-      let limit = worker.limits.limits[limits.responseBandwidth]
+      let limit = generation.limits.limits[limits.responseBandwidth]
       if !limit.isShadow, case .tokenBucket(let limiter) = limit.rule { rate = limiter.rate }
     }
-    if number >= 0 || rate != nil { pacing = Pacing(limit: number, key: key, rate: rate) }
+    if number >= 0 || rate != nil {
+      pacing = Pacing(generation.limits, limit: number, key: key, rate: rate)
+    }
   }
 
   /// Sends content as fast as its pace allows; how much was sent, or nil: a timer says when to go on.

@@ -15,13 +15,15 @@ final class Pacing {
   /// The limit by key; -1: none.
   let limit: Int
   let key: Hash128
+  private let limits: LimitSet
   private var pacer: BandwidthPacer?
   /// Content that was copied, since what it was in would not have lasted.
   var content = ByteBuffer()
   /// How much of it was sent.
   var sent = 0
 
-  init(limit: Int, key: Hash128, rate: TokenBucketRate?) {
+  init(_ limits: LimitSet, limit: Int, key: Hash128, rate: TokenBucketRate?) {
+    self.limits = limits
     self.limit = limit
     self.key = key
     pacer = rate.map { BandwidthPacer(rate: $0) }
@@ -50,7 +52,7 @@ final class Pacing {
   }
 
   private func byKey(_ wanted: UInt64, _ worker: Worker, _ now: Int64) -> PacingDecision {
-    let limit = worker.limits.limits[limit]
+    let limit = limits.limits[limit]
     guard case .tokenBucket(let limiter) = limit.rule else { return .send(wanted) }
     let decision = limiter.allowance(wanted, key: key, now: now)
     // What only counts holds nothing back.
@@ -58,7 +60,7 @@ final class Pacing {
   }
 
   private func giveBackToKey(_ bytes: UInt64, _ worker: Worker) {
-    guard limit >= 0, bytes > 0, case .tokenBucket(let limiter) = worker.limits.limits[limit].rule
+    guard limit >= 0, bytes > 0, case .tokenBucket(let limiter) = limits.limits[limit].rule
     else { return }
     limiter.refund(key: key, cost: bytes, now: worker.now.monotonic)
   }

@@ -19,7 +19,7 @@ extension NodeLimits {
   package static func open(
     _ configuration: NodeConfiguration, directory: String?, now: Instant, note: (String) -> Void
   ) throws(LimitDefect) -> NodeLimits {
-    guard let directory, !configuration.limits.isEmpty else {
+    guard let directory else {
       return try NodeLimits(configuration, secret: Random.hash128())
     }
     let secret = Self.secret(in: directory, note: note)
@@ -89,6 +89,20 @@ extension NodeLimits {
 
   private static func path(of limit: Limit, in directory: String) -> String {
     "\(directory)/limit-\(limit.name).quota"
+  }
+
+  /// Takes what is kept of limits out of the overlay; nil, or why that could not be written.
+  func forget(_ names: Set<String>) -> String? {
+    var problem: String?
+    forget(names) { changes in
+      guard let overlayPath else { return }
+      do throws(Errno) {
+        try StateFile.write(Array(LimitOverlay.text(changes).utf8), to: overlayPath)
+      } catch {
+        problem = "\(overlayPath) cannot be written: \(error)"
+      }
+    }
+    return problem
   }
 
   /// Writes a change that is in force to the overlay, on top of those that are there; nil, or why not.

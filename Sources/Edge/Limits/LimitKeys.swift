@@ -16,16 +16,19 @@ extension Exchange {
       .prefix(ipv4: traits.ipv4Prefix, ipv6: traits.ipv6Prefix)
   }
 
+  /// What stands for the route in keys.
+  private var routeKey: UInt64 { generation.routes.routes[route].key }
+
   /// Whether the client is exempt from a limit.
   func isExempt(from limit: Int, _ worker: Worker) -> Bool {
-    worker.limitTable.traits[limit].hasExemptions
-      && worker.limitTable.details[limit].exempt.contains(
+    generation.limitTable.traits[limit].hasExemptions
+      && generation.limitTable.details[limit].exempt.contains(
         IPAddress(high: client.high, low: client.low))
   }
 
   /// The key of a limit; nil if the request lacks a part of every alternative.
   func limitKey(_ limit: Int, _ worker: Worker) -> Hash128? {
-    let traits = worker.limitTable.traits[limit]
+    let traits = generation.limitTable.traits[limit]
     if traits.isByAddress {
       let address = prefix(traits)
       // On one connection it is mostly the same client, and so the same hash.
@@ -37,9 +40,9 @@ extension Exchange {
       hasAddressHash = true
       return addressHash
     }
-    for steps in worker.limitTable.details[limit].keys {
+    for steps in generation.limitTable.details[limit].keys {
       var key = LimitKey(worker.limitHash)
-      if traits.isPerRoute { key.add(.route, high: 0, low: UInt64(route)) }
+      if traits.isPerRoute { key.add(.route, high: 0, low: routeKey) }
       var isWhole = true
       for step in steps where isWhole { isWhole = add(step, to: &key, traits, worker) }
       if isWhole { return key.hash }
@@ -63,7 +66,7 @@ extension Exchange {
       return true
     }
     if case .route = step {
-      key.add(.route, high: 0, low: UInt64(route))
+      key.add(.route, high: 0, low: routeKey)
       return true
     }
     worker.nameBuffer.removeAll()
@@ -85,7 +88,7 @@ extension Exchange {
     let head = head(worker)
     switch step {
     case .address: prefix(traits).append(to: &worker.nameBuffer)
-    case .route: worker.nameBuffer.append(text: worker.routes.names[route])
+    case .route: worker.nameBuffer.append(text: generation.routes.names[route])
     case .host: RequestTarget.appendHost(head.bytes[head.authority], to: &worker.nameBuffer)
     case .field(let name):
       // All its lines: whom an origin takes the request for may stand in any of them.
@@ -141,7 +144,7 @@ extension Exchange {
       case .none, .allowed, .waits: isRefused = false
       case .refused, .penalised, .shadowed: isRefused = true
       }
-      worker.limits.limits[number].note(
+      generation.limits.limits[number].note(
         key: checks[index].key, name: worker.nameBuffer.view, cost: max(checks[index].cost, 1),
         isRefused: isRefused, now: worker.now.monotonic)
     }
@@ -149,8 +152,8 @@ extension Exchange {
 
   /// Writes what a limit's key is into the worker's buffer of names: its parts, by spaces.
   private func appendName(of limit: Int, _ worker: Worker) {
-    let traits = worker.limitTable.traits[limit]
-    for steps in worker.limitTable.details[limit].keys {
+    let traits = generation.limitTable.traits[limit]
+    for steps in generation.limitTable.details[limit].keys {
       worker.nameBuffer.removeAll()
       var isWhole = true
       for (index, step) in steps.enumerated() where isWhole {
@@ -160,7 +163,7 @@ extension Exchange {
       if isWhole {
         if traits.isPerRoute {
           worker.nameBuffer.append(ASCII.space)
-          worker.nameBuffer.append(text: worker.routes.names[route])
+          worker.nameBuffer.append(text: generation.routes.names[route])
         }
         return
       }
@@ -177,17 +180,17 @@ extension NodeLimits {
     var keys: [Hash128] = []
     for parts in limit.keys {
       guard parts.count == 1, let part = parts.first else { continue }
-      for route in limit.isPerRoute ? Array(routes.indices) : [-1] {
+      for route in limit.isPerRoute ? routes.map({ $0 }) : [nil] {
         var key = LimitKey(hash)
-        if route >= 0 { key.add(.route, high: 0, low: UInt64(route)) }
+        if let route { key.add(.route, high: 0, low: RouteTable.key(of: route)) }
         switch part {
         case .clientAddress:
           guard let address = text.withView({ IPAddress($0) }) else { continue }
           let prefix = address.prefix(ipv4: limit.ipv4Prefix, ipv6: limit.ipv6Prefix)
           key.add(.address, high: prefix.high, low: prefix.low)
         case .route:
-          guard let index = routes.firstIndex(of: text) else { continue }
-          key.add(.route, high: 0, low: UInt64(index))
+          guard routes.contains(text) else { continue }
+          key.add(.route, high: 0, low: RouteTable.key(of: text))
         case .field: text.withView { key.add(.field, $0) }
         case .cookie: text.withView { key.add(.cookie, $0) }
         case .host: text.withView { key.add(.host, $0) }

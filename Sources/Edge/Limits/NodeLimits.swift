@@ -27,7 +27,12 @@ package final class NodeLimits: Sendable {
   package let routes: [String]
   /// The file that changes are kept in; nil if there is nowhere to keep them.
   package let overlayPath: String?
-  private let kept = Mutex<[String: LimitChange]>([:])
+  /// What is kept, the same for all generations.
+  private let kept: KeptChanges
+
+  private final class KeptChanges: Sendable {
+    let changes = Mutex<[String: LimitChange]>([:])
+  }
 
   /// Limits with nothing spent.
   ///
@@ -41,12 +46,23 @@ package final class NodeLimits: Sendable {
     hash = SipHash(key: secret)
     routes = configuration.sites.flatMap { $0.routes.map(\.name) }
     self.overlayPath = overlayPath
+    kept = KeptChanges()
     var limits: [Limit] = []
     for limit in configuration.limits { limits.append(try Self.limit(limit, secret: secret)) }
     set = LimitSet(limits)
   }
 
-  private static func limit(
+  /// Limits that go on with what others remember, which were made for the configuration before.
+  init(_ configuration: NodeConfiguration, limits: [Limit], after former: NodeLimits) {
+    configurations = configuration.limits
+    hash = former.hash
+    routes = configuration.routes.map(\.name)
+    overlayPath = former.overlayPath
+    kept = former.kept
+    set = LimitSet(limits)
+  }
+
+  static func limit(
     _ configuration: LimitConfiguration, secret: Hash128
   ) throws(LimitDefect) -> Limit {
     guard let rule = rule(configuration, secret: secret) else {
@@ -54,13 +70,17 @@ package final class NodeLimits: Sendable {
         text: "limit \(configuration.name): the rate must be from 1 a day to 1,000,000 a second "
           + "(bytes: 10¹²), and the bucket must fill within 73 years")
     }
-    let penalty = configuration.penalty.map {
+    return Limit(
+      name: configuration.name, rule: rule, penalty: penalty(configuration),
+      isShadow: configuration.isShadow)
+  }
+
+  static func penalty(_ configuration: LimitConfiguration) -> PenaltyBox? {
+    configuration.penalty.map {
       PenaltyBox(
         offences: $0.offences, window: $0.window, duration: $0.duration,
         maxKeys: configuration.maxKeys)
     }
-    return Limit(
-      name: configuration.name, rule: rule, penalty: penalty, isShadow: configuration.isShadow)
   }
 
   private static func rule(_ limit: LimitConfiguration, secret: Hash128) -> LimitRule? {
@@ -109,18 +129,28 @@ package final class NodeLimits: Sendable {
   }
 
   /// The changes that are kept, by limit.
-  package var keptChanges: [String: LimitChange] { kept.withLock { $0 } }
+  package var keptChanges: [String: LimitChange] { kept.changes.withLock { $0 } }
 
   /// Notes a change as kept, on top of what was kept before, and calls `write` with all of them.
   package func keep(
     _ change: LimitChange, of name: String, write: ([String: LimitChange]) -> Bool
   ) -> Bool {
-    kept.withLock { kept in
+    kept.changes.withLock { kept in
       var all = kept
       all[name] = (all[name] ?? LimitChange()).merged(with: change)
       guard write(all) else { return false }
       kept = all
       return true
+    }
+  }
+
+  /// Forgets what is kept of limits, and calls `write` with the rest if there was any.
+  func forget(_ names: Set<String>, write: ([String: LimitChange]) -> Void) {
+    kept.changes.withLock { kept in
+      let rest = kept.filter { !names.contains($0.key) }
+      guard rest.count < kept.count else { return }
+      kept = rest
+      write(rest)
     }
   }
 
@@ -134,7 +164,7 @@ package final class NodeLimits: Sendable {
       }
       do throws(LimitDefect) {
         _ = try self.change(number, by: change, now: now)
-        kept.withLock { $0[name] = change }
+        kept.changes.withLock { $0[name] = change }
       } catch {
         notes.append("limit \(name): what was kept is not applied: \(error.text)")
       }

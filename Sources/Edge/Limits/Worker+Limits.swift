@@ -38,6 +38,8 @@ extension Worker {
 
   /// Whether a new connection is within the limits on connections.
   func admits(_ address: SocketAddress) -> Bool {
+    let limitTable = generation.limitTable
+    let limits = generation.limits
     guard !limitTable.connectionLimits.isEmpty else { return true }
     let client = IPAddress(high: address.high, low: address.low)
     // A proxy's connections are not a client's.
@@ -64,11 +66,11 @@ extension Worker {
     guard limitSample % Limit.sampling == 0 else { return }
     for index in 0..<checks.count {
       let number = Int(checks[index].limit)
-      let traits = limitTable.traits[number]
+      let traits = generation.limitTable.traits[number]
       nameBuffer.removeAll()
       address.prefix(ipv4: traits.ipv4Prefix, ipv6: traits.ipv6Prefix).append(to: &nameBuffer)
       let isRefused = if case .allowed = checks[index].verdict { false } else { true }
-      limits.limits[number].note(
+      generation.limits.limits[number].note(
         key: checks[index].key, name: nameBuffer.view, cost: 1, isRefused: isRefused,
         now: now.monotonic)
     }

@@ -31,11 +31,11 @@ struct FillSink {
   /// Segments of a content that is not stored.
   private static let passingSegment = 64 << 10
 
-  init(fill: Fill, worker: Worker, route: Int) {
+  init(fill: Fill, worker: Worker, generation: WorkerGeneration, route: Int) {
     self.fill = fill
     self.worker = worker
     limit = min(
-      worker.context.largestObject, worker.routes.policies[route].caching.greatestObject)
+      generation.shared.largestObject, generation.routes.policies[route].caching.greatestObject)
   }
 
   /// Begins; returns the id under which chunks will be in the store, 0 if there will be none.
@@ -68,12 +68,12 @@ struct FillSink {
     }
   }
 
-  /// Reads from a socket straight into a segment.
-  mutating func read(from socket: borrowing Descriptor, limit: UInt64) -> IOResult {
+  /// Reads from a connection straight into a segment.
+  mutating func read(from connection: OriginConnection, limit: UInt64) -> IOResult {
     let segment = segmentWithRoom(atLeast: limit)
     let room = unsafe UnsafeMutableRawBufferPointer(
       rebasing: segment.room.prefix(Int(clamping: min(limit, 256 << 10))))
-    let result = unsafe socket.receive(into: room)
+    let result = unsafe connection.receive(into: room)
     if let count = result.count, count > 0 {
       segment.commit(count)
       grew(by: count)

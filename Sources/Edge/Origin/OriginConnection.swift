@@ -1,15 +1,19 @@
 // A connection to an origin's server, HTTP/1: bytes out, bytes in. What they mean is the request's
-// business (`OriginRequest`); between requests the connection is idle in its worker's pool.
+// business (`OriginRequest`); between requests the connection is idle in its worker's pool. TLS, where a
+// pool has it, is a layer that a plain connection pays one test of a pointer for.
 
 internal import Bytes
 internal import Configuration
 internal import EventLoop
 internal import Metrics
 internal import Origins
+internal import TLS
 
 final class OriginConnection {
   enum Phase {
     case connecting
+    /// The TLS handshake is under way.
+    case securing
     case idle
     /// A request is under way.
     case active
@@ -22,13 +26,15 @@ final class OriginConnection {
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
   let socket: Descriptor
-  /// The pool's number.
-  let pool: Int
   let server: OriginServer
   /// The address that it goes to; nil: a unix socket.
   let address: SocketAddress?
   /// Its number among the connections that are tried side by side (`ConnectPlan`).
   let number: Int
+  /// How TLS is spoken to the server; nil: not at all.
+  let tls: OriginTLS?
+  /// TLS on the socket, once that is connected.
+  var security: OriginSecurity?
   var token: UInt64 = 0
   var phase = Phase.connecting
   var isReadable = false
@@ -40,8 +46,6 @@ final class OriginConnection {
   var isDrained = false
   /// Whether the server has ended its side.
   var peerEnded = false
-  /// The worker's turn in which it became idle.
-  var keptInTurn: UInt64 = 0
   /// Whether a request was answered on it before.
   var isReused = false
   /// The request that it works for.
@@ -59,12 +63,12 @@ final class OriginConnection {
   private var endsSending = false
 
   init(
-    worker: Worker, socket: consuming Descriptor, pool: Int, server: OriginServer,
-    address: SocketAddress?, number: Int
+    worker: Worker, socket: consuming Descriptor, server: OriginServer,
+    address: SocketAddress?, number: Int, tls: OriginTLS?
   ) {
+    self.tls = tls
     self.worker = worker
     self.socket = socket
-    self.pool = pool
     self.server = server
     self.address = address
     self.number = number
@@ -72,13 +76,18 @@ final class OriginConnection {
 
   func handle(_ readiness: Readiness) {
     if readiness.mayRead { isReadable = true }
-    if readiness.mayWrite { isWritable = true }
+    if readiness.mayWrite {
+      isWritable = true
+      if let security, security.readWantsWrite { isReadable = true }
+    }
     if readiness.peerEnded { peerEnded = true }
     switch phase {
     case .connecting: connected()
+    case .securing: goOnWithHandshake()
     case .idle:
-      // Nothing was asked: the server closes, or says what nobody wants to hear (RFC 9112 §9.2).
-      if readiness.mayRead { worker.close(self) }
+      // Nothing was asked: the server closes, or says what nobody wants to hear (RFC 9112 §9.2). What
+      // TLS says to itself is no matter.
+      if readiness.mayRead, security == nil || !isSilent() { worker.close(self) }
     case .active, .tunnel: goOn()
     case .closed: break
     }
@@ -93,14 +102,18 @@ final class OriginConnection {
       } else {
         worker.close(self)
       }
-    case .connecting, .idle, .closed: break
+    case .connecting, .securing, .idle, .closed: break
     }
   }
 
   private func connected() {
     guard isWritable else { return }
     if socket.socketError() != nil {
-      request?.connectFailed(on: self)
+      request?.connectFailed(on: self, .connectFailed)
+      return
+    }
+    if let tls {
+      beginHandshake(tls)
       return
     }
     phase = .active
@@ -114,11 +127,11 @@ final class OriginConnection {
     guard !bytes.isEmpty else { return }
     var rest = bytes
     if output.isEmpty && isWritable {
-      let result = socket.send(bytes)
+      let result = transmit(bytes)
       if let count = result.count {
         worker.counters.add(.originBytesSent, UInt64(count))
         rest = bytes.dropping(first: count)
-        if !rest.isEmpty { isWritable = false }
+        if !rest.isEmpty || hasUnsentRecord { isWritable = false }
       } else if result.wouldBlock {
         isWritable = false
       } else {
@@ -131,10 +144,28 @@ final class OriginConnection {
     output.append(rest)
   }
 
+  @inline(__always)
+  private func transmit(_ bytes: ByteView) -> IOResult {
+    guard let security else { return socket.send(bytes) }
+    return security.send(bytes, now: worker.now.monotonic)
+  }
+
+  /// Whether TLS has taken what the kernel has not.
+  private var hasUnsentRecord: Bool { security?.connection.hasUnsent ?? false }
+
   /// Sends what is waiting; whether all of it is out.
   func flush() -> Bool {
+    if let security, security.connection.hasUnsent {
+      guard isWritable else { return false }
+      let result = security.flush()
+      guard result.count != nil else {
+        isWritable = false
+        if !result.wouldBlock { isReadable = true }
+        return false
+      }
+    }
     while outputSent < output.count && isWritable {
-      let result = socket.send(output.view.dropping(first: outputSent))
+      let result = transmit(output.view.dropping(first: outputSent))
       guard let count = result.count else {
         isWritable = false
         if !result.wouldBlock { isReadable = true }
@@ -142,31 +173,62 @@ final class OriginConnection {
       }
       outputSent += count
       worker.counters.add(.originBytesSent, UInt64(count))
+      if hasUnsentRecord { isWritable = false }
     }
-    if outputSent < output.count { return false }
+    if outputSent < output.count || hasUnsentRecord { return false }
     if !output.isEmpty {
       output.release()
       outputSent = 0
     }
-    if endsSending && phase == .tunnel { socket.shutdownSending() }
+    if endsSending && phase == .tunnel { shutDownSending() }
     return true
   }
 
-  /// How many bytes wait.
-  var backlog: Int { output.count - outputSent }
+  private func shutDownSending() {
+    if let security { _ = security.connection.sendCloseNotify() }
+    socket.shutdownSending()
+  }
+
+  /// How many bytes wait; of a record that TLS keeps, one.
+  var backlog: Int { output.count - outputSent + (hasUnsentRecord ? 1 : 0) }
+
+  // MARK: Receiving
+
+  /// Reads into memory, and notes what that says of what is left.
+  @inline(__always)
+  func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+    guard let security else {
+      let result = unsafe socket.receive(into: buffer)
+      isDrained = (result.count ?? 0) < buffer.count
+      return result
+    }
+    let result = unsafe security.receive(into: buffer)
+    isDrained = security.connection.isDrained
+    return result
+  }
+
+  /// Reads at most `limit` bytes onto the end of a buffer.
+  func receive(onto buffer: inout ByteBuffer, limit: Int) -> IOResult {
+    isDrained = false
+    guard let security else { return socket.receive(onto: &buffer, limit: limit) }
+    return security.receive(onto: &buffer, limit: limit)
+  }
+
+  /// Reads onto the end of what is there of a head.
+  func receiveInput(limit: Int) -> IOResult {
+    isDrained = false
+    guard let security else { return socket.receive(onto: &input, limit: limit) }
+    return security.receive(onto: &input, limit: limit)
+  }
 
   /// Whether an idle connection is still open and nothing has come on it. What comes before a request
   /// is sent is not its answer, and what stood behind the last answer may still be in the kernel.
   func isSilent() -> Bool {
-    let result = unsafe socket.read(
+    let result = unsafe receive(
       into: UnsafeMutableRawBufferPointer(rebasing: worker.originBuffer.prefix(1)))
     isReadable = !result.wouldBlock
     return result.wouldBlock
   }
-
-  /// Notes what a read into a buffer of that size says of what is left.
-  @inline(__always)
-  func note(_ result: IOResult, room: Int) { isDrained = (result.count ?? 0) < room }
 
   // MARK: A tunnel
 
@@ -178,7 +240,7 @@ final class OriginConnection {
       return bytes
     }
     guard isReadable, !hasEnded else { return ByteView() }
-    let result = unsafe socket.receive(into: worker.originBuffer)
+    let result = unsafe receive(into: worker.originBuffer)
     guard let count = result.count, count > 0 else {
       isReadable = false
       if !result.wouldBlock { hasEnded = true }
@@ -222,13 +284,21 @@ final class OriginConnection {
 }
 
 extension Worker {
-  /// An idle connection to a server, if there is one that is still open. Of one that became idle in this
-  /// very turn, with nothing left to read, the kernel has had no time to tell more than a look at it
-  /// would; that look is left out for a request that `mayRepeat`.
-  func takeIdleOrigin(_ server: OriginServer, mayRepeat: Bool) -> OriginConnection? {
+  /// An idle connection to a server, if there is one that is still open. One on which the last read took
+  /// all there was tells by an event when anything comes, and such events are heard first in a turn
+  /// (`Worker.hearIdleOrigins`): only what came within the turn is not known. A look at the connection
+  /// would find that too, mostly; it is left out for a request that `mayRepeat`.
+  func takeIdleOrigin(
+    _ server: OriginServer, tls: OriginTLS?, mayRepeat: Bool
+  ) -> OriginConnection? {
     while let token = idleOrigins[server.id]?.popLast() {
       guard let connection = origins.element(token), connection.phase == .idle else { continue }
-      let isFresh = mayRepeat && connection.isDrained && connection.keptInTurn == turnNumber
+      // One that was made under other settings, before a reload, may trust somebody else.
+      guard connection.tls?.id == tls?.id else {
+        close(connection)
+        continue
+      }
+      let isFresh = mayRepeat && connection.isDrained
       guard isFresh || connection.isSilent() else {
         close(connection)
         continue
@@ -244,7 +314,7 @@ extension Worker {
 
   /// Begins a connection to a server: to an address, or to its unix socket.
   func openOrigin(
-    _ server: OriginServer, pool: Int, address: SocketAddress?, number: Int
+    _ server: OriginServer, tls: OriginTLS?, address: SocketAddress?, number: Int
   ) throws(Errno) -> OriginConnection {
     let socket: Descriptor
     if let address {
@@ -255,7 +325,7 @@ extension Worker {
       preconditionFailure("a server that is no unix socket is connected to by an address")
     }
     let connection = OriginConnection(
-      worker: self, socket: socket, pool: pool, server: server, address: address, number: number)
+      worker: self, socket: socket, server: server, address: address, number: number, tls: tls)
     connection.token = origins.insert(connection)
     counters.add(.originConnectionsOpened)
     do throws(Errno) {
@@ -268,8 +338,7 @@ extension Worker {
   }
 
   /// Keeps a connection for the next request, unless there are enough.
-  func keep(_ connection: OriginConnection) {
-    let settings = sides[connection.pool].settings
+  func keep(_ connection: OriginConnection, _ settings: OriginSettings) {
     let id = connection.server.id
     connection.request = nil
     guard !isDraining, !connection.peerEnded,
@@ -278,7 +347,6 @@ extension Worker {
       close(connection)
       return
     }
-    connection.keptInTurn = turnNumber
     connection.phase = .idle
     connection.input.release()
     idleOrigins[id, default: []].append(connection.token)
@@ -298,6 +366,7 @@ extension Worker {
     counters.add(.originConnectionsClosed)
     connection.request = nil
     connection.tunnelAttempt.take()?.end(now: now.monotonic)
+    connection.endSecurity()
     poller.remove(connection.socket)
     origins.remove(connection.token)
   }

@@ -15,6 +15,8 @@ final class Connecting {
   let deadline: Int64
   /// Whether there was any address.
   var hasBegun = false
+  /// What the last of them failed with.
+  var failure = OriginFailure.connectFailed
 
   init(_ plan: ConnectPlan, deadline: Int64) {
     self.plan = plan
@@ -31,7 +33,9 @@ extension OriginRequest {
     receivedAny = false
     // How long a client takes to send its content is not the server's time.
     tryEnd = head.framing == .none || isFill ? plan.deadline(now: now, timeout: .max) : .max
-    if !avoidsKept, let kept = worker.takeIdleOrigin(server, mayRepeat: mayRepeat) {
+    if !avoidsKept,
+      let kept = worker.takeIdleOrigin(server, tls: side.pool.tls, mayRepeat: mayRepeat)
+    {
       send(on: kept)
       return
     }
@@ -67,7 +71,8 @@ extension OriginRequest {
   private func begin(_ address: SocketAddress?, number: Int, to server: OriginServer) -> Bool {
     connecting?.hasBegun = true
     do throws(Errno) {
-      let racer = try worker.openOrigin(server, pool: pool, address: address, number: number)
+      let racer = try worker.openOrigin(
+        server, tls: side.pool.tls, address: address, number: number)
       racer.request = self
       connecting?.racers.append(racer)
       return true
@@ -93,7 +98,7 @@ extension OriginRequest {
       case .exhausted:
         self.connecting = nil
         setTimer(.max)
-        tryFailed(connecting.hasBegun ? .connectFailed : .unresolved, .connect)
+        tryFailed(connecting.hasBegun ? connecting.failure : .unresolved, .connect)
         return
       }
     }
@@ -114,7 +119,7 @@ extension OriginRequest {
   }
 
   /// A connection could not be made: the server's next address, if there is one.
-  func connectFailed(on connection: OriginConnection) {
+  func connectFailed(on connection: OriginConnection, _ failure: OriginFailure) {
     let now = worker.now.monotonic
     if let address = connection.address { connection.server.addressFailed(address, now: now) }
     if let hedge, hedge.connection === connection {
@@ -122,6 +127,7 @@ extension OriginRequest {
       return
     }
     guard let connecting else { return }
+    connecting.failure = failure
     connecting.racers.removeAll { $0 === connection }
     connecting.plan.failed(connection.number, now: now)
     worker.close(connection)

@@ -70,16 +70,15 @@ extension OriginRequest {
     guard let connection else { return 0 }
     let result: IOResult
     if case .chunked = response.framing {
-      result = unsafe connection.socket.receive(into: worker.originBuffer)
-      connection.note(result, room: unsafe worker.originBuffer.count)
+      result = unsafe connection.receive(into: worker.originBuffer)
       if let count = result.count, count > 0 {
         takeChunked(
           unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer)).prefix(count))
       }
     } else {
       // Straight into the segment that clients and the store will read.
+      result = sink.read(from: connection, limit: remaining)
       connection.isDrained = false
-      result = sink.read(from: connection.socket, limit: remaining)
       if let count = result.count, count > 0 {
         if case .length = response.framing { remaining -= UInt64(count) }
         if remaining == 0 { complete(trailers: ByteView()) } else { worker.noteMoved(fill) }

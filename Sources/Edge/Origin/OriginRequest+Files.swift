@@ -34,7 +34,7 @@ extension OriginRequest {
     let context = worker.context
     let index = worker.index
     let token = name()
-    let taken = context.fileThreads?.submit(
+    let taken = generation.shared.fileThreads?.submit(
       fileRequest(), to: site, now: worker.now.wall / 1000
     ) { context.post(.fileAnswered(token, $0), to: index) }
     if taken != true { end(with: .tooBusy) }
@@ -113,7 +113,7 @@ extension OriginRequest {
   func readFile() {
     var budget = Self.bytesPerTurn
     while let file, stage == .content, !file.isReading, remaining > 0 {
-      guard fill.mayReadOn() else {
+      guard fill.mayReadOn(now: worker.now.monotonic) else {
         if isForNobody { end(with: .requestAborted) }
         return
       }
@@ -147,7 +147,7 @@ extension OriginRequest {
     let context = worker.context
     let index = worker.index
     let token = name()
-    let taken = context.fileThreads?.read(
+    let taken = generation.shared.fileThreads?.read(
       file.file, at: file.offset, count: Int(clamping: min(remaining, UInt64(Self.coldPiece)))
     ) { context.post(.fileRead(token, $0), to: index) }
     if taken != true { end(with: .tooBusy) }

@@ -37,7 +37,7 @@ extension OriginRequest {
     if let index = indexOfAttempt { request.tried.insert(index) }
     guard case .attempt(let second) = side.balancer.choose(request, now: now) else { return }
     let server = second.server
-    let kept = worker.takeIdleOrigin(server, mayRepeat: true)
+    let kept = worker.takeIdleOrigin(server, tls: side.pool.tls, mayRepeat: true)
     guard let connection = kept ?? firstConnection(to: server) else {
       second.end(now: now)
       return
@@ -65,7 +65,7 @@ extension OriginRequest {
       address = first
     }
     do throws(Errno) {
-      return try worker.openOrigin(server, pool: pool, address: address, number: 0)
+      return try worker.openOrigin(server, tls: side.pool.tls, address: address, number: 0)
     } catch {
       return nil
     }
@@ -81,7 +81,7 @@ extension OriginRequest {
     let connection = hedge.connection
     _ = connection.flush()
     guard connection.isReadable, stage == .head else { return }
-    let result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
+    let result = connection.receiveInput(limit: 32 << 10)
     guard let count = result.count, count > 0 else {
       connection.isReadable = false
       if !result.wouldBlock { hedgeFailed(.reset) }
@@ -122,7 +122,7 @@ extension OriginRequest {
     guard let hedge, stage == .head else { return false }
     self.hedge = nil
     attempt = hedge.attempt.take()
-    if hedge.connection.phase == .connecting {
+    if hedge.connection.phase == .connecting || hedge.connection.phase == .securing {
       stage = .connecting
       let deadline = plan.deadline(
         now: worker.now.monotonic, timeout: side.settings.connectTimeout)

@@ -20,6 +20,14 @@ extension OriginRequest {
     if triesAgain(insteadOf: content) { return }
     noteAnswer()
     invalidate()
+    if response.status == 304, let offer {
+      stored = offer.tags.selected(by: response).map { offer.stored[$0] }
+      if stored == nil {
+        hasExtra = !content.isEmpty
+        askAgainWithoutConditions()
+        return
+      }
+    }
     if stored != nil {
       if response.status == 304 {
         hasExtra = !content.isEmpty
@@ -131,7 +139,7 @@ extension OriginRequest {
 
   private var isWithinSize: Bool {
     guard case .length(let length) = response.framing else { return true }
-    return length <= worker.context.largestObject
+    return length <= generation.shared.largestObject
   }
 
   private func publish(_ plan: Plan, directives: ResponseDirectives) {
@@ -155,6 +163,7 @@ extension OriginRequest {
     let bodyID = sink.begin(
       fillHead, tags: plan.tags, implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)))
     fill.begin(fillHead, bodyID: bodyID)
+    noteVariant(plan)
     if let key = fill.key {
       if !plan.isShared { worker.context.fills.remove(fill) }
       if plan.marksKey { worker.context.fills.mark(key, now: worker.now.monotonic) }
@@ -163,9 +172,16 @@ extension OriginRequest {
     worker.noteMoved(fill)
   }
 
+  private func noteVariant(_ plan: Plan) {
+    guard plan.isStored, let rule = plan.varyRule, let store = worker.context.store else { return }
+    worker.context.variants.note(
+      VariantSelector(rule: rule, values: plan.varyValues),
+      of: fill.fullKey.withView { store.keyHash($0) })
+  }
+
   var fieldOptions: ResponseFieldOptions {
     let options = policy.caching.fieldOptions
-    return worker.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
+    return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }
 
   /// Whether the content is what the path's extension promises, where the route asks for that.
@@ -190,7 +206,8 @@ extension OriginRequest {
 
   /// Whether the key, where an earlier answer's No-Vary-Search shaped it, is what this one says, too.
   private var isSaidByAnswer: Bool {
-    guard worker.routes.routes[route].hasUsualKey, decision == nil, let query = head.query else {
+    guard generation.routes.routes[route].hasUsualKey, decision == nil, let query = head.query
+    else {
       return true
     }
     var key = ByteBuffer(capacity: 256)
@@ -205,7 +222,7 @@ extension OriginRequest {
   /// Notes which parameters of the query count, for the requests to come.
   private func noteSearchRule() {
     guard response.status == 200, decision == nil, !fill.fullKey.isEmpty, head.query != nil,
-      worker.routes.routes[route].hasUsualKey, let store = worker.context.store
+      generation.routes.routes[route].hasUsualKey, let store = worker.context.store
     else { return }
     let rules = worker.context.searchRules
     let rule = NoVarySearch(response)

@@ -24,8 +24,8 @@ extension OriginRequest {
     ruledStatus = status
     guard let decision else { return }
     ruled.tags = decision.tags
-    let program = worker.routes.programs[route]
-    guard worker.routes.routes[route].hasResponseRules, let program else { return }
+    let program = generation.routes.programs[route]
+    guard generation.routes.routes[route].hasResponseRules, let program else { return }
     let room = worker.rules
     var input = Exchange.ruleInput(
       decision.head, decision.client, decision.identity, room, worker)
@@ -67,7 +67,7 @@ extension OriginRequest {
   /// The route's caching, with the lifetime that rules have chosen. One that was chosen before there
   /// was a response is not for errors: an origin that fails is not to be remembered for an hour.
   var policy: RoutePolicy {
-    var policy = worker.routes.policies[route]
+    var policy = generation.routes.policies[route]
     var lifetime = ruled.lifetime
     if lifetime < 0, let decision, Self.isUsual(ruledStatus) { lifetime = decision.lifetime }
     guard lifetime >= 0 else { return policy }
@@ -82,8 +82,8 @@ extension OriginRequest {
   }
 
   /// The pool: the rules', or the route's.
-  static func pool(_ worker: Worker, _ route: Int, _ decision: RuleDecision?) -> Int {
-    guard let decision, decision.origin >= 0 else { return worker.routes.routes[route].origin }
+  static func pool(_ generation: WorkerGeneration, _ route: Int, _ decision: RuleDecision?) -> Int {
+    guard let decision, decision.origin >= 0 else { return generation.routes.routes[route].origin }
     return decision.origin
   }
 }

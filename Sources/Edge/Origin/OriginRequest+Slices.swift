@@ -88,7 +88,7 @@ extension OriginRequest {
   private func storeSliced(_ part: PartialContent) -> SlicedBody? {
     guard let length = part.completeLength, let store = worker.context.store,
       let mark = fill.mark,
-      length <= min(worker.context.largestObject, policy.caching.greatestObject)
+      length <= min(generation.shared.largestObject, policy.caching.greatestObject)
     else { return nil }
     var caching = policy.caching
     caching.storesPartial = true

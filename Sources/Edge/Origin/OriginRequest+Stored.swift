@@ -52,7 +52,7 @@ extension OriginRequest {
   private func invalidateKey(_ store: ObjectStore) {
     var key = ByteBuffer(capacity: 256)
     policy.key.append(head, scheme: "http", to: &key)
-    if worker.routes.routes[route].hasUsualKey, let query = head.query {
+    if generation.routes.routes[route].hasUsualKey, let query = head.query {
       RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
     }
     store.invalidate(tag: store.tagHash(ofKey: key.view))
@@ -91,12 +91,10 @@ extension OriginRequest {
       Freshness(response), merged: merged, notModified: self.response, requestTime: requestTime,
       responseTime: responseTime, policy: policy.caching)
     let metadata = freshness.metadata(status: response.status, lines: lines.view)
-    var tags: [UInt64] = []
-    Tags.forEach(in: self.response) { tags.append(store.tagHash($0)) }
-    // Tags that the 304 has replace those that are stored: those of rules are then among them.
-    if !tags.isEmpty { for tag in ruled.tags { tags.append(tag.withView { store.tagHash($0) }) } }
+    let freshened = freshenedTags(of: response, merged, store)
+    let tags = freshened ?? []
     let fills = worker.context.fills
-    guard mayKeep(response, freshenedTo: merged, directives) else {
+    guard freshened != nil, mayKeep(response, freshenedTo: merged, directives) else {
       publishStored(
         response, lines: lines.view, metadata: metadata, newTags: tags, status: 304,
         isStored: false)
@@ -172,6 +170,8 @@ extension OriginRequest {
   ) -> [UInt64]? {
     var tags: [UInt64] = []
     Tags.forEach(in: response) { tags.append(store.tagHash($0)) }
+    // Tags that the 304 has replace those that are stored: those of rules are then among them.
+    if !tags.isEmpty { for tag in ruled.tags { tags.append(tag.withView { store.tagHash($0) }) } }
     let before = ResponseHead()
     StoredLines.read(stored.head, status: stored.status, into: before)
     guard let groups = groupTags(of: merged, store), let old = groupTags(of: before, store) else {
@@ -239,7 +239,7 @@ extension OriginRequest {
       status: response.status, lines: lines.array, length: response.bodyLength,
       metadata: metadata, entityTag: Validators.etag(of: lines),
       varyRule: response.varyRule.isEmpty ? nil : response.varyRule.array,
-      varyValues: response.varyValues.array, purgeTags: purgeTags,
+      varyValues: varyValues(of: response), purgeTags: purgeTags,
       isShared: isStored && fill.key != nil, isStored: isStored, isValidated: true,
       isServedOnError: status != 304, forwardedStatus: status,
       sliced: SlicedBody(response))
@@ -256,6 +256,15 @@ extension OriginRequest {
     worker.noteMoved(fill)
   }
 
+  /// What requests must have for a variant to be theirs: where the origin chose among several, what this
+  /// one has.
+  private func varyValues(of response: StoredResponse) -> [UInt8] {
+    guard offer != nil else { return response.varyValues.array }
+    var values = ByteBuffer()
+    VaryRule.appendValues(rule: response.varyRule, request: head, to: &values)
+    return values.view.array
+  }
+
   private func conclude() {
     // An error's content is of no use; a connection that still carries it neither.
     if response.status == 304 { releaseConnection() } else { dropConnection() }
@@ -269,8 +278,9 @@ extension OriginRequest {
   }
 
   /// The 304 was not about what is stored, or that is gone meanwhile.
-  private func askAgainWithoutConditions() {
+  func askAgainWithoutConditions() {
     stored = nil
+    offer = nil
     releaseConnection()
     startAgain()
   }

@@ -60,7 +60,12 @@ extension OriginRequest {
   func granted(_ grant: SlotGrant) {
     ticket = nil
     setTimer(.max)
-    attempt = OriginPool.accept(grant, now: worker.now.monotonic)
+    guard let place = side.pool.accept(grant, now: worker.now.monotonic) else {
+      // At a server that is not this configuration's.
+      choose()
+      return
+    }
+    attempt = consume place
     connect()
   }
 
@@ -134,7 +139,8 @@ extension OriginRequest {
 
   private func count(_ failure: OriginFailure) {
     switch failure {
-    case .unresolved, .connectFailed: worker.counters.add(.originConnectErrors)
+    case .unresolved, .connectFailed, .tlsFailed, .tlsCertificate, .tlsAlert:
+      worker.counters.add(.originConnectErrors)
     case .connectTimeout, .firstByteTimeout, .contentTimeout: worker.counters.add(.originTimeouts)
     case .malformed, .headTooLarge: worker.counters.add(.originFramingErrors)
     default: worker.counters.add(.originResets)
@@ -201,13 +207,13 @@ extension OriginRequest {
 
   /// The origin has failed for what is stored.
   func noteFailure(retryAfter: Int64? = nil) {
-    guard let stored, let failures = worker.context.keyFailures[route] else { return }
+    guard let stored, let failures = generation.shared.keyFailures[route] else { return }
     failures.failed(stored.hash, retryAfter: retryAfter, now: worker.now.monotonic)
   }
 
   /// The origin has answered.
   func noteAnswer() {
-    guard let stored, let failures = worker.context.keyFailures[route] else { return }
+    guard let stored, let failures = generation.shared.keyFailures[route] else { return }
     guard ReuseRules.isError(response.status) else {
       failures.succeeded(stored.hash)
       return
@@ -261,7 +267,7 @@ extension TryFailure {
   /// What a failure means for another try.
   init(_ failure: OriginFailure) {
     switch failure {
-    case .unresolved, .connectFailed: self = .connect
+    case .unresolved, .connectFailed, .tlsFailed, .tlsCertificate, .tlsAlert: self = .connect
     case .connectTimeout: self = .connectTimeout
     case .firstByteTimeout, .contentTimeout: self = .timeout
     case .malformed, .headTooLarge: self = .malformed

@@ -11,6 +11,7 @@ internal import Bytes
 internal import Configuration
 internal import EventLoop
 internal import HTTP1
+internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
@@ -31,6 +32,8 @@ final class OriginRequest {
   // A strong constant: the optimizer then borrows it wherever it is used, where an unowned reference
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
+  /// The configuration that its request began with.
+  let generation: WorkerGeneration
   let fill: Fill
   let head: RequestHead
   let route: Int
@@ -40,6 +43,8 @@ final class OriginRequest {
   let isUpgrade: Bool
   /// The stored response that is being validated.
   var stored: StoredReference?
+  /// Stored variants of which a 304 may name one, where none is known to fit.
+  var offer: VariantOffer?
   /// This worker's side of the pool, and the pool's number.
   let side: PoolSide
   let pool: Int
@@ -109,10 +114,12 @@ final class OriginRequest {
   static let backlogLimit = 64 << 10
 
   init(
-    worker: Worker, fill: Fill, head: RequestHead, route: Int, client: SocketAddress, isFill: Bool,
-    upgrade: Bool, stored: StoredReference?, decision: RuleDecision?
+    worker: Worker, generation: WorkerGeneration, fill: Fill, head: RequestHead, route: Int,
+    client: SocketAddress, isFill: Bool, upgrade: Bool, stored: StoredReference?,
+    decision: RuleDecision?, fallback: Int? = nil
   ) {
     self.worker = worker
+    self.generation = generation
     self.fill = fill
     self.head = head
     self.route = route
@@ -121,25 +128,25 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = Self.pool(worker, route, decision)
-    side = worker.sides[pool]
+    pool = fallback ?? Self.pool(generation, route, decision)
+    side = generation.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
-    sink = FillSink(fill: fill, worker: worker, route: route)
+    sink = FillSink(fill: fill, worker: worker, generation: generation, route: route)
   }
 
   // MARK: Beginning
 
   func start() {
     worker.counters.add(.fillsStarted)
-    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
   }
 
   /// Begins once more, on whatever connection there is.
   func startAgain() {
     attempt.take()?.end(now: worker.now.monotonic)
     file = nil
-    if let site = worker.context.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
   }
 
   var settings: OriginSettings { side.settings }
@@ -180,6 +187,7 @@ final class OriginRequest {
     options.upgrade = isUpgrade
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
+    offer?.tags.appendCondition(to: &slice)
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
     if isFill || options.isKeyed { policy.appendTarget(head, to: &target) }
@@ -263,7 +271,7 @@ final class OriginRequest {
     }
     var budget = Self.bytesPerTurn
     while connection.isReadable && stage != .done && connection.phase == .active {
-      if stage == .content && !fill.mayReadOn() {
+      if stage == .content && !fill.mayReadOn(now: worker.now.monotonic) {
         if isForNobody { end(with: .requestAborted) } else { connection.clearDeadline() }
         return
       }
@@ -303,13 +311,11 @@ final class OriginRequest {
     let result: IOResult
     let bytes: ByteView
     if connection.input.isEmpty {
-      result = unsafe connection.socket.receive(into: worker.originBuffer)
-      connection.note(result, room: unsafe worker.originBuffer.count)
+      result = unsafe connection.receive(into: worker.originBuffer)
       bytes = unsafe ByteView(unsafe: UnsafeRawBufferPointer(worker.originBuffer))
         .prefix(result.count ?? 0)
     } else {
-      connection.isDrained = false
-      result = connection.socket.receive(onto: &connection.input, limit: 32 << 10)
+      result = connection.receiveInput(limit: 32 << 10)
       bytes = connection.input.view
     }
     guard let count = result.count, count > 0 else {
@@ -351,6 +357,7 @@ final class OriginRequest {
         } else {
           responseTime = worker.now.wall
           stage = .content
+          if connection.security != nil { connection.keepSession() }
           final(content: bytes.dropping(first: offset))
           if let connection = self.connection { connection.input.removeAll() }
           return
@@ -448,7 +455,7 @@ final class OriginRequest {
     if response.keepAlive && sentAll && connection.backlog == 0
       && response.framing != .untilClose && !hasExtra
     {
-      worker.keep(connection)
+      worker.keep(connection, settings)
     } else {
       worker.close(connection)
     }

@@ -34,13 +34,13 @@ extension Exchange {
   /// Whether the request may go on now. If not, it is answered, or waits.
   func passesAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
-    guard worker.routes.routes[route].hasAdmission else { return true }
+    guard generation.routes.routes[route].hasAdmission else { return true }
     guard isAddressAllowed(connection) else {
       connection.worker.lines.removeAll()
       answer(status: 403, text: "Not from there.", on: connection)
       return false
     }
-    guard let gate = worker.gates.gates[route] else { return true }
+    guard let gate = generation.gates.gates[route] else { return true }
     isRuled = true
     ruled.client = ruleClient(connection)
     if case .options = head(worker).method, answersPreflight(on: connection) { return false }
@@ -67,6 +67,8 @@ extension Exchange {
       return true
     }
     ruled.pending = nil
+    // Nothing was decided before now.
+    ruled.decision = nil
     guard passesRules(on: connection), passesLimits(on: connection) else {
       if case .limited = state { return false }
       return true
@@ -77,14 +79,14 @@ extension Exchange {
 
   private func wait(for cause: PendingAdmission.Cause, on connection: some ClientStream) {
     let worker = connection.worker
-    own(worker)
+    if ownHead == nil { own(worker) }
     // A second wait for the same thing would be for ever.
     ruled.pending = PendingAdmission(cause: cause)
     state = .admitting
     switch cause {
     case .turn: worker.runAgain(connection.token)
     case .keys:
-      worker.gates.waitingForKeys.append(connection.token)
+      worker.waitingForKeys.append(connection.token)
       connection.wait(until: worker.now.monotonic + Gates.patience)
     case .password: connection.wait(until: worker.now.monotonic + Gates.patience)
     }
@@ -102,7 +104,7 @@ extension Exchange {
   // MARK: Addresses
 
   private func isAddressAllowed(_ connection: some ClientStream) -> Bool {
-    let access = connection.worker.routes.access[route]
+    let access = generation.routes.access[route]
     if access.isOpen { return true }
     let client = askedFrom(connection)
     let address = IPAddress(high: client.high, low: client.low)
@@ -130,8 +132,8 @@ extension Exchange {
     let outcome: TokenOutcome
     if let known = gate.authenticator.known(token, now: worker.now) {
       outcome = known
-    } else if worker.gates.checksLeft > 0 {
-      worker.gates.checksLeft -= 1
+    } else if worker.tokenChecksLeft > 0 {
+      worker.tokenChecksLeft -= 1
       outcome = gate.authenticator.verify(token, now: worker.now)
     } else {
       let isOver = hasWaited(for: .keys)
@@ -204,7 +206,8 @@ extension Exchange {
     let isOnce = !head.fields.isRepeated(.authorization)
     let address = askedFrom(connection)
     let client =
-      worker.context.credentials.attempts?.key(addressHigh: address.high, addressLow: address.low)
+      generation.shared.credentials.attempts?.key(
+        addressHigh: address.high, addressLow: address.low)
     let value = isOnce ? head.value(.authorization) : nil
     switch gate.authenticator.check(
       value, client: client ?? Hash128(low: address.low, high: address.high), now: worker.now)
@@ -216,14 +219,16 @@ extension Exchange {
     case .unknown(_, let job):
       let token = connection.token
       let route = route
+      let number = generation.number
       let index = worker.index
       let context = worker.context
-      guard !hasWaited(for: .password), let checker = context.credentials.checker,
+      guard !hasWaited(for: .password), let checker = generation.shared.credentials.checker,
         checker.submit(
           job,
           reply: { isRight in
             context.post(
-              .passwordChecked(PasswordVerdict(route, job, isRight), token: token), to: index)
+              .passwordChecked(PasswordVerdict(number, route, job, isRight), token: token),
+              to: index)
           })
       else {
         worker.lines.removeAll()
@@ -309,12 +314,14 @@ extension URLOutcome {
 
 /// What came of a password.
 package struct PasswordVerdict: Sendable {
-  /// The route whose gate asked.
+  /// The generation and the route whose gate asked.
+  let generation: UInt64
   let route: Int
   let job: PasswordJob
   let isRight: Bool
 
-  init(_ route: Int, _ job: PasswordJob, _ isRight: Bool) {
+  init(_ generation: UInt64, _ route: Int, _ job: PasswordJob, _ isRight: Bool) {
+    self.generation = generation
     self.route = route
     self.job = job
     self.isRight = isRight
@@ -324,9 +331,9 @@ package struct PasswordVerdict: Sendable {
 extension Worker {
   /// Keys were fetched, or could not be: whoever waits for them asks again.
   func keysCame() {
-    guard !gates.waitingForKeys.isEmpty else { return }
-    let tokens = gates.waitingForKeys
-    gates.waitingForKeys = []
+    guard !waitingForKeys.isEmpty else { return }
+    let tokens = waitingForKeys
+    waitingForKeys = []
     for token in tokens {
       guard let client = clients.element(token) else { continue }
       client.exchange.ruled.pending?.isReady = true
@@ -336,12 +343,17 @@ extension Worker {
 
   /// A password was checked.
   func passwordChecked(_ verdict: PasswordVerdict, token: UInt64) {
-    if case .password(let gate) = gates.gates[verdict.route] {
+    let client = clients.element(token).flatMap { client in
+      client.exchange.ruled.job === verdict.job ? client : nil
+    }
+    // Of an earlier generation whose request has gone there is nothing to be remembered.
+    let asking = client?.exchange.generation ?? generation
+    if asking.number == verdict.generation,
+      case .password(let gate) = asking.gates.gates[verdict.route]
+    {
       gate.authenticator.remember(verdict.job, isRight: verdict.isRight, now: now)
     }
-    guard let client = clients.element(token), client.exchange.ruled.job === verdict.job else {
-      return
-    }
+    guard let client else { return }
     client.exchange.ruled.pending?.isReady = true
     client.advance()
   }

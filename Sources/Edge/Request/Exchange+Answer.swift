@@ -29,7 +29,7 @@ extension Exchange {
     client = connection.address
     isOnItsWay = false
     tellsLimits = false
-    route = worker.routes.unrouted
+    route = generation.routes.unrouted
     contentSent = 0
     originStarted = -1
     result = .none
@@ -60,6 +60,7 @@ extension Exchange {
 
   /// An answer of the node's own, with a line of text. The fields in `worker.lines` go along.
   func answer(status: UInt16, text: StaticString? = nil, on connection: some ClientStream) {
+    if status >= 400, answersWithPage(status: status, on: connection) { return }
     answer(
       status: status, content: text.map { ByteView($0) } ?? ByteView(),
       type: "text/plain; charset=utf-8", on: connection)
@@ -109,7 +110,7 @@ extension Exchange {
   }
 
   /// Cache-Status of an answer that no stored response and no origin took part in.
-  private func appendOwnCacheStatus(_ worker: Worker) {
+  func appendOwnCacheStatus(_ worker: Worker) {
     worker.lines.append("cache-status: ")
     if let reason {
       CacheStatus.appendForward(node: worker.nodeName.view, reason: reason, to: &worker.lines)
@@ -126,13 +127,10 @@ extension Exchange {
     _ failure: OriginFailure, retryAfter: Int64 = 0, on connection: some ClientStream
   ) {
     let worker = connection.worker
+    if degrades(failure, on: connection) { return }
     result = .error
     worker.lines.removeAll()
-    worker.lines.append("proxy-status: ")
-    worker.lines.append(worker.nodeName.view)
-    worker.lines.append("; error=")
-    worker.lines.append(failure.proxyStatus)
-    worker.lines.append("\r\n")
+    appendProxyStatus(failure, worker)
     if failure.status == 503 {
       worker.lines.append("retry-after: ")
       // Whole seconds, rounded up: earlier would be refused again.
@@ -140,6 +138,14 @@ extension Exchange {
       worker.lines.append("\r\n")
     }
     answer(status: failure.status, text: failure.text, on: connection)
+  }
+
+  func appendProxyStatus(_ failure: OriginFailure, _ worker: Worker) {
+    worker.lines.append("proxy-status: ")
+    worker.lines.append(worker.nodeName.view)
+    worker.lines.append("; error=")
+    worker.lines.append(failure.proxyStatus)
+    worker.lines.append("\r\n")
   }
 
   // MARK: Stored responses
@@ -161,12 +167,7 @@ extension Exchange {
       node: worker.nodeName.view, ttlSeconds: freshness.ttlSeconds(now: now), to: &worker.lines)
     worker.lines.append("\r\n")
     appendLimitFields(worker)
-    let representation = SelectedRepresentation(
-      status: response.status, length: response.bodyLength,
-      etag: response.etag.isEmpty ? nil : response.etag,
-      lastModified: response.lastModified == .min ? nil : response.lastModified,
-      date: response.responseTime / 1000)
-    switch RangeRules.select(head, of: representation, now: now) {
+    switch RangeRules.select(head, of: representation(response, head), now: now) {
     case .whole, .failed: break
     case .notModified:
       notModified(lines: response.head, isStored: true, on: connection)
@@ -195,6 +196,22 @@ extension Exchange {
     } else {
       sendChunks(of: response, from: 0, to: response.bodyLength, on: connection)
     }
+  }
+
+  /// What conditions and ranges are about.
+  @inline(__always)
+  func representation(
+    _ response: StoredResponse, _ head: RequestHead
+  ) -> SelectedRepresentation {
+    // Its Date is looked for where it may count.
+    let isDated = head.fields.contains(.ifRange) || head.fields.contains(.ifModifiedSince)
+    return SelectedRepresentation(
+      status: response.status, length: response.bodyLength,
+      etag: response.etag.isEmpty ? nil : response.etag,
+      lastModified: response.lastModified == .min ? nil : response.lastModified,
+      date: isDated
+        ? Validators.date(of: response.head, received: response.responseTime)
+        : response.responseTime / 1000)
   }
 
   func sendInline(_ content: ByteView, on connection: some ClientStream) {
@@ -259,7 +276,7 @@ extension Exchange {
 
   func log(duration: Int64, on connection: some ClientStream) {
     let worker = connection.worker
-    guard let ring = worker.logRing else { return }
+    guard let ring = generation.logRing else { return }
     let head = isRuled ? clientHead(worker) : head(worker)
     let bytes = head.bytes
     var record = AccessRecord()
@@ -269,7 +286,7 @@ extension Exchange {
     record.status = status
     record.cache = result.rawValue
     if let reason { record.detail = reason.rawValue }
-    record.route = UInt16(truncatingIfNeeded: route)
+    record.route = UInt16(clamping: generation.routes.number(of: route))
     record.version = 10 + head.minorVersion
     record.client = client
     record.bytesSent = contentSent

@@ -27,8 +27,9 @@ extension Exchange {
     // A request that insists on validation may only use a fill that begins after it.
     let acceptsEarlier = !directives.demandsValidation
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
-    let patience = worker.routes.routes[route].collapseTimeout
+    let patience = generation.routes.routes[route].collapseTimeout
     let slice = firstSlice(stored: stored, worker)
+    let offer = reason == .varyMiss && slice == nil ? worker.variantOffer(store) : nil
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic,
       mayJoin: { fill in
@@ -49,7 +50,9 @@ extension Exchange {
     switch role {
     case .lead(let fill):
       result = stored == nil ? .miss : .revalidated
-      lead(fill, isFill: true, stored: stored.map { StoredReference($0) }, on: connection)
+      lead(
+        fill, isFill: true, stored: stored.map { StoredReference($0) }, offer: offer,
+        on: connection)
     case .follow(let fill):
       result = .collapsed
       follow(fill, on: connection)
@@ -105,16 +108,18 @@ extension Exchange {
 
   func lead(
     _ fill: Fill, isFill: Bool, upgrade: Bool = false, stored: StoredReference?,
-    on connection: some ClientStream
+    offer: VariantOffer? = nil, on connection: some ClientStream
   ) {
     let worker = connection.worker
     isLeader = true
     asksForWhole = isFill
     originStarted = worker.now.monotonic
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route, client: client,
-      isFill: isFill, upgrade: upgrade, stored: stored, decision: decision(worker))
+      worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
+      client: client, isFill: isFill, upgrade: upgrade, stored: stored,
+      decision: decision(worker), fallback: fallback)
     request.clientConnection = connection.token
+    request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
     {
@@ -133,7 +138,7 @@ extension Exchange {
     wait(for: fill, on: connection)
     if state == .waiting {
       connection.worker.counters.add(.fillsCollapsed)
-      let patience = connection.worker.routes.routes[route].collapseTimeout
+      let patience = generation.routes.routes[route].collapseTimeout
       connection.wait(until: fill.began &+ patience)
     }
   }
@@ -151,7 +156,7 @@ extension Exchange {
     position = 0
     state = .waiting
     // The one that asked is not counted.
-    let limit = isLeader ? Int.max : worker.routes.routes[route].maxWaiters + 1
+    let limit = isLeader ? Int.max : generation.routes.routes[route].maxWaiters + 1
     guard worker.join(fill, connection: connection.token, limit: limit) else {
       self.fill = nil
       fail(.tooManyWaiters, on: connection)
@@ -180,7 +185,7 @@ extension Exchange {
     copy.copy(head(worker))
     copy.method = .get
     let request = OriginRequest(
-      worker: worker, fill: fill, head: copy, route: route, client: client,
+      worker: worker, generation: generation, fill: fill, head: copy, route: route, client: client,
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
@@ -191,7 +196,7 @@ extension Exchange {
   /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who
   /// is told that it may be asked again has to do it: the others are put off for as long again.
   func isLeftAlone(_ response: StoredResponse, _ worker: Worker) -> Bool {
-    guard let failures = worker.context.keyFailures[route] else { return false }
+    guard let failures = generation.shared.keyFailures[route] else { return false }
     return failures.wait(for: response.keyHash, now: worker.now.monotonic) != nil
   }
 
@@ -239,6 +244,8 @@ extension Exchange {
         switch failure {
         case .notSliceable:
           avoidsSlices = true
+          connection.worker.context.fills.mark(
+            Self.sliceMark(fill.fullKey, connection.worker), now: connection.worker.now.monotonic)
           beginAgain(countsAttempt: false, on: connection)
           return true
         case .unsatisfiable:
@@ -294,9 +301,22 @@ extension Exchange {
     connection.worker.leave(fill, connection: connection.token)
   }
 
+  /// Bytes before a range that are fetched for it, at most, if they are not stored.
+  private static let greatestDetour: UInt64 = 1 << 20
+
   private func answer(from fill: Fill, _ response: FillHead, on connection: some ClientStream) {
     let worker = connection.worker
     let request = head(worker)
+    if asksForWhole, isLeader, !response.isStored,
+      case .single(let range) = selection(response, request, worker),
+      range.start > Self.greatestDetour
+    {
+      // Nobody would have anything from what comes before: the origin is asked for the range alone.
+      let key = fill.fullKey
+      releaseFill(on: connection)
+      pass(reason ?? .miss, key: key, on: connection)
+      return
+    }
     status = response.status
     hasSentHead = true
     if response.isValidated && isLeader {
@@ -364,7 +384,7 @@ extension Exchange {
           status: response.status, length: response.length,
           etag: response.entityTag.map { lines[$0] },
           lastModified: modified == .min ? nil : modified,
-          date: response.metadata.responseTime / 1000),
+          date: Validators.date(of: lines, received: response.metadata.responseTime)),
         now: worker.now.wall)
     }
   }
@@ -388,7 +408,8 @@ extension Exchange {
     }
     var wakesLeader = false
     let reader = FillReader(worker: worker.index, connection: connection.token)
-    let piece = fill.piece(for: reader, at: position - fillStart, wakesLeader: &wakesLeader)
+    let piece = fill.piece(
+      for: reader, at: position - fillStart, now: worker.now.monotonic, wakesLeader: &wakesLeader)
     if wakesLeader { worker.wakeLeader(of: fill) }
     switch piece {
     case .bytes(let segment, let range):

@@ -54,7 +54,8 @@ extension Exchange {
   /// Runs the route's rules. False: the request is answered.
   func passesRules(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
-    guard worker.routes.routes[route].hasRules, let program = worker.routes.programs[route] else {
+    guard generation.routes.routes[route].hasRules, let program = generation.routes.programs[route]
+    else {
       return true
     }
     isRuled = true
@@ -79,7 +80,7 @@ extension Exchange {
     let worker = connection.worker
     let head = head(worker)
     guard head.value(.origin) != nil, head.hasField("access-control-request-method"),
-      let program = worker.routes.programs[route]
+      let program = generation.routes.programs[route]
     else { return false }
     let room = worker.rules
     let input = Self.input(head, ruled.client, room, now: worker.now.wall / 1000)
@@ -172,10 +173,16 @@ extension Exchange {
 
   // MARK: Answers of rules
 
-  private func answerByRules(location: ByteView?, on connection: some ClientStream) {
+  func answerByRules(
+    location: ByteView?, failure: OriginFailure? = nil, on connection: some ClientStream
+  ) {
     let worker = connection.worker
     let scratch = worker.rules.scratch
     worker.lines.removeAll()
+    if let failure {
+      result = .error
+      appendProxyStatus(failure, worker)
+    }
     var hasType = false
     for index in 0..<scratch.responseFields.count {
       let edit = scratch.responseFields[index]
@@ -222,7 +229,7 @@ extension Exchange {
         key.withView { makeNamedKey($0, worker) }
       }
     } else {
-      makeKeyPrefix(room)
+      makeKeyPrefix(worker)
       if let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
     }
     guard !room.keyPrefix.isEmpty else { return }
@@ -239,17 +246,22 @@ extension Exchange {
   /// The key of a request for which rules say what stands for path and query.
   private func makeNamedKey(_ key: ByteView, _ worker: Worker) {
     worker.keyBuffer.removeAll()
-    worker.routes.policies[route].namedKey.append(
+    generation.routes.policies[route].namedKey.append(
       head(worker), scheme: "http", variable: { _ in key }, to: &worker.keyBuffer)
   }
 
-  /// What the key begins with: each value of `vary_by`, and each change of a field, behind its length.
-  private func makeKeyPrefix(_ room: RuleRoom) {
+  /// What the key begins with: each value of `vary_by`, where a key is not the route's own what keeps it
+  /// apart from those of other routes, and each change of a field, behind its length.
+  private func makeKeyPrefix(_ worker: Worker) {
+    let room = worker.rules
     let scratch = room.scratch
     room.keyPrefix.removeAll()
     for index in 0..<scratch.varyBy.count {
       room.keyPrefix.append(0x76 as UInt8)
       Self.append(scratch.varyBy[index], to: &room.keyPrefix)
+    }
+    if scratch.cacheKey != nil || scratch.hasNewPath || scratch.origin >= 0 {
+      appendSource(worker, to: &room.keyPrefix)
     }
     guard scratch.cacheKey == nil else { return }
     for index in 0..<scratch.requestFields.count {
@@ -271,9 +283,54 @@ extension Exchange {
     buffer.append(value)
   }
 
+  /// Appends whose content it is: the pool, and the route if not everybody may ask there.
+  ///
+  /// A URI alone stands for what a request for it gets of its route's own pool. A request that a rule
+  /// sends elsewhere, or whose path a rule has rewritten into one of another route's, gets something
+  /// else; and what a route shows only some is not for those who ask another route.
+  private func appendSource(_ worker: Worker, to prefix: inout ByteBuffer) {
+    let routes = generation.routes
+    let chosen = worker.rules.scratch.origin
+    let pools = routes.ruleOrigins[route]
+    let pool = pools.indices.contains(chosen) ? pools[chosen] : routes.routes[route].origin
+    if worker.rules.scratch.cacheKey == nil, isUsual(pool, worker) { return }
+    prefix.append(0x6F as UInt8)
+    Self.append(
+      text: routes.poolNames.indices.contains(pool) ? routes.poolNames[pool] : "", to: &prefix)
+    guard routes.routes[route].hasAdmission else { return }
+    prefix.append(0x67 as UInt8)
+    Self.append(text: routes.names[route], to: &prefix)
+  }
+
+  /// Whether a request that a client sends as it is now would be answered from that pool, too, and
+  /// whoever may send the one may send the other.
+  private func isUsual(_ pool: Int, _ worker: Worker) -> Bool {
+    let routes = generation.routes
+    guard worker.rules.scratch.hasNewPath else { return pool == routes.routes[route].origin }
+    let head = head(worker)
+    worker.hostBuffer.removeAll()
+    RequestTarget.appendHost(head.bytes[head.authority], to: &worker.hostBuffer)
+    var path = head.bytes[head.path]
+    if case .disguised = RequestTarget.shape(of: path) {
+      worker.pathBuffer.removeAll()
+      RequestTarget.appendPlain(path, to: &worker.pathBuffer)
+      path = worker.pathBuffer.view
+    }
+    guard let other = routes.find(host: worker.hostBuffer.view, path: path),
+      routes.routes[other].origin == pool
+    else { return false }
+    return other == route
+      || !routes.routes[other].hasAdmission && !routes.routes[route].hasAdmission
+  }
+
+  private static func append(text: String, to buffer: inout ByteBuffer) {
+    buffer.append(littleEndian: UInt32(truncatingIfNeeded: text.utf8.count))
+    buffer.append(text: text)
+  }
+
   /// The tags of the URI, as the origin knows it and, if that is another, as the client does.
   func ruledTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
-    let query = worker.routes.policies[route].key.query
+    let query = generation.routes.policies[route].key.query
     let tags = RequestTarget.tags(of: head(worker), normalization: query, store: store)
     guard ruled.isEdited else { return tags }
     let own = RequestTarget.tags(of: clientHead(worker), normalization: query, store: store)
@@ -283,7 +340,7 @@ extension Exchange {
   /// Goes through the limits that rules have chosen.
   func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits) -> Void) {
     guard ruled.hasRun else { return }
-    let limits = worker.routes.ruleLimits[route]
+    let limits = generation.routes.ruleLimits[route]
     if let decision = ruled.decision {
       for number in decision.limits where limits.indices.contains(number) { body(limits[number]) }
       return
@@ -318,7 +375,9 @@ extension Exchange {
     let head = RequestHead()
     head.copy(clientHead(worker))
     let decision = makeDecision(head, worker)
-    // Of a request that waits: made after it began to, and then it stays.
+    // Of a request that waits: made after it began to, and then it stays. Not before it is let in: who
+    // asks and what rules make of it are not known until then.
+    if case .admitting = state { return decision }
     if ownHead != nil { ruled.decision = decision }
     return decision
   }
@@ -330,19 +389,19 @@ extension Exchange {
     guard ruled.hasRun else { return decision }
     let room = worker.rules
     let scratch = room.scratch
-    makeKeyPrefix(room)
+    makeKeyPrefix(worker)
     decision.keyPrefix = room.keyPrefix.view.array
     decision.cacheKey = scratch.cacheKey?.array
     decision.bypassesCache = scratch.bypassesCache
     decision.lifetime = scratch.lifetime
-    let origins = worker.routes.ruleOrigins[route]
+    let origins = generation.routes.ruleOrigins[route]
     if origins.indices.contains(scratch.origin) { decision.origin = origins[scratch.origin] }
     for index in 0..<scratch.limits.count { decision.limits.append(scratch.limits[index]) }
     for index in 0..<scratch.tags.count { decision.tags.append(scratch.tags[index].array) }
     room.log.removeAll()
     Self.appendLog(scratch, to: &room.log)
     decision.log = room.log.view.array
-    if let program = worker.routes.programs[route] {
+    if let program = generation.routes.programs[route] {
       room.carried.removeAll()
       program.carry(scratch, to: &room.carried)
       decision.carried = room.carried.view.array
@@ -359,8 +418,8 @@ extension Exchange {
     status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8,
     isStored: Bool = false, on connection: some ClientStream
   ) -> Bool {
-    let worker = connection.worker
-    guard route < worker.routes.unrouted, worker.routes.routes[route].hasResponseRules else {
+    guard route < generation.routes.unrouted, generation.routes.routes[route].hasResponseRules
+    else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,
         minorVersion: minorVersion)
@@ -378,7 +437,7 @@ extension Exchange {
   ) -> Bool {
     let worker = connection.worker
     let room = worker.rules
-    guard !ruled.skipsResponseRules, let program = worker.routes.programs[route] else {
+    guard !ruled.skipsResponseRules, let program = generation.routes.programs[route] else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,
         minorVersion: minorVersion)

@@ -11,15 +11,45 @@ extension Exchange {
   /// The slice to fetch first, where the route slices and the request asks for a range, or what is
   /// stored is sliced. Nil: fetch the whole.
   func firstSlice(stored: StoredResponse?, _ worker: Worker) -> SliceJob? {
-    let size = worker.routes.routes[route].slice
+    let size = generation.routes.routes[route].slice
     guard size > 0, !avoidsSlices else { return nil }
     let plan = SlicePlan(sliceSize: size)
     let value = head(worker).value(.range)
     let index = value.flatMap { plan.firstSlice(for: $0) }
     guard let index = index ?? (stored?.isSliced ?? false ? 0 : nil),
-      let range = plan.range(ofSlice: index)
+      let range = plan.range(ofSlice: index),
+      !worker.context.fills.isMarked(
+        Self.sliceMark(worker.keyBytes(of: self), worker), now: worker.now.monotonic)
     else { return nil }
     return SliceJob(range: range, body: nil, size: size)
+  }
+
+  /// Chunks that are looked for at most, when a client wants nothing but what is stored.
+  private static let greatestLook = 4_096
+
+  /// Whether all that the request asks of a sliced object is stored. False for too much to look at.
+  func isWholeInStore(_ response: StoredResponse, _ worker: Worker) -> Bool {
+    guard let reader = worker.reader else { return false }
+    let head = head(worker)
+    var wanted: Range<UInt64>
+    switch RangeRules.select(head, of: representation(response, head), now: worker.now.wall) {
+    case .notModified, .failed, .unsatisfiable: return true
+    case .single(let range): wanted = range.start..<range.end
+    case .whole, .several: wanted = 0..<response.bodyLength
+    }
+    guard wanted.count <= Self.greatestLook * ObjectStore.chunkSize else { return false }
+    while !wanted.isEmpty {
+      let run = reader.presence(of: response, from: wanted.lowerBound, to: wanted.upperBound)
+      guard run.isPresent, run.end > wanted.lowerBound else { return false }
+      wanted = min(run.end, wanted.upperBound)..<wanted.upperBound
+    }
+    return true
+  }
+
+  /// What keeps in mind, for a while, that a key's answers are not for slices.
+  static func sliceMark(_ key: [UInt8], _ worker: Worker) -> Hash128 {
+    let hash = key.withView { worker.context.store?.keyHash($0) } ?? Hash128(low: 0, high: 0)
+    return Hash128(low: ~hash.low, high: hash.high)
   }
 
   /// Sends the head of a sliced representation, or of a range of it, and goes on with what the fill
@@ -80,7 +110,7 @@ extension Exchange {
   /// The slice at the client's position is missing: leads its fill, or joins it.
   func fetchSlice(of sliced: SlicedBody, on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
-    let size = worker.routes.routes[route].slice
+    let size = generation.routes.routes[route].slice
     guard let store = worker.context.store, size > 0 else {
       reset(connection)
       return .waiting
@@ -122,7 +152,7 @@ extension Exchange {
     let worker = connection.worker
     isLeader = true
     let request = OriginRequest(
-      worker: worker, fill: fill, head: head(worker), route: route,
+      worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
       client: client, isFill: true, upgrade: false, stored: nil, decision: decision(worker))
     joinSlice(fill, on: connection)
     worker.leading[ObjectIdentifier(fill)] = request

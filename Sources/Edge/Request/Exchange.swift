@@ -60,6 +60,8 @@ final class Exchange {
   var limitedUntil = Int64.max
   /// Whether it has passed what is asked on the way to the origin.
   var isOnItsWay = false
+  /// Whether the connection is a tunnel, whose limits are settled at its end.
+  var isTunnel = false
   /// Whether its answer says how it stands with its limits.
   var tellsLimits = false
   /// What holds its content back.
@@ -116,11 +118,22 @@ final class Exchange {
   var hasWarmed = false
   /// Up to where chunks have been.
   var warmedThrough: UInt64 = 0
+  /// Whether the route's rules for failures have run, and the pool that they chose.
+  var hasDegraded = false
+  var fallback: Int?
   /// How often the way was begun again, because a fill turned out not to be for this request.
   var attempts = 0
   static let maxAttempts = 3
 
-  init() {}
+  /// The configuration that the request began with.
+  private(set) var generation: WorkerGeneration
+  /// Its number: a look at it counts no reference.
+  private var generationNumber: UInt64
+
+  init(_ generation: WorkerGeneration) {
+    self.generation = generation
+    generationNumber = generation.number
+  }
 
   /// Whether it waits for the head of an answer that another request asked for.
   var isFollowing: Bool {
@@ -136,6 +149,7 @@ final class Exchange {
 
   func begin(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
+    if generationNumber != worker.generationNumber { join(worker.generation) }
     state = .waiting
     started = worker.now.monotonic
     requestWall = worker.now.wall
@@ -149,6 +163,8 @@ final class Exchange {
     wasRefused = false
     isLeader = false
     attempts = 0
+    hasDegraded = false
+    fallback = nil
     avoidsSlices = false
     hasWarmed = false
     isOverdue = false
@@ -156,7 +172,7 @@ final class Exchange {
     warmedThrough = 0
     isOnItsWay = false
     tellsLimits = false
-    route = worker.routes.unrouted
+    route = generation.routes.unrouted
     guard findsClient(head, on: connection) else { return }
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
@@ -184,12 +200,12 @@ final class Exchange {
       RequestTarget.appendPlain(path, to: &worker.pathBuffer)
       path = worker.pathBuffer.view
     }
-    guard let found = worker.routes.find(host: worker.hostBuffer.view, path: path) else {
+    guard let found = generation.routes.find(host: worker.hostBuffer.view, path: path) else {
       refuse(status: 404, text: "No site or route for this address.", on: connection)
       return
     }
     route = found
-    if case .length(let length) = head.framing, length > worker.routes.routes[found].maxBody {
+    if case .length(let length) = head.framing, length > generation.routes.routes[found].maxBody {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
     }
@@ -215,7 +231,7 @@ final class Exchange {
   /// The way after the limits; begun again when a fill turned out not to be for this request.
   func proceed(_ head: RequestHead, on connection: some ClientStream) {
     let worker = connection.worker
-    let settings = worker.routes.routes[route]
+    let settings = generation.routes.routes[route]
     // Not to HTTP/2, which would lead past the routes and limits of every request in it.
     if settings.upgrade && head.wantsUpgrade && head.method == .get,
       !head.fields.hasElement("h2c", of: .upgrade, in: head.bytes)
@@ -289,7 +305,7 @@ final class Exchange {
   func makeKey(_ worker: Worker) {
     let head = head(worker)
     worker.keyBuffer.removeAll()
-    if worker.routes.routes[route].hasUsualKey {
+    if generation.routes.routes[route].hasUsualKey {
       RequestTarget.appendKey(
         scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &worker.keyBuffer)
@@ -298,7 +314,7 @@ final class Exchange {
           worker.context, query: head.bytes[query], to: &worker.keyBuffer)
       }
     } else {
-      worker.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
+      generation.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
     }
     if isRuled && ruled.hasRun { makeRuledKey(worker) }
   }
@@ -310,11 +326,11 @@ final class Exchange {
     let head = head(worker)
     let own = store.tagHash(ofKey: key)
     let host = store.tagHash(ofHost: head.bytes[head.authority])
-    let isUsual = worker.routes.routes[route].hasUsualKey
+    let isUsual = generation.routes.routes[route].hasUsualKey
     if isUsual && !isRuled && (worker.context.searchRules.isEmpty || head.query == nil) {
       return [own, host]
     }
-    let query = isUsual ? QueryNormalization() : worker.routes.policies[route].key.query
+    let query = isUsual ? QueryNormalization() : generation.routes.policies[route].key.query
     var tags =
       isRuled
       ? ruledTags(worker, store) : RequestTarget.tags(of: head, normalization: query, store: store)
@@ -324,7 +340,7 @@ final class Exchange {
 
   /// What the request asks of caches, as far as the route listens.
   func requestDirectives(_ worker: Worker) -> RequestDirectives {
-    worker.routes.routes[route].ignoresClientDirectives
+    generation.routes.routes[route].ignoresClientDirectives
       ? RequestDirectives() : RequestDirectives(head(worker))
   }
 
@@ -333,7 +349,7 @@ final class Exchange {
     on connection: some ClientStream
   ) {
     let worker = connection.worker
-    if response.isSliced && worker.routes.routes[route].slice == 0 {
+    if response.isSliced && generation.routes.routes[route].slice == 0 {
       // Stored when the route still sliced: nothing could fetch what is missing of it.
       worker.context.store?.removeSliced(keyHash: response.keyHash, body: response.bodyID)
       missed(.uriMiss, hash: hash, directives, on: connection)
@@ -343,7 +359,7 @@ final class Exchange {
     let reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
     switch reuse {
     case .fresh, .staleWhileRevalidate:
-      if worker.isOverloaded, worker.shedsHit(worker.routes.routes[route].priority) {
+      if worker.isOverloaded, worker.shedsHit(generation.routes.routes[route].priority) {
         shed(on: connection)
         return
       }
@@ -351,6 +367,10 @@ final class Exchange {
     }
     switch reuse {
     case .fresh:
+      if directives.onlyIfCached, response.isSliced, !isWholeInStore(response, worker) {
+        onlyIfCached(on: connection)
+        return
+      }
       result = .hit
       serve(response, freshness, on: connection)
     case .staleWhileRevalidate:
@@ -397,7 +417,8 @@ final class Exchange {
     // From the beginning of the turn that read it, so that waiting for others' requests counts.
     let duration = max(0, worker.clock.monotonic() - started)
     worker.requestCounters.record(
-      route: route, status: status, result: result, bytes: contentSent, duration: duration)
+      route: generation.routes.number(of: route), status: status, result: result,
+      bytes: contentSent, duration: duration)
     log(duration: duration, on: connection)
     if held != nil { settleLimits(worker) }
     pacing = nil
@@ -405,6 +426,18 @@ final class Exchange {
     state = .idle
     ownHead = nil
     if isRuled { forgetRules() }
+    if generationNumber != worker.generationNumber { joinNewest(worker) }
+  }
+
+  /// Goes over to the worker's generation, if nothing of an earlier one is left to settle.
+  func joinNewest(_ worker: Worker) {
+    guard state == .idle, held == nil, !isTunnel else { return }
+    join(worker.generation)
+  }
+
+  private func join(_ generation: WorkerGeneration) {
+    self.generation = generation
+    generationNumber = generation.number
   }
 
   /// Gives up: the client is gone.
@@ -444,6 +477,7 @@ final class Exchange {
     status = 101
     upstream = nil
     // For its limits it is in flight until the tunnel's end, when the connection settles them.
+    isTunnel = true
     let open = held
     held = nil
     finish(on: connection)

@@ -8,8 +8,10 @@ internal import Rules
 
 /// A route as a worker uses it.
 struct Route: Sendable {
-  /// The index in the list of all routes: what counters and log records carry.
-  var index: Int
+  /// What counters and log records carry: the same for all generations.
+  var number: Int
+  /// What it is in keys of limits: by its name, so that a key outlives a change of the file.
+  var key: UInt64
   /// The index of its pool.
   var origin: Int
   /// Its limits. No array here: a route is copied on every request, and an array would be retained.
@@ -64,10 +66,17 @@ final class RouteTable {
   /// The pools and the limits that their rules name, by the rules' own numbers.
   let ruleOrigins: [[Int]]
   let ruleLimits: [[RouteLimits]]
+  /// Their rules for when no server can answer, and the pools that these name.
+  let failurePrograms: [RuleProgram?]
+  let failureOrigins: [[Int]]
+  /// Their pages for errors.
+  let errorPages: [[ErrorPage]]
   /// From where may be asked.
   let access: [AccessConfiguration]
-  /// Their names, for counters and the log; one more stands for requests that no route takes.
+  /// Their names; one more stands for requests that no route takes.
   let names: [String]
+  /// The names of the pools, by their indices.
+  let poolNames: [String]
   private var sites: [Site] = []
   private var entries: [Entry] = []
   /// Open addressing by a hash of the name; a length of 0 is a free place.
@@ -77,10 +86,15 @@ final class RouteTable {
   /// The bytes of all paths and names.
   private var text = ByteBuffer()
 
-  /// The index that stands for "no route" in counters and the log.
+  /// The index that stands for "no route".
   var unrouted: Int { routes.count }
 
-  init(_ configuration: NodeConfiguration, limits: LimitTable? = nil) {
+  /// What counters and the log call a route; 0: none.
+  @inline(__always)
+  func number(of route: Int) -> Int { route < routes.count ? routes[route].number : 0 }
+
+  /// - Parameter numbers: what counters and the log call the routes.
+  init(_ configuration: NodeConfiguration, limits: LimitTable? = nil, numbers: [Int] = []) {
     var routes: [Route] = []
     var names: [String] = []
     var policies: [RoutePolicy] = []
@@ -91,7 +105,8 @@ final class RouteTable {
       for route in site.routes {
         routes.append(
           Route(
-            index: routes.count,
+            number: routes.count < numbers.count ? numbers[routes.count] : 0,
+            key: Self.key(of: route.name),
             origin: configuration.origins.firstIndex { $0.name == route.origin } ?? 0,
             limits: limits?.add(route.limits) ?? RouteLimits(),
             priority: Self.priority(route.priority),
@@ -123,8 +138,17 @@ final class RouteTable {
     self.programs = programs
     self.ruleOrigins = ruleOrigins
     self.ruleLimits = ruleLimits
+    let all = configuration.sites.flatMap(\.routes)
+    failurePrograms = all.map { $0.failureRules.map { RuleProgram($0) } }
+    failureOrigins = all.map { route in
+      route.failureRules?.origins.map { used in
+        configuration.origins.firstIndex { $0.name == used.name } ?? 0
+      } ?? []
+    }
+    errorPages = all.map { $0.errorPages.map { ErrorPage($0) } }
     access = configuration.sites.flatMap(\.routes).map(\.access)
     self.names = names + ["none"]
+    poolNames = configuration.origins.map(\.name)
     addSites(configuration)
   }
 
@@ -203,6 +227,9 @@ final class RouteTable {
     }
     return hash ^ hash &>> 32
   }
+
+  /// What a route is in keys of limits.
+  static func key(of name: String) -> UInt64 { name.withView { hash($0) } }
 
   /// The index of a request's route. `host` is lower-case and without a port.
   func find(host: ByteView, path: ByteView) -> Int? {

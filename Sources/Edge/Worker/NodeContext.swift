@@ -1,8 +1,6 @@
 package import AccessLog
 internal import Bytes
-package import Configuration
 package import EventLoop
-package import GeoDatabase
 internal import HTTPCaching
 package import Metrics
 package import ObjectStore
@@ -11,69 +9,88 @@ package import RateLimiting
 package import StaticFiles
 import Synchronization
 
-/// What all workers of a node share. Made once; nothing in it is locked on a hit.
+/// What all workers of a node share, whatever its configuration. Made once; nothing in it is locked on a
+/// hit.
 package final class NodeContext: Sendable {
-  /// The configuration that requests begin with.
-  package let configuration: NodeConfiguration
   /// The time.
   package let clock: NodeClock
   /// The store, if there is one.
   package let store: ObjectStore?
-  /// The pools, in the configuration's order.
-  package let pools: [OriginPool]
-  /// The limits.
-  package let limits: NodeLimits
   /// The figures.
   package let metrics: MetricsRegistry
-  /// The access log, if there is one.
-  package let log: AccessLogWriter?
-  /// The longest content that is stored: as configured, and at most half of the store, since storing
-  /// something longer would evict nearly all else for it.
-  let largestObject: UInt64
-  /// The directories of those pools that are files, in the configuration's order.
-  package let fileSites: [FileSite?]
-  /// The threads that open and read them; nil if there are none.
-  package let fileThreads: FileThreads?
-  /// Keys whose origin failed, for each route; nil where none is left alone for that.
-  let keyFailures: [KeyFailures?]
+  /// The names of routes, of all generations.
+  package let routeNames: RouteNames
   /// What the workers' random numbers begin with.
   let seed: UInt64
-  /// What credentials are checked against.
-  let credentials: NodeCredentials
-  /// Where addresses are, if rules ask for it.
-  let geo: GeoDatabase?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
   let searchRules = SearchRules()
+  /// Which variants of a key are stored.
+  let variants = KnownVariants()
   /// How many client connections there are, of all workers.
   let connections = Atomic<Int>(0)
+  private let live = LiveGenerations()
+  private let generation: Mutex<NodeGeneration>
   private let posts = Mutex<[Inbox<WorkerMessage>]>([])
 
   /// Puts together what the workers share.
   package init(
-    configuration: NodeConfiguration, clock: NodeClock, store: ObjectStore?, pools: [OriginPool],
-    limits: NodeLimits, metrics: MetricsRegistry, log: AccessLogWriter?,
-    fileSites: [FileSite?]? = nil, fileThreads: FileThreads? = nil,
-    credentials: NodeCredentials = NodeCredentials(), geo: GeoDatabase? = nil
+    _ parts: GenerationParts, clock: NodeClock, store: ObjectStore?, metrics: MetricsRegistry,
+    routeNames: RouteNames = NodeContext.makeRouteNames()
   ) {
-    self.configuration = configuration
-    largestObject = configuration.store.map { min($0.maxObject, $0.size / 2) } ?? 0
     self.clock = clock
     self.store = store
-    self.pools = pools
-    self.limits = limits
     self.metrics = metrics
-    self.log = log
-    self.fileSites = fileSites ?? pools.map { _ in nil }
-    self.fileThreads = fileThreads
-    self.credentials = credentials
-    self.geo = geo
-    keyFailures = configuration.sites.flatMap(\.routes).map { route in
-      let first = route.caching.failureBackoff
-      return first > 0 ? KeyFailures(first: first) : nil
-    }
+    self.routeNames = routeNames
     seed = Random.hash128().low
+    generation = Mutex(
+      NodeGeneration(parts, number: 1, after: nil, names: routeNames, live: live))
+    hearGrants(of: parts.pools)
+  }
+
+  /// The names of routes, of which there are none yet but the one that stands for "no route".
+  package static func makeRouteNames() -> RouteNames { RouteNames([MetricsRegistry.noRoute]) }
+
+  /// The generation that is in force. Not for a request's way: that has one of its own.
+  package var current: NodeGeneration { generation.withLock { $0 } }
+
+  /// How many generations there are: 1 when no request is under an earlier one any more.
+  package var liveGenerations: Int { live.count.load(ordering: .relaxed) }
+
+  /// Makes the next generation and puts it in force for all that begins from now on; workers are told,
+  /// and each goes over to it between two turns.
+  ///
+  /// - Parameter listeners: what is new to listen on, for each worker.
+  /// - Returns: the generation, and what counts the workers that have gone over to it.
+  package func adopt(
+    _ parts: GenerationParts, listeners: [[NumberedListener]] = []
+  ) -> (generation: NodeGeneration, adoption: Adoption) {
+    hearGrants(of: parts.pools)
+    let next = generation.withLock { current in
+      let next = NodeGeneration(
+        parts, number: current.number + 1, after: current, names: routeNames, live: live)
+      current = next
+      return next
+    }
+    let inboxes = posts.withLock { $0 }
+    let adoption = Adoption(workers: inboxes.count)
+    for (index, inbox) in inboxes.enumerated() {
+      let own = index < listeners.count ? listeners[index] : []
+      inbox.post(.adopt(next, listeners: own, adoption))
+    }
+    return (next, adoption)
+  }
+
+  /// Has every worker take what waits at listening sockets, and close them.
+  package func closeListeners(_ numbers: [Int]) -> Adoption {
+    let inboxes = posts.withLock { $0 }
+    let adoption = Adoption(workers: inboxes.count)
+    for inbox in inboxes { inbox.post(.closeListeners(numbers, adoption)) }
+    return adoption
+  }
+
+  private func hearGrants(of pools: [OriginPool]) {
     for pool in pools {
       pool.setGrantHandler { [weak self] in self?.post(.granted($0), to: $0.waiter.worker) }
     }
@@ -93,6 +110,44 @@ package final class NodeContext: Sendable {
   func post(_ message: WorkerMessage, to worker: Int) {
     let inbox = posts.withLock { worker < $0.count ? $0[worker] : nil }
     inbox?.post(message)
+  }
+}
+
+/// A listening socket of one worker. Its number is the same for all workers, and never used again.
+package struct NumberedListener: Sendable {
+  /// Which address it is of.
+  package let number: Int
+  /// The socket.
+  package let listener: Listener
+
+  /// A socket by its number.
+  package init(number: Int, listener: Listener) {
+    self.number = number
+    self.listener = listener
+  }
+}
+
+/// Counts the workers that have done what all were told to.
+package final class Adoption: Sendable {
+  private let left: Atomic<Int>
+  private let waker: Waker?
+
+  init(workers: Int) {
+    left = Atomic(workers)
+    waker = try? Waker()
+  }
+
+  /// Whether all have.
+  package var isDone: Bool { left.load(ordering: .acquiring) <= 0 }
+
+  func workerIsDone() {
+    if left.subtract(1, ordering: .acquiringAndReleasing).newValue <= 0 { waker?.wake() }
+  }
+
+  /// Blocks until all have, or `goesOn`, asked from time to time, says no; whether all have.
+  package func wait(while goesOn: () -> Bool) -> Bool {
+    while !isDone && goesOn() { waker?.wait(milliseconds: 100) }
+    return isDone
   }
 }
 
@@ -120,6 +175,10 @@ package enum WorkerMessage: Sendable {
   case keysCame
   /// A password was checked, for the request on a connection.
   case passwordChecked(PasswordVerdict, token: UInt64)
+  /// Requests begin with another configuration from now on; and accept on these, too.
+  case adopt(NodeGeneration, listeners: [NumberedListener], Adoption)
+  /// Listen on these no more.
+  case closeListeners([Int], Adoption)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }
@@ -135,82 +194,20 @@ extension NodeContext {
     for inbox in posts.withLock({ $0 }) { inbox.post(.drain(deadline: deadline)) }
   }
 
-  /// Begins to fetch keys and to check passwords, and tells every worker what came of it.
-  package func startCredentials() {
+  /// Begins to fetch keys and to check passwords, and tells every worker what came of it. Sources that
+  /// are at work already go on.
+  package func start(_ credentials: NodeCredentials) {
     credentials.start { [weak self] in self?.postToAll(.keysCame) }
   }
-
-  /// Ends the threads of that.
-  package func stopCredentials() { credentials.stop() }
 
   private func postToAll(_ message: WorkerMessage) {
     for inbox in posts.withLock({ $0 }) { inbox.post(message) }
   }
 
   /// What the numbers of a log record mean.
-  package static func logLabels(of configuration: NodeConfiguration) -> AccessLogLabels {
+  package static func logLabels(routes: RouteNames) -> AccessLogLabels {
     AccessLogLabels(
-      routes: RouteTable(configuration).names,
-      cache: CacheResult.allCases.map { "\($0.label)" },
-      details: ForwardReason.allCases.map { "\($0.name)" })
-  }
-}
-
-extension NodeContext {
-  /// Adds the origins' figures to a scrape.
-  package func addOrigins(to writer: inout MetricsWriter) {
-    let now = clock.now().monotonic
-    for pool in pools where pool.configuration.files == nil {
-      let report = pool.report(now: now)
-      let name = [report.name]
-      writer.add(.originInFlight, UInt64(clamping: report.inFlight), name)
-      writer.add(.originWaiting, UInt64(clamping: report.waiting), name)
-      writer.add(.originPoolRetries, report.retries, name)
-      writer.add(.originHedges, report.hedges, name)
-      writer.add(.originRetriesRefused, report.budgetRefusals, name)
-      writer.add(.originRefused, report.refusedNoServer, name + ["no_server"])
-      writer.add(.originRefused, report.refusedBreaker, name + ["breaker"])
-      writer.add(.originRefused, report.refusedFull, name + ["full"])
-      writer.add(.originRefused, report.queueTimeouts, name + ["queue"])
-      writer.add(.originPanics, report.panics, name)
-      switch report.breaker {
-      case .closed: writer.add(.originBreakerOpen, 0, name)
-      case .open: writer.add(.originBreakerOpen, 1, name)
-      case .halfOpen: writer.add(.originBreakerOpen, seconds: 0.5, name)
-      }
-      for server in report.servers { add(server, of: report.name, to: &writer) }
-    }
-  }
-
-  private func add(_ server: ServerReport, of pool: String, to writer: inout MetricsWriter) {
-    let names = [pool, server.name]
-    writer.add(.originServerState, 1, names + [server.condition.rawValue])
-    writer.add(.originServerInFlight, UInt64(clamping: server.inFlight), names)
-    writer.add(.originServerRequests, server.requests, names)
-    writer.add(.originServerFailures, server.failures, names)
-    writer.add(.originServerLatency, seconds: Double(server.peakLatency) / 1_000_000, names)
-    writer.add(.originServerEjections, server.ejections, names)
-    writer.add(.originServerBreakerOpenings, server.breakerOpenings, names)
-    let passed = server.checks >= server.failedChecks ? server.checks - server.failedChecks : 0
-    writer.add(.originServerChecks, passed, names + ["passed"])
-    writer.add(.originServerChecks, server.failedChecks, names + ["failed"])
-  }
-}
-
-extension NodeContext {
-  /// Adds the limits' figures to a scrape.
-  package func addLimits(to writer: inout MetricsWriter) {
-    for limit in limits.set.limits {
-      let tally = limit.tally
-      writer.add(.limitDecisions, tally.allowed, [limit.name, "allowed"])
-      writer.add(.limitDecisions, tally.delayed, [limit.name, "delayed"])
-      writer.add(.limitDecisions, tally.refused, [limit.name, "rejected"])
-      writer.add(.limitDecisions, tally.shadowed, [limit.name, "shadowed"])
-    }
-    for limit in limits.set.limits { writer.add(.limitKeys, UInt64(limit.keys), [limit.name]) }
-    for limit in limits.set.limits { writer.add(.limitBytes, UInt64(limit.bytes), [limit.name]) }
-    for limit in limits.set.limits {
-      writer.add(.limitWaiting, UInt64(limit.waiting), [limit.name])
-    }
+      routes: routes.all, cache: CacheResult.allCases.map { "\($0.label)" },
+      details: ForwardReason.allCases.map { "\($0.name)" }, laterRoutes: { routes.all })
   }
 }

@@ -39,34 +39,36 @@ package final class Worker {
   let index: Int
   let poller: Poller
   let inbox: Inbox<WorkerMessage>
-  var listeners: [Listener]
+  private(set) var listeners: [NumberedListener]
+  /// The numbers of those on which each connection begins with a PROXY header.
+  private var proxyListeners: Set<Int> = []
   var clients = Slab<ClientConnection>()
   var origins = Slab<OriginConnection>()
   /// Idle connections to servers, by the servers' ids.
   var idleOrigins: [Int: [UInt64]] = [:]
-  /// This worker's side of each pool.
-  let sides: [PoolSide]
+  /// What servers have handed out for their next TLS handshake, by the servers' ids.
+  var originSessions: [Int: KeptSession] = [:]
   /// Requests to origins that a timer, a granted place or a helper's thread may ask for.
   var requests = Slab<OriginRequest>()
   var timers = TimerQueue()
   var now: Instant
   let reader: StoreReader?
-  let routes: RouteTable
-  // The limits that all workers share, held here so that no request counts a reference to them.
-  let limits: LimitSet
+  /// The configuration that requests begin with. Those under an earlier one hold that themselves.
+  private(set) var generation: WorkerGeneration
+  /// Its number.
+  private(set) var generationNumber: UInt64
+  /// What a client may take of a connection, in time and size: always the newest configuration's.
+  private(set) var clientSettings: ClientConfiguration
   let limitHash: SipHash
-  let limitTable: LimitTable
-  let trustsProxies: Bool
   /// The box for checks that are over when they have been made.
   let passingChecks = HeldChecks()
   var spareChecks: [HeldChecks] = []
   var limitSample: UInt64 = 0
   var overload: OverloadGuard
-  let watchesLoad: Bool
+  private(set) var watchesLoad: Bool
   var isOverloaded = false
   let counters: CounterBlock
   let requestCounters: RequestCounters
-  let logRing: AccessLogRing?
   let nodeName: ByteBuffer
 
   /// Fills that this worker reads for everybody, by identity.
@@ -99,24 +101,26 @@ package final class Worker {
   let dates = DateText()
   /// What rules need.
   let rules = RuleRoom()
-  /// What routes want to be shown.
-  let gates: Gates
+  /// First checks of tokens that this turn has left.
+  var tokenChecksLeft = Gates.checksPerTurn
+  /// Connections whose requests wait for keys.
+  var waitingForKeys: [UInt64] = []
 
   /// Bodies pinned until the clients that were told of them have pinned them too.
   var bridges: [(body: UInt64, until: Int64)] = []
-  let headLimits: HeadLimits
+  private(set) var headLimits: HeadLimits
 
   var isDraining = false
   var drainDeadline = Int64.max
   var acceptPaused = false
-  /// The number of the present turn.
-  private(set) var turnNumber: UInt64 = 0
 
   /// A worker with its listening sockets. It runs on the thread that calls `run`.
   package init(context: NodeContext, listeners: [Listener]) throws(Errno) {
     self.context = context
     clock = context.clock
-    self.listeners = listeners
+    self.listeners = listeners.enumerated().map {
+      NumberedListener(number: $0.offset, listener: $0.element)
+    }
     poller = try Poller.open()
     inbox = try Inbox()
     index = context.register(inbox)
@@ -127,39 +131,27 @@ package final class Worker {
     } catch {
       preconditionFailure("the store was opened for fewer workers: \(error)")
     }
-    limits = context.limits.set
-    limitHash = context.limits.hash
-    limitTable = LimitTable(context.configuration)
-    trustsProxies = !limitTable.trusted.isEmpty
-    let delay = context.configuration.overloadDelay
-    watchesLoad = delay != nil
-    // A delay that has stood for ten times its length is a queue and not a burst.
-    overload = OverloadGuard(
-      target: delay ?? 1, interval: min(delay ?? 1, 10_000_000_000) &* 10)
-    routes = RouteTable(context.configuration, limits: limitTable)
-    let workers = context.configuration.workers ?? Machine.processors
-    let number = index
-    let seed = context.seed
-    sides = context.pools.map { PoolSide($0, worker: number, of: workers, seed: seed) }
-    gates = Gates(context.configuration, context.credentials)
-    rules.scratch.geo = context.geo
+    let present = context.current
+    let configuration = present.configuration
+    generation = WorkerGeneration(present, worker: index, seed: context.seed, after: nil)
+    generationNumber = present.number
+    limitHash = present.limits.hash
+    watchesLoad = configuration.overloadDelay != nil
+    overload = Self.guardAgainstOverload(configuration)
+    rules.scratch.geo = present.geo
     counters = CounterBlock()
-    requestCounters = RequestCounters(routes: routes.names)
+    requestCounters = RequestCounters(names: context.routeNames)
     context.metrics.register(counters: counters, requests: requestCounters)
-    logRing = context.log?.makeRing()
     var name = ByteBuffer()
-    name.append(text: context.configuration.nodeName)
+    name.append(text: configuration.nodeName)
     nodeName = name
-    let client = context.configuration.client
-    headLimits = HeadLimits(
-      maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader,
-      maxFields: client.maxFields)
+    clientSettings = configuration.client
+    headLimits = HeadLimits(configuration.client)
     unsafe readBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
     unsafe originBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
     try poller.addReader(inbox.waker.descriptor, token: TokenKind.inbox)
-    for (number, listener) in listeners.enumerated() {
-      try poller.addReader(listener.socket, token: TokenKind.listener | UInt64(number))
-    }
+    proxyListeners = Self.proxyListeners(of: present)
+    for listener in self.listeners { try watch(listener) }
   }
 
   deinit {
@@ -191,10 +183,10 @@ package final class Worker {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
     let began = now.monotonic
-    gates.checksLeft = Gates.checksPerTurn
-    turnNumber &+= 1
+    tokenChecksLeft = Gates.checksPerTurn
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
+    hearIdleOrigins(count)
     for event in 0..<count { dispatch(poller.token(event), poller.readiness(event)) }
     ringTimers()
     if !bridges.isEmpty { unpinBridges() }
@@ -202,6 +194,17 @@ package final class Worker {
     tellReaders()
     reader?.endTurn()
     if watchesLoad { watchLoad(since: began) }
+  }
+
+  /// Hears first what idle connections to origins have to say: they are closed before anybody uses them.
+  private func hearIdleOrigins(_ count: Int) {
+    for event in 0..<count {
+      let token = poller.token(event)
+      guard token & TokenKind.mask == TokenKind.origin,
+        let connection = origins.element(token & ~TokenKind.mask), connection.phase == .idle
+      else { continue }
+      connection.handle(poller.readiness(event))
+    }
   }
 
   private func timeout() -> Int64 {
@@ -253,6 +256,12 @@ package final class Worker {
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
       case .keysCame: keysCame()
       case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
+      case .adopt(let generation, let listeners, let adoption):
+        adopt(generation, listeners)
+        adoption.workerIsDone()
+      case .closeListeners(let numbers, let adoption):
+        closeListeners(numbers)
+        adoption.workerIsDone()
       case .drain(let deadline): drain(deadline)
       }
     }
@@ -340,11 +349,70 @@ package final class Worker {
   }
 }
 
+// MARK: - Another configuration
+
+extension Worker {
+  /// Goes over to a generation: all that begins from now on is under it.
+  private func adopt(_ shared: NodeGeneration, _ added: [NumberedListener]) {
+    guard shared.number > generationNumber else { return }
+    let configuration = shared.configuration
+    requestCounters.addRoutes()
+    generation = WorkerGeneration(
+      shared, worker: index, seed: context.seed, after: generation)
+    generationNumber = shared.number
+    clientSettings = configuration.client
+    headLimits = HeadLimits(configuration.client)
+    rules.scratch.geo = shared.geo
+    watchesLoad = configuration.overloadDelay != nil
+    overload = Self.guardAgainstOverload(configuration)
+    isOverloaded = false
+    proxyListeners = Self.proxyListeners(of: shared)
+    for client in clients.all { client.exchange.joinNewest(self) }
+    closeForeignOrigins()
+    guard !isDraining else { return }
+    for listener in added {
+      listeners.append(listener)
+      if !acceptPaused { try? watch(listener) }
+    }
+  }
+
+  /// Closes idle connections to servers that are in no pool any more.
+  private func closeForeignOrigins() {
+    let known = Set(generation.shared.pools.flatMap { $0.servers.map(\.id) })
+    for (server, tokens) in idleOrigins where !known.contains(server) {
+      for token in tokens { if let connection = origins.element(token) { close(connection) } }
+      idleOrigins[server] = nil
+    }
+  }
+
+  private static func proxyListeners(of generation: NodeGeneration) -> Set<Int> {
+    let numbers = generation.listenerNumbers
+    return Set(
+      generation.configuration.proxyListeners.compactMap { $0 < numbers.count ? numbers[$0] : nil })
+  }
+
+  private static func guardAgainstOverload(_ configuration: NodeConfiguration) -> OverloadGuard {
+    let delay = configuration.overloadDelay ?? 1
+    // A delay that has stood for ten times its length is a queue and not a burst.
+    return OverloadGuard(target: delay, interval: min(delay, 10_000_000_000) &* 10)
+  }
+}
+
+extension HeadLimits {
+  /// What the `client` block says of heads.
+  fileprivate init(_ client: ClientConfiguration) {
+    self.init(
+      maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader, maxFields: client.maxFields)
+  }
+}
+
 // MARK: - Accepting
 
 extension Worker {
   /// At most so many connections are taken in a row, so that those that are there get their turn.
   private static let acceptsPerTurn = 64
+  /// How often so many are taken at the end: more than a listener's queue holds.
+  private static let lastRounds = 1_024
   /// What the kernel takes of a response before it is sent: a slow reader must not pin megabytes.
   private static let unsentLimit: Int32 = 128 << 10
   /// How long accepting pauses when the process has no descriptor left.
@@ -353,11 +421,13 @@ extension Worker {
   /// Takes connections; whether there may be more.
   @discardableResult
   func accept(_ number: Int) -> Bool {
-    guard number < listeners.count, !acceptPaused else { return false }
+    guard !acceptPaused, let own = listeners.first(where: { $0.number == number }) else {
+      return false
+    }
     var address = SocketAddress(high: 0, low: 0, port: 0)
     for _ in 0..<Self.acceptsPerTurn {
       do {
-        guard let socket = try Socket.accept(from: listeners[number].socket, address: &address)
+        guard let socket = try Socket.accept(from: own.listener.socket, address: &address)
         else { return false }
         // Whoever moved the clock by hand before it connected counts on that.
         if clock.standsStill { now = clock.now() }
@@ -375,13 +445,11 @@ extension Worker {
     _ socket: consuming Descriptor, from address: SocketAddress, at listener: Int
   ) {
     counters.add(.connectionsAccepted)
-    let configuration = context.configuration
     // Where the PROXY protocol is spoken, the client's address comes with its header.
-    let isBehindProxy =
-      !configuration.proxyListeners.isEmpty && configuration.proxyListeners.contains(listener)
+    let isBehindProxy = !proxyListeners.isEmpty && proxyListeners.contains(listener)
     let mayCome =
       isBehindProxy
-      ? limitTable.trusted.contains(IPAddress(high: address.high, low: address.low))
+      ? generation.limitTable.trusted.contains(IPAddress(high: address.high, low: address.low))
       : admits(address)
     guard mayCome else {
       if isBehindProxy { counters.add(.connectionsRefused) }
@@ -389,7 +457,7 @@ extension Worker {
       return
     }
     let there = context.connections.add(1, ordering: .relaxed).newValue
-    guard there <= configuration.client.maxConnections else {
+    guard there <= clientSettings.maxConnections else {
       context.connections.subtract(1, ordering: .relaxed)
       counters.add(.connectionsRefused)
       counters.add(.connectionsClosed)
@@ -411,16 +479,38 @@ extension Worker {
   /// Stops accepting for a moment: connections wait in the kernel's queue meanwhile.
   private func pauseAccepting() {
     acceptPaused = true
-    for listener in listeners { poller.remove(listener.socket) }
+    for listener in listeners { poller.remove(listener.listener.socket) }
     timers.set(deadline: now.monotonic + Self.acceptPause, token: TokenKind.acceptPause)
   }
 
   func resumeAccepting() {
     guard acceptPaused else { return }
     acceptPaused = false
-    for (number, listener) in listeners.enumerated() {
-      try? poller.addReader(listener.socket, token: TokenKind.listener | UInt64(number))
+    for listener in listeners { try? watch(listener) }
+  }
+
+  private func watch(_ listener: NumberedListener) throws(Errno) {
+    try poller.addReader(
+      listener.listener.socket, token: TokenKind.listener | UInt64(listener.number))
+  }
+
+  /// Takes what is still in the queues of those sockets, and closes them.
+  private func closeListeners(_ numbers: [Int], before deadline: Int64 = .max) {
+    // Closing a listener resets what is left in its queue; but those that keep coming must not keep it
+    // open for ever.
+    let wasPaused = acceptPaused
+    acceptPaused = false
+    for number in numbers {
+      var rounds = 0
+      while accept(number), rounds < Self.lastRounds, clock.now().monotonic < deadline {
+        rounds += 1
+      }
     }
+    for listener in listeners where numbers.contains(listener.number) && !wasPaused {
+      poller.remove(listener.listener.socket)
+    }
+    listeners.removeAll { numbers.contains($0.number) }
+    acceptPaused = acceptPaused || wasPaused
   }
 
   /// Takes what is still in the queues, closes the listeners, and lets idle clients go.
@@ -429,11 +519,8 @@ extension Worker {
       drainDeadline = min(drainDeadline, deadline)
       return
     }
-    // Closing a listener resets what is left in its queue.
     acceptPaused = false
-    for number in listeners.indices { while accept(number) {} }
-    for listener in listeners { poller.remove(listener.socket) }
-    listeners = []
+    closeListeners(listeners.map(\.number), before: deadline)
     isDraining = true
     drainDeadline = deadline
     for client in clients.all { client.drain() }

@@ -238,7 +238,7 @@ final class CheckLoop {
 
   private func drop(_ probe: Probe) {
     if let connection = probe.connection { poller.remove(connection.socket) }
-    probe.connection = nil
+    probe.drop()
   }
 
   private func end(_ probe: Probe, _ token: UInt64, _ result: CheckResult) {

@@ -16,6 +16,8 @@ package enum CheckResult: UInt8, Sendable, CaseIterable {
   case wrongStatus
   /// The content lacks what was expected.
   case wrongContent
+  /// TLS failed, or the certificate is not the server's.
+  case tlsFailed
 
   /// Whether the server is well.
   package var isPass: Bool { self == .passed }
@@ -31,6 +33,7 @@ package enum CheckResult: UInt8, Sendable, CaseIterable {
     case .malformed: "malformed"
     case .wrongStatus: "wrong_status"
     case .wrongContent: "wrong_content"
+    case .tlsFailed: "tls_failed"
     }
   }
 }

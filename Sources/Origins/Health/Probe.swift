@@ -6,6 +6,7 @@ internal import Configuration
 internal import EventLoop
 internal import HTTP1
 internal import HTTPMessage
+internal import TLS
 
 final class Probe {
   /// What the loop has to do after an event.
@@ -19,7 +20,7 @@ final class Probe {
   }
 
   private enum Phase {
-    case connecting, head, content
+    case connecting, securing, head, content
   }
 
   let pool: OriginPool
@@ -32,6 +33,7 @@ final class Probe {
   var connection: Listener?
   /// What the server said of its load, in permille.
   private(set) var load: Int?
+  private var tls: TLSConnection?
   private var phase = Phase.connecting
   private var output = ByteBuffer()
   private var input = ByteBuffer()
@@ -55,6 +57,7 @@ final class Probe {
   /// Begins on a new connection.
   func begin(_ connection: Listener) {
     self.connection = connection
+    tls = nil
     phase = .connecting
     output.removeAll()
     if let path = settings.path {
@@ -63,28 +66,61 @@ final class Probe {
     }
   }
 
+  /// Forgets the connection.
+  func drop() {
+    tls = nil
+    connection = nil
+  }
+
   func handle(_ readiness: Readiness) -> Progress {
     guard let connection else { return .waiting }
+    var mayRead = readiness.mayRead
     if case .connecting = phase {
       guard readiness.mayWrite else { return .waiting }
       if connection.socket.socketError() != nil { return .nextAddress }
-      if output.isEmpty { return .ended(.passed) }
       phase = .head
-    }
-    while !output.isEmpty {
-      let result = connection.socket.send(output.view)
-      guard let count = result.count else {
-        if result.wouldBlock { break }
-        return .ended(.reset)
+      if let settings = pool.tls {
+        phase = .securing
+        tls = settings.connect(on: connection.socket, to: pool.servers[index])
+        if tls == nil { return .ended(.tlsFailed) }
       }
+    }
+    if case .securing = phase {
+      switch tls?.handshake() {
+      case .done:
+        phase = .head
+        // What has come with the handshake's end is told by no further event.
+        mayRead = true
+      case .wantsRead, .wantsWrite, .earlyData: return .waiting
+      case .failed, nil: return .ended(.tlsFailed)
+      }
+    }
+    if settings.path == nil { return .ended(.passed) }
+    guard send(connection) else { return .ended(.reset) }
+    return mayRead ? read(connection) : .waiting
+  }
+
+  /// Sends what is left of the request; false if that fails.
+  private func send(_ connection: Listener) -> Bool {
+    if tls != nil, case .failed? = tls?.flush() { return false }
+    while !output.isEmpty {
+      let result =
+        tls == nil
+        ? connection.socket.send(output.view) : IOResult(tls?.send(output.view, now: 0) ?? .end)
+      guard let count = result.count else { return result.wouldBlock }
       output.removeFirst(count)
     }
-    return readiness.mayRead ? read(connection) : .waiting
+    return true
+  }
+
+  private func receive(_ connection: Listener) -> IOResult {
+    guard tls != nil else { return connection.socket.read(onto: &input, limit: 16 << 10) }
+    return IOResult(tls?.receive(onto: &input, limit: 16 << 10) ?? .end)
   }
 
   private func read(_ connection: Listener) -> Progress {
     while true {
-      let result = connection.socket.read(onto: &input, limit: 16 << 10)
+      let result = receive(connection)
       guard let count = result.count else { return result.wouldBlock ? .waiting : .ended(.reset) }
       if let end = phaseIsHead ? takeHead() : takeContent() { return .ended(end) }
       if count == 0 { return .ended(atEnd()) }

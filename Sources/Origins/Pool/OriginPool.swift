@@ -24,6 +24,8 @@ package final class OriginPool: Sendable {
   package let settings: PoolSettings
   /// At least one, in the order of the settings.
   package let servers: [OriginServer]
+  /// TLS to them; nil: none.
+  package let tls: OriginTLS?
   let state: PoolState
   /// The servers' words, without a count of references for a look at each.
   let cells: [ServerCells]
@@ -42,8 +44,9 @@ package final class OriginPool: Sendable {
   /// weight. Those that wait go on waiting.
   package init(
     _ configuration: OriginConfiguration, settings: PoolSettings,
-    successorOf former: OriginPool? = nil
+    successorOf former: OriginPool? = nil, tls: OriginTLS? = nil
   ) {
+    self.tls = tls
     self.configuration = configuration
     self.settings = settings
     let kept = former?.settings.name == settings.name ? former : nil

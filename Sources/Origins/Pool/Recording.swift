@@ -140,6 +140,9 @@ extension OriginPool {
       return true
     case .up:
       cells[index].set(Word.returned, time: now)
+      // Checks have seen it fail and come back: what clients met before is no news any more.
+      words.store(Word.ejectedUntil, 0)
+      words.store(Word.consecutiveFailures, 0)
       words.store(Word.isDown, 0)
       serveWaiters(now: now)
       return true

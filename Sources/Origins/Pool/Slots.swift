@@ -197,6 +197,20 @@ extension OriginPool {
       poolPass: grant.poolPass)
   }
 
+  /// Makes a granted place an attempt of this pool, which may be of an earlier or later configuration
+  /// than the one that granted it. Nil, and the place is given back, if it has no such server.
+  package func accept(_ grant: SlotGrant, now: Int64) -> Attempt? {
+    if grant.pool === self { return Self.accept(grant, now: now) }
+    let server = grant.pool.servers[grant.index]
+    guard let index = servers.firstIndex(where: { $0 === server }) else {
+      Self.decline(grant, now: now)
+      return nil
+    }
+    return Attempt(
+      pool: self, index: index, started: now, serverPass: grant.serverPass,
+      poolPass: grant.poolPass)
+  }
+
   /// Gives a granted place back: nobody needs it any more.
   package static func decline(_ grant: SlotGrant, now: Int64) {
     accept(grant, now: now).end(now: now)

@@ -21,6 +21,7 @@ extension Compiler {
   }
 
   private mutating func emit(_ rule: RuleStatement) -> Bool {
+    guard mayStand(rule) else { return false }
     switch rule.kind {
     case .when(let branches, let otherwise): return emitWhen(branches, otherwise)
     case .respond(let status, let body, let fields):
@@ -50,12 +51,30 @@ extension Compiler {
       findings.error(
         "\"on response\" cannot stand in another block", at: rule.range,
         help: "put the condition into it: on response { when … { … } }")
+    case .onFailure:
+      findings.error(
+        "\"degrade\" cannot stand in another block", at: rule.range,
+        help: "put the condition into it: degrade { when … { … } }")
     case .preset:
       findings.error(
         "a preset cannot stand in a block of rules", at: rule.range,
         help: "it stands in a site or a route")
     case .broken: return false
     }
+    return false
+  }
+
+  /// Whether a rule means something where no server can answer; reported if not.
+  private mutating func mayStand(_ rule: RuleStatement) -> Bool {
+    guard context.isFailure else { return true }
+    switch rule.kind {
+    case .when, .respond, .redirect, .origin, .broken, .onFailure, .onResponse, .preset: return true
+    case .set(let target, _): if case .variable = target.kind { return true }
+    default: break
+    }
+    findings.error(
+      "this means nothing in \"degrade\"", at: rule.range,
+      help: "there a request is answered, redirected, or sent to another origin")
     return false
   }
 

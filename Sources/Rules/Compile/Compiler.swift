@@ -75,6 +75,7 @@ struct Compiler {
   ) {
     switch rule.kind {
     case .onResponse(let rules): responses += rules
+    case .onFailure: break
     case .preset(let request, let response):
       requests += request
       responses += response

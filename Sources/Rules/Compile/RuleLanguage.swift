@@ -6,6 +6,8 @@ package struct RuleContext {
   package var routeName = ""
   /// The line, from 1, of an offset in the text.
   package var line: (Int) -> Int = { _ in 0 }
+  /// Whether they are for when no server can answer.
+  package var isFailure = false
   /// The files that rules name.
   package var files: RuleFiles
 
@@ -80,6 +82,13 @@ package enum RuleLanguage {
       default: rules.append(parser.statement(&findings))
       }
     }
+  }
+
+  /// What stands in the `degrade` blocks among rules; nil if there are none.
+  package static func failureRules(of rules: [RuleStatement]) -> [RuleStatement]? {
+    var found: [RuleStatement]?
+    for rule in rules { if case .onFailure(let own) = rule.kind { found = (found ?? []) + own } }
+    return found
   }
 
   /// Checks the rules of a route, those of its site first, and compiles them; nil if there is an error

@@ -4,7 +4,7 @@
 package enum RuleKeyword: String, CaseIterable, Sendable {
   case when, `else`, respond, redirect, rewrite, set, unset, add, origin, limit, cache
   case varyBy = "vary_by"
-  case tag, log, on, cors
+  case tag, log, on, degrade, cors
   case securityHeaders = "security_headers"
 
   /// Whether a word begins a rule anywhere.
@@ -91,6 +91,7 @@ extension RuleParser {
         return nil
       }
       return block(&findings).map { .onResponse($0) }
+    case .degrade: return block(&findings).map { .onFailure($0) }
     case .cors: return cors(start, &findings)
     case .securityHeaders: return securityHeaders(start, &findings)
     }

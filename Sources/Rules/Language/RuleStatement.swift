@@ -22,6 +22,8 @@ package struct RuleStatement: Sendable {
     case log(String, Expression)
     /// `on response { … }`
     case onResponse([RuleStatement])
+    /// `degrade { … }`
+    case onFailure([RuleStatement])
     /// A preset: what it does with the request, and with the response.
     case preset(request: [RuleStatement], response: [RuleStatement])
     /// Reported already.

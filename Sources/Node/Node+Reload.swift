@@ -1,0 +1,251 @@
+// Another configuration while the node runs: all of it or nothing.
+//
+//   read and parse ─→ limits, files, credentials, geo databases, log, listening sockets
+//        │                any of these fails: what is in force stays in force
+//        └────────────→ pools (nothing in them can fail), names looked up
+//                          └─→ in force: the workers go over to it between two of their turns
+//                                 └─→ removed addresses are closed; what the former had is closed when
+//                                     the last request that is under it has ended
+//
+// One at a time, on a thread of its own (`Reloader`).
+
+internal import AccessLog
+package import Admin
+internal import Bytes
+internal import Configuration
+internal import Edge
+internal import EventLoop
+internal import GeoDatabase
+internal import Origins
+internal import StaticFiles
+import Synchronization
+
+/// The texts of what is in force and of what was before.
+struct ConfigurationTexts: Sendable {
+  var present: ConfigurationText?
+  var former: ConfigurationText?
+  /// Since when it is in force: wall clock, ms.
+  var since: Int64
+}
+
+/// All that a configuration needs and that may fail.
+private struct Opened {
+  var limits: LimitSuccession
+  var log: AccessLogWriter?
+  var fileSites: [FileSite?]
+  var fileThreads: FileThreads?
+  var credentials: NodeCredentials
+  var originTLS: [OriginTLS?]
+  var geo: GeoDatabase?
+  var addresses: OpenAddresses.Change
+}
+
+extension Node: ConfigurationControl {
+  /// What is in force; nil if the node was started without a file.
+  package var inForce: ConfigurationInForce? {
+    let texts = texts.withLock { $0 }
+    guard let text = texts.present else { return nil }
+    return ConfigurationInForce(
+      file: text.name, generation: context.current.number, since: texts.since,
+      liveGenerations: context.liveGenerations, hasFormer: texts.former != nil,
+      text: text.redacted)
+  }
+
+  /// Does what is wanted, one after the other; `done` is called on a thread of the node's.
+  package func perform(
+    _ order: ConfigurationOrder, done: @escaping @Sendable (ConfigurationAnswer) -> Void
+  ) {
+    guard !reloader.isStopping else { return done(.refused(ReloadRefusal("the node stops"))) }
+    reloader.post { [self] in
+      let answer =
+        switch order {
+        case .reload: reload()
+        case .rollback: rollBack()
+        case .compare: compare()
+        }
+      tell(answer)
+      done(answer)
+    }
+  }
+
+  /// Has the file read again (SIGHUP). What comes of it is noted.
+  package func reloadAside() { perform(.reload) { _ in } }
+
+  /// Notes for the operator what came of an order, whoever gave it.
+  private func tell(_ answer: ConfigurationAnswer) {
+    switch answer {
+    case .inForce(let report):
+      reloads.done.add(1, ordering: .relaxed)
+      for line in report.notes { note(line) }
+      note(report.summary)
+    case .refused(let refusal):
+      reloads.refused.add(1, ordering: .relaxed)
+      let places = refusal.diagnostics.filter { $0.severity == .error }.map {
+        "\($0.file):\($0.line):\($0.column): \($0.message)"
+      }
+      note("the configuration stays as it was: \(refusal.reason)")
+      for place in places { note(place) }
+    case .compared: break
+    }
+  }
+
+  private func reload() -> ConfigurationAnswer {
+    guard let present = texts.withLock({ $0.present }) else {
+      return .refused(ReloadRefusal("the node was started without a file"))
+    }
+    guard let text = ConfigurationText.read(path: present.name, directory: present.directory)
+    else {
+      let loaded = ConfigurationFile.load(path: present.name)
+      return .refused(
+        ReloadRefusal("\(present.name) cannot be read", diagnostics: loaded.diagnostics))
+    }
+    return apply(text)
+  }
+
+  private func rollBack() -> ConfigurationAnswer {
+    guard let former = texts.withLock({ $0.former }) else {
+      return .refused(ReloadRefusal("there is no earlier configuration to go back to"))
+    }
+    return apply(former)
+  }
+
+  private func compare() -> ConfigurationAnswer {
+    guard let present = texts.withLock({ $0.present }) else {
+      return .refused(ReloadRefusal("the node was started without a file"))
+    }
+    let file = ConfigurationText.read(path: present.name, directory: present.directory)
+    let loaded = file?.parsed() ?? ConfigurationFile.load(path: present.name)
+    var difference = ConfigurationDifference(
+      file: present.name, isChanged: file != present,
+      lines: file.map {
+        LineDifference.text(
+          from: present.redacted, to: $0.redacted,
+          names: ("\(present.name) (in force)", present.name))
+      } ?? "")
+    difference.diagnostics = loaded.diagnostics
+    if var wanted = loaded.configuration {
+      difference.needsRestart = wanted.keepFixed(of: configuration)
+    }
+    difference.limits = context.current.limits.changesInForce
+    return .compared(difference)
+  }
+
+  // MARK: All or nothing
+
+  private func apply(_ text: ConfigurationText) -> ConfigurationAnswer {
+    let loaded = text.parsed()
+    guard var wanted = loaded.configuration else {
+      return .refused(
+        ReloadRefusal("\(text.name) has errors", diagnostics: loaded.diagnostics))
+    }
+    let former = context.current
+    let needsRestart = wanted.keepFixed(of: former.configuration)
+    let opened: Opened
+    do {
+      opened = try open(wanted, after: former)
+    } catch {
+      return .refused(ReloadRefusal("\(error)", diagnostics: loaded.diagnostics))
+    }
+    var report = ReloadReport(generation: 0)
+    report.generation = putInForce(wanted, text, opened, after: former, notes: &report.notes)
+    report.needsRestart = needsRestart
+    report.warnings = loaded.diagnostics
+    texts.withLock { texts in
+      texts.former = texts.present
+      texts.present = text
+      texts.since = clock.now().wall
+    }
+    return .inForce(report)
+  }
+
+  /// All that may fail. Listening sockets come last: whoever connects to them is to be answered.
+  private func open(
+    _ wanted: NodeConfiguration, after former: NodeGeneration
+  ) throws -> Opened {
+    let limits: LimitSuccession
+    do throws(LimitDefect) {
+      limits = try former.limits.successor(wanted)
+    } catch {
+      throw NodeError(error.text)
+    }
+    let fileSites = try Self.fileSites(of: wanted)
+    let needsThreads = fileSites.contains { $0 != nil }
+    let hasSameLog =
+      wanted.accessLog == former.configuration.accessLog
+      && wanted.accessLogFormat == former.configuration.accessLogFormat
+    return Opened(
+      limits: limits,
+      log: hasSameLog ? former.log : try Self.openLog(wanted, context.routeNames),
+      fileSites: fileSites,
+      fileThreads: try former.fileThreads ?? (needsThreads ? FileThreads() : nil),
+      credentials: try NodeCredentials(wanted, clock: clock, after: former.credentials),
+      originTLS: try Self.originTLS(of: wanted, now: clock.now().wall / 1000),
+      geo: try Self.openGeo(wanted),
+      addresses: try addressBook.withLock { $0 }
+        .changed(to: wanted.listeners, workers: workerCount))
+  }
+
+  /// Nothing here fails. Returns the generation's number.
+  private func putInForce(
+    _ wanted: NodeConfiguration, _ text: ConfigurationText, _ opened: Opened,
+    after former: NodeGeneration, notes: inout [String]
+  ) -> UInt64 {
+    let pools = Self.pools(of: wanted, after: former.pools, tls: opened.originTLS)
+    resolver.replace(pools)
+    var parts = GenerationParts(
+      configuration: wanted, pools: pools, limits: opened.limits.limits)
+    parts.log = opened.log
+    parts.fileSites = opened.fileSites
+    parts.fileThreads = opened.fileThreads
+    parts.credentials = opened.credentials
+    parts.geo = opened.geo
+    parts.listenerNumbers = opened.addresses.addresses.entries.map(\.number)
+    addressBook.withLock { $0 = opened.addresses.addresses }
+
+    let due = opened.limits.commit(now: clock.now().monotonic) { notes.append($0) }
+    opened.credentials.publish()
+    let (generation, adoption) = context.adopt(
+      parts,
+      listeners: opened.addresses.added.map { sockets in
+        sockets.map { NumberedListener(number: $0.number, listener: $0.listener) }
+      })
+    context.tell(due)
+    context.start(opened.credentials)
+    _ = adoption.wait { !reloader.isStopping }
+    checkServers(of: pools)
+    holder?.hold(
+      HoldingOrder(
+        addresses: parts.listenerNumbers, added: opened.addresses.opened, text: text,
+        drainTimeout: wanted.drainTimeout))
+    close(opened.addresses.removed)
+    disposeOf(former, when: generation)
+    return generation.number
+  }
+
+  private func close(_ addresses: [Int]) {
+    guard !addresses.isEmpty else { return }
+    _ = context.closeListeners(addresses).wait { !reloader.isStopping }
+  }
+
+  /// Closes what only a former generation had, once nothing is under it any more.
+  private func disposeOf(_ former: NodeGeneration, when successor: NodeGeneration) {
+    let log = former.log === successor.log ? nil : former.log
+    let credentials = former.credentials
+    let later = successor.credentials
+    former.whenEnded { [reloader] in
+      reloader.post {
+        log?.close()
+        credentials.stop(before: later)
+      }
+    }
+  }
+
+  private func checkServers(of pools: [OriginPool]) {
+    checker.withLock { checker in
+      if let checker { return checker.replace(pools) }
+      guard pools.contains(where: { $0.settings.health != nil }) else { return }
+      checker = try? Self.checker(pools, clock: clock, note: note)
+      try? checker?.start()
+    }
+  }
+}
