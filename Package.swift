@@ -73,7 +73,7 @@ let package = Package(
       swiftSettings: hot),
     .target(
       name: "Configuration",
-      dependencies: ["CLinux", "Bytes", "Rules", "Cryptography", "Authentication"],
+      dependencies: ["CLinux", "Bytes", "Rules", "Cryptography", "Authentication", "TLS"],
       swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.
@@ -119,7 +119,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
-        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS",
+        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS", "HTTP2",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -217,7 +217,7 @@ let package = Package(
         "Rules", "RegularExpressions", "GeoDatabase", "HTTP1", "HTTPMessage", "Bytes", "CLinux",
       ], swiftSettings: strict),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "CLinux"],
+      name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "TLS", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(

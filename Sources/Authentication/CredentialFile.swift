@@ -10,6 +10,13 @@ package struct CredentialDefect: Error, Equatable, Sendable, CustomStringConvert
   /// What is wrong.
   package let text: String
 
+  /// A defect.
+  package init(file: String, line: Int, text: String) {
+    self.file = file
+    self.line = line
+    self.text = text
+  }
+
   /// `file:line: text`.
   package var description: String { line > 0 ? "\(file):\(line): \(text)" : "\(file): \(text)" }
 }

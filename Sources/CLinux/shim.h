@@ -90,6 +90,22 @@ static inline int weir_is_in_memory(int fd) {
   return status.f_type == 0x01021994 /* TMPFS_MAGIC */ || status.f_type == 0x858458f6 /* RAMFS_MAGIC */;
 }
 
+// epoll_wait to the nanosecond (negative: for ever). A kernel before 5.11, or a filter of system calls that
+// does not know epoll_pwait2, waits to the millisecond, rounded up.
+static inline int weir_epoll_wait(int epoll, struct epoll_event *events, int count,
+                                  int64_t nanoseconds) {
+  if (nanoseconds > 0) {
+    struct timespec time = {.tv_sec = nanoseconds / 1000000000,
+                            .tv_nsec = nanoseconds % 1000000000};
+    int found = epoll_pwait2(epoll, events, count, &time, NULL);
+    if (found >= 0 || (errno != ENOSYS && errno != EPERM)) return found;
+  }
+  int64_t milliseconds = nanoseconds / 1000000 + (nanoseconds % 1000000 > 0);
+  if (nanoseconds < 0) milliseconds = -1;
+  if (milliseconds > INT32_MAX) milliseconds = INT32_MAX;
+  return epoll_wait(epoll, events, count, (int)milliseconds);
+}
+
 // epoll_event is packed and its data a union; Swift reads it through these.
 static inline struct epoll_event weir_epoll_event(uint32_t events, uint64_t token) {
   struct epoll_event event;

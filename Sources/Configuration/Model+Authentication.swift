@@ -30,6 +30,8 @@ public struct TokenConfiguration: Sendable, Equatable {
   public var refresh: Int64 = 600_000_000_000
   /// The least time between two fetches, nanoseconds.
   public var cooldown: Int64 = 30_000_000_000
+  /// The certificates that are trusted for the keys' server, a file (absolute); nil: the system's.
+  public var trustFile: String?
 
   /// Tokens of a name.
   public init(name: String) { self.name = name }
@@ -65,6 +67,8 @@ public struct AuthenticationConfiguration: Sendable, Equatable {
     case basic(file: String, realm: String)
     /// A URL that was signed with a key of a file.
     case signedURL(file: String)
+    /// What the `auth_service` of that name wants to see.
+    case service(name: String)
   }
   /// What must be shown.
   public var kind: Kind
@@ -75,12 +79,23 @@ public struct AuthenticationConfiguration: Sendable, Equatable {
   public init(_ kind: Kind) { self.kind = kind }
 }
 
+/// A list of addresses and networks.
+package struct AccessList: Sendable, Equatable {
+  /// What is on it, or was when its file was read.
+  package var addresses: AddressSet
+  /// The file that it comes from, absolute; nil: it stands in the configuration.
+  package var file: String?
+
+  /// Whether an address is on it.
+  package func contains(_ address: IPAddress) -> Bool { addresses.contains(address) }
+}
+
 /// `allow` and `deny` of a site and a route.
 public struct AccessConfiguration: Sendable, Equatable {
   /// Who may ask; empty: all who are not denied.
-  package var allowed: [AddressSet] = []
+  package var allowed: [AccessList] = []
   /// Who may not.
-  package var denied: [AddressSet] = []
+  package var denied: [AccessList] = []
 
   /// Everybody.
   public init() {}

@@ -127,6 +127,14 @@ public enum LimitKeyPart: Sendable, Hashable {
   case route
   /// The host.
   case host
+  /// Who was let in: a token's subject together with its issuer, an API key's name, a user's.
+  case subject
+  /// A claim of the token, or an attribute of the API key.
+  case claim(String)
+  /// The API key's name.
+  case apiKey
+  /// The subject of the client's verified certificate.
+  case clientCertificate
 
   /// As it is written.
   public var text: String {
@@ -136,6 +144,10 @@ public enum LimitKeyPart: Sendable, Hashable {
     case .cookie(let name): "cookie.\(name)"
     case .route: "route"
     case .host: "host"
+    case .subject: "jwt.sub"
+    case .claim(let name): "jwt.claim.\(name)"
+    case .apiKey: "api_key"
+    case .clientCertificate: "tls.client.subject"
     }
   }
 }

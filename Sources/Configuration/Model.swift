@@ -27,10 +27,22 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var limits: [LimitConfiguration] = []
   /// `jwt` blocks by name, in the order of the file.
   public var tokens: [TokenConfiguration] = []
+  /// `auth_service` blocks by name, in the order of the file.
+  public var authenticationServices: [AuthenticationServiceConfiguration] = []
   /// Sites, in the order of the file.
   public var sites: [SiteConfiguration] = []
   /// Listeners, by their place in `listeners`, on which each connection begins with a PROXY header.
   public var proxyListeners: Set<Int> = []
+  /// Those on which TLS is spoken.
+  public var tlsListeners: Set<Int> = []
+  /// Those on which HTTP/2 may be spoken without TLS.
+  public var plainHTTP2Listeners: Set<Int> = []
+  /// Certificates for all names that no site has one for; the first is for clients that name none.
+  public var certificates: [CertificateConfiguration] = []
+  /// TLS towards clients.
+  public var tls = TLSConfiguration()
+  /// HTTP/2 towards clients.
+  public var http2 = HTTP2Configuration()
   /// Whose word about a client's address is taken.
   public var trustedProxies = TrustedProxies()
   /// How long requests may stand waiting for their worker before it sheds load, nanoseconds; nil:
@@ -193,6 +205,12 @@ public struct SiteConfiguration: Sendable, Equatable {
   public var hosts: [String]
   /// Routes, in the order of the file; the longest matching prefix wins.
   public var routes: [RouteConfiguration] = []
+  /// Certificates for its names.
+  public var certificates: [CertificateConfiguration] = []
+  /// What browsers are told of TLS; nil: nothing.
+  public var strictTransport: StrictTransport?
+  /// The port that plain HTTP is redirected to; nil: it is answered.
+  public var redirectPort: UInt16?
 
   /// A site of those names.
   public init(hosts: [String]) { self.hosts = hosts }

@@ -197,6 +197,7 @@ extension Parser {
     case .cache: return isPlace && ["bypass", "ttl", "key"].contains(lexer.upcomingWord)
     case .origin, .limit: return false
     case .when, .respond, .redirect, .degrade, .cors, .securityHeaders, .varyBy: return true
+    case .locale: return isPlace
     case .else, .rewrite, .set, .unset, .add, .tag, .log, .on: return isPlace
     }
   }

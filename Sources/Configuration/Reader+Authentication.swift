@@ -12,7 +12,8 @@ extension Reader {
   mutating func readTokens(_ arguments: inout Arguments) {
     draft.tokens = TokenConfiguration(name: "")
     let name = arguments.next(.name, &findings)
-    _ = read(.jwt, arguments.body, of: arguments.directive)
+    let seen = read(.jwt, arguments.body, of: arguments.directive)
+    checkTrust(seen)
     guard let name, declare(name, "jwt", in: \.tokens) else { return }
     draft.tokens.name = name.value
     if draft.tokens.places.isEmpty { draft.tokens.places = [.header] }
@@ -47,6 +48,27 @@ extension Reader {
     } catch {
       findings.error("keys: \(quoted(place.value)) is not a URL (\(error))", at: place.range)
     }
+  }
+
+  /// `ca FILE;`
+  mutating func readTrustFile(_ path: Placed<String>) {
+    let file = resolve(path.value)
+    draft.tokens.trustFile = file
+    checkFile(path, most: 16 << 20) { _ throws(FileDefect) in
+      do throws(OpenSSLError) {
+        _ = try TLSTrust.load(file: file)
+      } catch {
+        throw FileDefect("it has no certificate in PEM that OpenSSL can read")
+      }
+    }
+  }
+
+  /// Whose certificates count is only asked where keys are fetched over TLS.
+  private mutating func checkTrust(_ seen: Seen) {
+    guard let range = seen.settings["ca"], draft.tokens.trustFile != nil else { return }
+    if case .url(let url) = draft.tokens.keys, url.hasPrefix("https://") { return }
+    findings.error(
+      "ca: the keys are not fetched over TLS", at: range, help: "remove it, or give an https URL")
   }
 
   /// `algorithms NAME…;`
@@ -98,7 +120,7 @@ extension Reader {
 extension Reader {
   /// `auth KIND …;`
   mutating func readAuthentication(_ arguments: inout Arguments, in block: Setting.Block) {
-    let kinds = ["jwt", "api_keys", "basic", "signed_url", "off"]
+    let kinds = ["jwt", "api_keys", "basic", "signed_url", "service", "off"]
     let syntax = Syntax<String>.choice(kinds.map { ($0, $0) })
     guard let kind = arguments.next(syntax, &findings) else { return }
     var choice = AuthenticationChoice.off
@@ -107,6 +129,7 @@ extension Reader {
     case "api_keys": choice = readKeyUse(&arguments)
     case "basic": choice = readPasswordUse(&arguments)
     case "signed_url": choice = readSignedUse(&arguments)
+    case "service": choice = readServiceUse(&arguments)
     default: break
     }
     if block == .site {
@@ -169,7 +192,7 @@ extension Reader {
     return .on(AuthenticationConfiguration(.signedURL(file: resolve(file.value))))
   }
 
-  private mutating func choice(
+  mutating func choice(
     _ kind: AuthenticationConfiguration.Kind, _ arguments: inout Arguments
   ) -> AuthenticationChoice {
     var configuration = AuthenticationConfiguration(kind)
@@ -185,7 +208,7 @@ extension Reader {
 
   /// `allow FILE|NETWORK…;` and `deny FILE|NETWORK…;`
   mutating func readAccess(
-    _ arguments: inout Arguments, _ list: WritableKeyPath<AccessConfiguration, [AddressSet]>,
+    _ arguments: inout Arguments, _ list: WritableKeyPath<AccessConfiguration, [AccessList]>,
     in block: Setting.Block
   ) {
     var networks: [IPNetwork] = []
@@ -200,14 +223,16 @@ extension Reader {
       } else if Self.looksLikeNetwork(word.value) {
         findings.error("\(quoted(word.value)) is neither an address nor a network", at: word.range)
       } else if let set = addresses(inFile: word) {
-        add(set, to: list, in: block)
+        add(AccessList(addresses: set, file: resolve(word.value)), to: list, in: block)
       }
     } while arguments.upcoming != nil
-    if !networks.isEmpty { add(AddressSet(networks), to: list, in: block) }
+    if !networks.isEmpty {
+      add(AccessList(addresses: AddressSet(networks)), to: list, in: block)
+    }
   }
 
   private mutating func add(
-    _ set: AddressSet, to list: WritableKeyPath<AccessConfiguration, [AddressSet]>,
+    _ set: AccessList, to list: WritableKeyPath<AccessConfiguration, [AccessList]>,
     in block: Setting.Block
   ) {
     if block == .site {

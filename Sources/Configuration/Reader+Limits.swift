@@ -218,18 +218,27 @@ extension Reader {
   /// `listen ADDRESS [proxy_protocol];`
   mutating func readListen(_ arguments: inout Arguments) {
     let address = arguments.next(.listenAddress, &findings)
-    var isBehindProxy = false
-    if let word = arguments.upcoming, word.text == "proxy_protocol", !word.isQuoted {
+    var options: [String: SourceRange] = [:]
+    while let word = arguments.upcoming, ["tls", "h2c", "proxy_protocol"].contains(word.text),
+      !word.isQuoted, options[word.text] == nil
+    {
       arguments.skip()
-      declared.proxyListeners.append(word.range)
-      isBehindProxy = true
+      options[word.text] = word.range
     }
+    if let range = options["h2c"], options["tls"] != nil {
+      findings.error(
+        "listen: \"h2c\" is HTTP/2 without TLS", at: range,
+        help: "with tls, HTTP/2 is offered anyway")
+    }
+    if let range = options["proxy_protocol"] { declared.proxyListeners.append(range) }
+    if let range = options["tls"] { declaredTLS.listeners.append(range) }
     guard let address else { return }
     let count = draft.node.listeners.count
     addListener(address)
-    if isBehindProxy && draft.node.listeners.count > count {
-      draft.node.proxyListeners.insert(count)
-    }
+    guard draft.node.listeners.count > count else { return }
+    if options["proxy_protocol"] != nil { draft.node.proxyListeners.insert(count) }
+    if options["tls"] != nil { draft.node.tlsListeners.insert(count) }
+    if options["h2c"] != nil { draft.node.plainHTTP2Listeners.insert(count) }
   }
 
   /// What limits need the whole file for.
@@ -241,6 +250,7 @@ extension Reader {
         help: "remove it: it is in force for the whole node")
     }
     checkBandwidths()
+    checkLimitKeys()
     if let range = declared.proxyListeners.first, draft.node.trustedProxies.networks.isEmpty,
       findings.errorCount == 0
     {
@@ -355,14 +365,20 @@ extension Syntax where Value == Quota {
 extension Syntax where Value == LimitKeyPart {
   /// A part of a limit's key.
   static var limitKeyPart: Syntax {
-    let known = ["client.ip", "header.NAME", "cookie.NAME", "route", "host"]
+    let known = [
+      "client.ip", "header.NAME", "cookie.NAME", "route", "host", "tls.client.subject", "jwt.sub",
+      "jwt.claim.NAME", "api_key",
+    ]
     return Syntax(
-      "PART", expected: known.dropLast().joined(separator: ", ") + " or host",
+      "PART", expected: known.dropLast().joined(separator: ", ") + " or api_key",
       read: { text throws(Problem) in
         switch text {
         case "client.ip": return .clientAddress
         case "route": return .route
         case "host": return .host
+        case "jwt.sub": return .subject
+        case "api_key": return .apiKey
+        case "tls.client.subject": return .clientCertificate
         default: break
         }
         if text.hasPrefix("header."), let name = fieldName(text.dropFirst(7)) {
@@ -371,17 +387,26 @@ extension Syntax where Value == LimitKeyPart {
         if text.hasPrefix("cookie."), let name = fieldName(text.dropFirst(7)) {
           return .cookie(name)
         }
-        if text.hasPrefix("jwt.") {
-          throw Problem(
-            "\(quoted(text)) cannot be a key: this node reads no tokens",
-            help: "there are \(known.joined(separator: ", "))")
+        if text.hasPrefix("jwt.claim."), let name = claimName(text.dropFirst(10)) {
+          return .claim(name)
         }
         throw Problem(
           "\(quoted(text)) is not a part of a request",
           help: "there are \(known.joined(separator: ", "))",
-          suggestion: ["ip": "client.ip", "client_ip": "client.ip", "remote_addr": "client.ip"][
-            text])
+          suggestion: [
+            "ip": "client.ip", "client_ip": "client.ip", "remote_addr": "client.ip",
+            "sub": "jwt.sub", "jwt": "jwt.sub", "user": "jwt.sub", "jwt.subject": "jwt.sub",
+            "apikey": "api_key", "api_key.name": "api_key",
+          ][text])
       }, write: { $0.text })
+  }
+
+  /// A claim's name, which may be a URL (RFC 7519 §4.2).
+  private static func claimName(_ text: Substring) -> String? {
+    guard (1...128).contains(text.utf8.count),
+      text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+    else { return nil }
+    return String(text)
   }
 
   /// A token (RFC 9110 §5.6.2), which names of fields and cookies are.

@@ -15,6 +15,8 @@ struct OpenRoute {
   var hasCache: Bool
   /// Who may ask; nil: as the site says.
   var authentication: AuthenticationChoice?
+  /// Where it names its limits.
+  var limits: [String: SourceRange] = [:]
 }
 
 extension Reader {
@@ -27,6 +29,7 @@ extension Reader {
     draft.siteAuthentication = .off
     draft.siteAccess = AccessConfiguration()
     declared.routes = [:]
+    beginSiteTLS()
     let hosts = readHosts(&arguments)
     let seen = read(.site, arguments.body, of: arguments.directive)
     checkOrigins(of: arguments.directive, seen)
@@ -47,6 +50,9 @@ extension Reader {
       site.routes[index].name = (hosts.first ?? "") + site.routes[index].path.text
       admit(&site.routes[index], draft.openRoutes.isEmpty ? nil : draft.openRoutes[index])
       let own = draft.openRoutes.isEmpty ? [] : draft.openRoutes[index].rules
+      if !draft.openRoutes.isEmpty {
+        used.routeLimits[site.routes[index].name] = draft.openRoutes[index].limits
+      }
       site.routes[index].rules = compile(draft.siteRules + own, of: site.routes[index].name)
       // A route's rules for failures count in place of the site's, which could not be reached after them.
       let failure =
@@ -56,6 +62,7 @@ extension Reader {
       site.routes[index].errorPages += draft.siteErrorPages
       checkLimitCount(of: site.routes[index])
     }
+    endSiteTLS(&site)
     draft.node.sites.append(site)
   }
 
@@ -120,7 +127,7 @@ extension Reader {
       route: draft.route, directive: arguments.directive,
       namesOrigin: seen.has("origin") || seen.has("files") || !arguments.directive.isWhole,
       rules: draft.routeRules, hasCache: seen.has("cache"),
-      authentication: draft.routeAuthentication)
+      authentication: draft.routeAuthentication, limits: declared.routeLimits)
     draft.openRoutes.append(open)
   }
 
@@ -172,6 +179,7 @@ extension Reader {
     check(used.origins, "origin", declared.origins)
     check(used.limits, "limit", declared.limits)
     check(used.tokens, "jwt", declared.tokens)
+    check(used.services, "auth_service", declared.services)
     if let place = ruleNeeds.geo, draft.node.geoDatabases.isEmpty, isComplete {
       findings.error(
         "there is no database that this could come from", at: place,
@@ -183,6 +191,7 @@ extension Reader {
     let inUse = declared.limits.filter { !declared.connectionLimits.contains($0.key) }
     warnUnused("limit", inUse, used.limits)
     warnUnused("jwt", declared.tokens, used.tokens)
+    warnUnused("auth_service", declared.services, used.services)
     if draft.node.sites.isEmpty {
       findings.general(
         .warning, "there is no site, so every request is refused",

@@ -19,6 +19,7 @@ struct Draft {
     name: "", rule: .tokenBucket(LimitRate(count: 1, period: 1_000_000_000), burst: 1))
   var route = RouteConfiguration(path: .prefix("/"), origin: "", name: "")
   var tokens = TokenConfiguration(name: "")
+  var service = AuthenticationServiceConfiguration(name: "")
   var adminToken: String?
   var siteOrigin: Placed<String>?
   var health = HealthConfiguration(path: nil)
@@ -32,6 +33,8 @@ struct Draft {
   /// Of the open route; nil: the site's.
   var routeAuthentication: AuthenticationChoice?
   var siteAccess = AccessConfiguration()
+  var siteTransport: StrictTransport?
+  var siteRedirect: UInt16?
   var siteErrorPages: [ErrorPageConfiguration] = []
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.
@@ -63,6 +66,8 @@ struct Reader {
   var declared = Declarations()
   /// Names that something refers to.
   var used = References()
+  /// Certificates, and where TLS stands.
+  var declaredTLS = DeclaredTLS()
   /// What is wrong with rules; said once, however many routes have them.
   var ruleFindings = RuleFindings()
   /// What rules ask for.
@@ -78,6 +83,7 @@ struct Reader {
     var origins: [String: SourceRange] = [:]
     var limits: [String: SourceRange] = [:]
     var tokens: [String: SourceRange] = [:]
+    var services: [String: SourceRange] = [:]
     var hosts: [String: SourceRange] = [:]
     var routes: [RoutePath: SourceRange] = [:]
     var servers: [ServerAddress: SourceRange] = [:]
@@ -97,7 +103,10 @@ struct Reader {
   struct References {
     var origins: [Placed<String>] = []
     var limits: [Placed<String>] = []
+    /// Where each route, by its name, names its limits.
+    var routeLimits: [String: [String: SourceRange]] = [:]
     var tokens: [Placed<String>] = []
+    var services: [Placed<String>] = []
   }
 
   init(directory: String, isComplete: Bool, findings: Findings) {
@@ -117,6 +126,7 @@ struct Reader {
     findings.add(ruleFindings, of: 0)
     checkReferences()
     decideCachingOfFiles()
+    checkTLS()
   }
 
   /// Reads what stands in a block; `owner` is the setting whose braces they are.

@@ -25,8 +25,14 @@ public struct Setting: Sendable {
     case files
     /// `limit NAME { … }`
     case limit
+    /// `tls { … }`
+    case tls
+    /// `http2 { … }`
+    case http2
     /// `jwt NAME { … }`
     case jwt
+    /// `auth_service NAME { … }`
+    case authenticationService = "auth_service"
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

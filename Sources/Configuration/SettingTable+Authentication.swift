@@ -73,6 +73,14 @@ extension Setting {
     Setting(
       "cooldown", in: .jwt, .duration(second...(24 * 3_600 * second)), to: \.tokens.cooldown,
       "The least time between two readings, however many tokens name unknown keys."),
+    Setting(
+      "ca", in: .jwt, .path("FILE", of: "a file"), default: "the system's",
+      aliases: ["trusted_certificate", "tls_ca", "proxy_ssl_trusted_certificate", "ca_file"],
+      """
+      The certificates that vouch for the server of an `https` URL, in PEM: of a private authority, \
+      say. They count in place of the system's.
+      """
+    ) { path, reader in reader.readTrustFile(path) },
   ]
 
   /// What stands in a site, for all its routes, and in a route.
@@ -84,7 +92,7 @@ extension Setting {
         """
         Who may ask (docs/authentication.md): `auth jwt NAME [optional] [shared]`, \
         `auth api_keys FILE [header NAME] [shared]`, `auth basic FILE [realm TEXT] [shared]`, \
-        `auth signed_url FILE`, or `auth off`.
+        `auth signed_url FILE`, `auth service NAME [shared]`, or `auth off`.
         """
       ) { arguments, reader in reader.readAuthentication(&arguments, in: block) },
       Setting(

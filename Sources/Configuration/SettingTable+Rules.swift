@@ -46,6 +46,10 @@ extension Setting {
       rule(
         "security_headers", block, "[{ … }]",
         "Sets `Strict-Transport-Security` and its like where the origin has not."),
+      rule(
+        "locale", block, "{ languages TAG…; … }", hasBlock: true, aliases: ["i18n", "languages"],
+        "Chooses the reader's language, keeps what is stored apart by it, and says so to the client."
+      ),
     ]
   }
 

@@ -3,9 +3,10 @@
 extension Setting {
   /// Every setting.
   public static let all: [Setting] =
-    topLevel + limitTop + admin + store + client + originServers + origin + originTransport
-    + originHealth + originTLS + files
-    + limit + tokens + site + admission(in: .site) + route + limitRoute + admission(in: .route)
+    topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originTransport
+    + originHealth + originTLS + files + limit + tls + http2 + tokens + authenticationService + site
+    + tlsSite
+    + admission(in: .site) + route + limitRoute + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
 
   private static let second: Int64 = 1_000_000_000
@@ -17,11 +18,12 @@ extension Setting {
 
   private static let topLevel: [Setting] = [
     Setting(
-      "listen", in: .top, shape: "ADDRESS [proxy_protocol]", repeatable: true,
+      "listen", in: .top, shape: "ADDRESS [tls] [h2c] [proxy_protocol]", repeatable: true,
       presence: .required, example: "listen :8080;", aliases: ["bind", "port"],
       """
       Where clients connect: a port on every address (`:8080`), or on one (`127.0.0.1:8080`, \
-      `[::1]:8080`). Port 0 lets the system pick. With `proxy_protocol` each connection begins with a \
+      `[::1]:8080`). Port 0 lets the system pick. With `tls` they speak TLS; with `h2c` HTTP/2 is spoken \
+      without it, too, by clients that begin with it. With `proxy_protocol` each connection begins with a \
       PROXY header (version 1 or 2) of a trusted proxy.
       """
     ) { arguments, reader in reader.readListen(&arguments) },
@@ -80,6 +82,7 @@ extension Setting {
       "A limit on requests. Routes that name the same limit share it."
     ) { arguments, reader in reader.readLimit(&arguments) },
     tokenBlock,
+    authenticationServiceBlock,
     Setting(
       "site", in: .top, shape: "HOST…", body: .block(.site), repeatable: true,
       aliases: ["server", "server_name", "virtualhost", "vhost", "host", "domain"],

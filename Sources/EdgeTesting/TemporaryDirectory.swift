@@ -39,6 +39,16 @@ package final class TemporaryDirectory: Sendable {
     try write(name, Array(text.utf8))
   }
 
+  /// Copies a file into it, in place of what is there under that name.
+  package func copy(_ source: String, to name: String) throws {
+    try write(name, Array(Data(contentsOf: URL(filePath: source))))
+  }
+
+  /// Removes a file.
+  package func remove(_ name: String) throws {
+    try FileManager.default.removeItem(atPath: file(name))
+  }
+
   /// Makes a symbolic link in it.
   package func link(_ name: String, to target: String) throws {
     try FileManager.default.createSymbolicLink(atPath: file(name), withDestinationPath: target)

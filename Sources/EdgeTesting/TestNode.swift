@@ -83,6 +83,7 @@ package final class TestNode: Sendable {
     held = Mutex(node)
     metrics = node.metrics
     port = node.addresses.first?.port ?? 0
+    lastPort = node.addresses.last?.port ?? 0
     adminPort = node.adminAddress?.port ?? 0
     self.clock = clock
     self.notes = notes
@@ -93,6 +94,8 @@ package final class TestNode: Sendable {
 
   /// The port that clients connect to.
   package let port: UInt16
+  /// The port of the last listener.
+  package let lastPort: UInt16
   /// The admin's port.
   package let adminPort: UInt16
   /// The bearer token of the admin's listener.

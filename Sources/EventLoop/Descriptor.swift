@@ -33,6 +33,12 @@ package struct Descriptor: ~Copyable, Sendable {
     retrying { unsafe weir_recv(number, buffer.baseAddress, buffer.count) }
   }
 
+  /// Looks at what a socket has, without taking it.
+  package borrowing func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+    // Safe: the kernel writes at most `count` bytes into a buffer the caller owns.
+    retrying { unsafe recv(number, buffer.baseAddress, buffer.count, Int32(MSG_PEEK)) }
+  }
+
   /// Takes at most `count` bytes off a TCP socket without looking at them: nothing is copied.
   package borrowing func discard(_ count: Int) -> IOResult {
     retrying { weir_recv_discard(number, count) }

@@ -57,6 +57,10 @@ package struct HTTP2Options: Sendable {
   package var maxWindow: UInt32 = 1 << 20
   /// Bytes of HPACK's table for what is sent, 0 to 65,536: memory of each connection that is used.
   package var encoderTable = 4_096
+  /// Whether a stream that was answered before its request was complete stays open for the rest, until the
+  /// client has said all or `HTTP2Session.reset` is called. Else it is reset at once (RFC 9113 §8.1), which
+  /// some clients take for a failure of the whole.
+  package var waitsForRequests = false
   /// Whether CONNECT with `:protocol` is taken (RFC 8441).
   package var allowsExtendedConnect = true
 

@@ -268,7 +268,7 @@ extension HTTP2Session {
   func responseSent(_ stream: Int32) {
     guard let index = state(of: stream) else { return }
     streams[index].hasContent = false
-    if !streams[index].clientEnded { reset(stream, .noError) }
+    if !streams[index].clientEnded, !options.waitsForRequests { reset(stream, .noError) }
   }
 
   /// The next piece of content, for nghttp2's callback.

@@ -35,7 +35,8 @@ package final class HTTP2Session {
   var streams: [StreamState] = []
   private var freeSlots: [Int] = []
   var now: Int64
-  private(set) var isDraining = false
+  /// Whether no more streams are taken.
+  package private(set) var isDraining = false
   /// Why the connection is being ended; nil as long as it is not. What `produce` then writes is the last.
   package private(set) var failure: HTTP2Failure?
   /// The code of a GOAWAY that nghttp2 sent by itself.

@@ -21,6 +21,44 @@ package enum Counter: Int, CaseIterable, Sendable {
   case bodyTimeouts
   /// Clients that did not read in time.
   case writeTimeouts
+  /// Handshakes, and what went before them, that did not come in time.
+  case handshakeTimeouts
+  /// Handshakes of new sessions.
+  case handshakesFull
+  /// Handshakes of sessions that were resumed.
+  case handshakesResumed
+  /// Handshakes that came to nothing.
+  case handshakesFailed
+  /// Connections by TLS 1.2.
+  case connectionsTLS12
+  /// Connections by TLS 1.3.
+  case connectionsTLS13
+  /// Connections with TLS that chose HTTP/2.
+  case connectionsOverH2
+  /// Connections with TLS that chose HTTP/1.1, or nothing.
+  case connectionsOverHTTP1
+  /// HTTP/2 connections ended because the client broke the protocol …
+  case http2Protocol
+  /// … opened and reset too many streams …
+  case http2Resets
+  /// … sent too many CONTINUATIONs …
+  case http2Continuations
+  /// … sent fields that unpack to far more than is allowed …
+  case http2FieldBombs
+  /// … sent too many SETTINGS …
+  case http2Settings
+  /// … PINGs …
+  case http2Pings
+  /// … priorities …
+  case http2Priorities
+  /// … frames with next to nothing in them …
+  case http2SmallFrames
+  /// … WINDOW_UPDATEs …
+  case http2WindowUpdates
+  /// … kept its window shut …
+  case http2Stalled
+  /// … or the library gave up.
+  case http2Library
   /// Clients that left before their response was complete.
   case clientAborts
   /// Connections upgraded.
@@ -102,6 +140,25 @@ extension Counter {
     case .headTimeouts: (.clientTimeouts, "head")
     case .bodyTimeouts: (.clientTimeouts, "body")
     case .writeTimeouts: (.clientTimeouts, "write")
+    case .handshakeTimeouts: (.clientTimeouts, "handshake")
+    case .handshakesFull: (.handshakes, "full")
+    case .handshakesResumed: (.handshakes, "resumed")
+    case .handshakesFailed: (.handshakes, "failed")
+    case .connectionsTLS12: (.connectionsByVersion, "TLSv1.2")
+    case .connectionsTLS13: (.connectionsByVersion, "TLSv1.3")
+    case .connectionsOverH2: (.connectionsByProtocol, "h2")
+    case .connectionsOverHTTP1: (.connectionsByProtocol, "http/1.1")
+    case .http2Protocol: (.http2Failures, "protocol")
+    case .http2Resets: (.http2Failures, "resets")
+    case .http2Continuations: (.http2Failures, "continuations")
+    case .http2FieldBombs: (.http2Failures, "field_bomb")
+    case .http2Settings: (.http2Failures, "settings")
+    case .http2Pings: (.http2Failures, "pings")
+    case .http2Priorities: (.http2Failures, "priorities")
+    case .http2SmallFrames: (.http2Failures, "small_frames")
+    case .http2WindowUpdates: (.http2Failures, "window_updates")
+    case .http2Stalled: (.http2Failures, "stalled")
+    case .http2Library: (.http2Failures, "library")
     case .clientAborts: (.clientAborts, nil)
     case .tunnelsOpened: (.tunnelsOpened, nil)
     case .requestsRejected: (.requestsRejected, nil)

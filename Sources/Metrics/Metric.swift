@@ -11,6 +11,8 @@ package enum Metric: Int, CaseIterable, Sendable {
   case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
     receivedBytes, sentBytes
   case clientTimeouts, clientAborts, tunnels, tunnelsOpened
+  // TLS and HTTP/2.
+  case handshakes, connectionsByVersion, connectionsByProtocol, http2Failures
   // Requests.
   case requests, requestsRejected, requestsLimited, requestsShed, responseBytes
   case requestDuration
@@ -85,6 +87,7 @@ extension Metric {
       .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
       .tunnelsOpened:
       clientLine
+    case .handshakes, .connectionsByVersion, .connectionsByProtocol, .http2Failures: secureLine
     case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes,
       .requestDuration:
       requestLine
@@ -177,6 +180,27 @@ extension Metric {
       Line("weir_tunnels", .gauge, "connections", [], "Upgraded connections that are open.")
     default:
       Line("weir_tunnels_opened_total", .counter, "connections", [], "Connections upgraded.")
+    }
+  }
+
+  private var secureLine: MetricDescriptor {
+    switch self {
+    case .handshakes:
+      Line(
+        "weir_tls_handshakes_total", .counter, "handshakes", ["outcome"],
+        "Handshakes of clients: full, resumed, or failed.")
+    case .connectionsByVersion:
+      Line(
+        "weir_tls_connections_total", .counter, "connections", ["version"],
+        "Client connections with TLS, by its version.")
+    case .http2Failures:
+      Line(
+        "weir_http2_connections_failed_total", .counter, "connections", ["reason"],
+        "HTTP/2 connections that the node ended, by what the client did.")
+    default:
+      Line(
+        "weir_tls_protocols_total", .counter, "connections", ["protocol"],
+        "Client connections with TLS, by the protocol that ALPN chose.")
     }
   }
 

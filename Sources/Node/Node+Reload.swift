@@ -19,6 +19,7 @@ internal import GeoDatabase
 internal import Origins
 internal import StaticFiles
 import Synchronization
+internal import TLS
 
 /// The texts of what is in force and of what was before.
 struct ConfigurationTexts: Sendable {
@@ -36,7 +37,8 @@ private struct Opened {
   var fileThreads: FileThreads?
   var credentials: NodeCredentials
   var originTLS: [OriginTLS?]
-  var geo: GeoDatabase?
+  var geo: GeoSource?
+  var certificates: PreparedCertificates
   var addresses: OpenAddresses.Change
 }
 
@@ -173,16 +175,28 @@ extension Node: ConfigurationControl {
     let hasSameLog =
       wanted.accessLog == former.configuration.accessLog
       && wanted.accessLogFormat == former.configuration.accessLogFormat
+    let credentials = try NodeCredentials(wanted, clock: clock, after: former.credentials)
     return Opened(
       limits: limits,
       log: hasSameLog ? former.log : try Self.openLog(wanted, context.routeNames),
       fileSites: fileSites,
       fileThreads: try former.fileThreads ?? (needsThreads ? FileThreads() : nil),
-      credentials: try NodeCredentials(wanted, clock: clock, after: former.credentials),
+      credentials: credentials,
       originTLS: try Self.originTLS(of: wanted, now: clock.now().wall / 1000),
-      geo: try Self.openGeo(wanted),
+      geo: try Self.openGeo(wanted, watchedBy: credentials.files),
+      certificates: try prepareCertificates(of: wanted),
       addresses: try addressBook.withLock { $0 }
         .changed(to: wanted.listeners, workers: workerCount))
+  }
+
+  private func prepareCertificates(
+    of wanted: NodeConfiguration
+  ) throws(NodeError) -> PreparedCertificates {
+    do throws(TLSLoadError) {
+      return try certificates.prepare(wanted)
+    } catch {
+      throw NodeError("certificate \(error)")
+    }
   }
 
   /// Nothing here fails. Returns the generation's number.
@@ -204,6 +218,9 @@ extension Node: ConfigurationControl {
 
     let due = opened.limits.commit(now: clock.now().monotonic) { notes.append($0) }
     opened.credentials.publish()
+    certificates.publish(opened.certificates)
+    notes += opened.certificates.notices.map { "certificates: \($0)" }
+    watcher.follow(wanted)
     let (generation, adoption) = context.adopt(
       parts,
       listeners: opened.addresses.added.map { sockets in

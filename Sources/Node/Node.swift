@@ -5,7 +5,7 @@ internal import AccessLog
 internal import Admin
 internal import Bytes
 package import Configuration
-internal import Edge
+package import Edge
 package import EventLoop
 internal import GeoDatabase
 package import Metrics
@@ -41,6 +41,9 @@ package final class Node: Sendable {
   let holder: (any SocketHolder)?
   private let admin = Mutex<AdminServer?>(nil)
   private let keeper: LimitKeeper?
+  private let fileWatcher: FileWatcher
+  let certificates: NodeCertificates
+  let watcher: CertificateWatcher
   let clock: NodeClock
   private let threads = Mutex<[LoopThread]>([])
   let workerCount: Int
@@ -103,9 +106,15 @@ package final class Node: Sendable {
     parts.fileSites = sites
     parts.fileThreads = fileThreads
     parts.credentials = credentials
-    parts.geo = try Self.openGeo(configuration)
+    parts.geo = try Self.openGeo(configuration, watchedBy: credentials.files)
+    certificates = try Self.certificates(of: configuration)
     context = NodeContext(
-      parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames)
+      parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames,
+      certificates: certificates)
+    watcher = try CertificateWatcher(context, certificates, configuration, note: note)
+    fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
+      context.reloadFiles(onlySettled: true)
+    }
     if let directory = configuration.store?.path, limits.overlayPath != nil {
       keeper = try LimitKeeper(
         { [context] in context.current.limits }, directory: directory, note: note)
@@ -129,6 +138,8 @@ package final class Node: Sendable {
     context.start(credentials)
     resolver.start()
     keeper?.start()
+    watcher.start()
+    fileWatcher.start()
     try checker.withLock { try $0?.start() }
     admin.withLock { $0?.start() }
   }
@@ -202,12 +213,22 @@ package final class Node: Sendable {
     }
   }
 
-  static func openGeo(_ configuration: NodeConfiguration) throws -> GeoDatabase? {
+  static func openGeo(
+    _ configuration: NodeConfiguration, watchedBy files: WatchedFiles
+  ) throws -> GeoSource? {
     guard !configuration.geoDatabases.isEmpty else { return nil }
-    switch GeoDatabase.open(paths: configuration.geoDatabases) {
+    switch files.openGeo(configuration.geoDatabases) {
     case .success(let database): return database
     case .failure(let problem):
       throw NodeError("cannot open the geo database \(problem.path): \(problem.message)")
+    }
+  }
+
+  private static func certificates(of configuration: NodeConfiguration) throws -> NodeCertificates {
+    do throws(TLSLoadError) {
+      return try NodeCertificates(configuration)
+    } catch {
+      throw NodeError("certificate \(error)")
     }
   }
 
@@ -276,6 +297,8 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin.withLock { $0?.stop() }
     keeper?.stop()
+    watcher.stop()
+    fileWatcher.stop()
     resolver.stop()
     checker.withLock { $0?.stop() }
     reloader.finish()
@@ -285,8 +308,21 @@ package final class Node: Sendable {
     context.current.log?.close()
   }
 
+  /// Reads the files again that have changed: keys, users, lists of addresses, geo databases. A file that
+  /// is wrong changes nothing; what came of each is told to `note` and returned. Blocks.
+  @discardableResult
+  package func reloadFiles() -> [FileReload] {
+    let reloads = context.reloadFiles()
+    for reload in reloads { note("files: \(reload.text)") }
+    return reloads
+  }
+
   /// Opens the access log's file again (SIGUSR1).
   package func reopenLogs() { context.current.log?.reopen() }
+
+  /// Reads the files of certificates anew, on a thread of its own; what cannot be used is said, and
+  /// changes nothing.
+  package func reloadCertificates() { watcher.reload() }
 
   /// Waits until what was logged is in the file. For tests.
   package func flushLogs() { context.current.log?.flush() }

@@ -19,6 +19,12 @@ package enum LimitKeyPart: UInt8, Sendable {
   case host = 7
   /// Anything else.
   case other = 8
+  /// The subject of a client's certificate.
+  case certificate = 9
+  /// Who issued a token.
+  case issuer = 10
+  /// A user's name.
+  case user = 11
 }
 
 /// Puts the key of a limit together from parts of a request, under a secret.

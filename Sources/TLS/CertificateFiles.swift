@@ -11,11 +11,14 @@ package struct CertificateFiles: Equatable, Sendable {
   package var key: String
   /// DER: an OCSP response to staple (RFC 6066 §8); one that is past its time is left out.
   package var staple: String?
-  /// Names to answer for instead of those in the certificate: `a.example` or `*.a.example`.
-  package var names: [String]
+  /// Names to answer for instead of those in the certificate: `a.example` or `*.a.example`. None: only
+  /// where a certificate is shown whatever the name. Nil: those in the certificate …
+  package var names: [String]?
+  /// … but for these, in lower case.
+  package var yielded: Set<String> = []
 
   /// Files of one certificate.
-  package init(chain: String, key: String, staple: String? = nil, names: [String] = []) {
+  package init(chain: String, key: String, staple: String? = nil, names: [String]? = nil) {
     self.chain = chain
     self.key = key
     self.staple = staple
@@ -205,8 +208,9 @@ extension Certificate {
   private static func hostNames(
     _ certificate: OpaquePointer, _ files: CertificateFiles
   ) throws(TLSLoadError) -> [String] {
-    if !files.names.isEmpty { return files.names.map { $0.lowercased() } }
+    if let names = files.names { return names.map { $0.lowercased() } }
     let names = unsafe alternativeNames(of: certificate).compactMap { $0.hostName?.lowercased() }
+      .filter { !files.yielded.contains($0) }
     // A certificate for addresses alone is fine as the default: those are never asked for by name.
     let namesNothing = unsafe alternativeNames(of: certificate).isEmpty
     if namesNothing {
@@ -239,5 +243,25 @@ extension Certificate {
     }
     guard isUsable else { throw TLSLoadError(path, .badStaple) }
     return isOld ? ([], true) : (bytes, false)
+  }
+}
+
+/// What a certificate says of itself.
+package struct CertificateFacts: Equatable, Sendable {
+  /// The hosts it is for, in lower case.
+  package var names: [String]
+  /// When it ends, in seconds since 1970.
+  package var notAfter: Int64
+  /// What is not as it should be and stops nothing.
+  package var notice: String?
+}
+
+extension CertificateFiles {
+  /// Reads and checks the files, and keeps nothing of them; `now` is in seconds since 1970.
+  package func inspect(now: Int64) throws(TLSLoadError) -> CertificateFacts {
+    let certificate = try Certificate(self, now: now)
+    return CertificateFacts(
+      names: certificate.names, notAfter: certificate.notAfter,
+      notice: certificate.hasOldStaple ? "the OCSP response is past its time" : nil)
   }
 }

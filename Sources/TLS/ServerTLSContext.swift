@@ -18,7 +18,7 @@ internal import Synchronization
 @safe
 package final class ServerTLSContext: @unchecked Sendable {
   // Sendable: nothing changes after init; OpenSSL counts references to an SSL_CTX atomically.
-  private let sets: [CertificateSet]
+  let sets: [CertificateSet]
   private let exact: [String: Int]
   private let wildcards: [String: Int]
   private let refusesUnknownNames: Bool
@@ -83,7 +83,7 @@ package final class ServerTLSContext: @unchecked Sendable {
   var first: OpaquePointer { unsafe sets[0].handle }
 
   /// The set for a server name; nil if no certificate has it.
-  private func set(named name: String) -> CertificateSet? {
+  func set(named name: String) -> CertificateSet? {
     let name = (name.hasSuffix(".") ? String(name.dropLast()) : name).lowercased()
     if let index = exact[name] { return sets[index] }
     guard let dot = name.firstIndex(of: ".") else { return nil }
@@ -104,21 +104,30 @@ package final class ServerTLSContext: @unchecked Sendable {
     return SSL_TLSEXT_ERR_OK
   }
 
-  /// The protocol to speak out of a client's list (RFC 7301 §3.1), in the order of our preference.
+  /// The protocol to speak out of a client's list (RFC 7301 §3.1), in the order of our preference. Who
+  /// speaks HTTP/1.1 answers clients of HTTP/1.0, too.
   func choose(among offered: UnsafeBufferPointer<UInt8>) -> Range<Int>? {
     for wanted in protocols {
-      var at = 0
-      while at < offered.count {
-        let length = unsafe Int(offered[at])
-        guard length <= offered.count - at - 1 else { break }
-        let range = at + 1..<at + 1 + length
-        // The list is OpenSSL's, `offered.count` bytes; the range lies within it, as just checked.
-        let name = unsafe UnsafeBufferPointer(rebasing: offered[range])
-        let literal = unsafe UnsafeBufferPointer(
-          start: wanted.name.utf8Start, count: wanted.name.utf8CodeUnitCount)
-        if unsafe name.elementsEqual(literal) { return range }
-        at = range.upperBound
-      }
+      if let range = unsafe find(wanted.name, in: offered) { return range }
+    }
+    guard protocols.contains(.http1) else { return nil }
+    return unsafe find("http/1.0", in: offered)
+  }
+
+  private func find(
+    _ wanted: StaticString, in offered: UnsafeBufferPointer<UInt8>
+  ) -> Range<Int>? {
+    let literal = unsafe UnsafeBufferPointer(
+      start: wanted.utf8Start, count: wanted.utf8CodeUnitCount)
+    var at = 0
+    while at < offered.count {
+      let length = unsafe Int(offered[at])
+      guard length <= offered.count - at - 1 else { break }
+      let range = at + 1..<at + 1 + length
+      // The list is OpenSSL's, `offered.count` bytes; the range lies within it, as just checked.
+      let name = unsafe UnsafeBufferPointer(rebasing: offered[range])
+      if unsafe name.elementsEqual(literal) { return range }
+      at = range.upperBound
     }
     return nil
   }

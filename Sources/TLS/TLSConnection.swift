@@ -99,7 +99,7 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   // Sendable: it has one owner, and OpenSSL ties a connection to no thread.
   let ssl: OpaquePointer
   // Held, because the callbacks use them.
-  private let server: ServerTLSContext?
+  let server: ServerTLSContext?
   private let client: ClientTLSContext?
   let hello: HelloRecord?
   /// What a record held that the kernel has not taken yet.

@@ -58,23 +58,38 @@ package struct TLSLoadError: Error, Equatable, Sendable, CustomStringConvertible
   }
 
   /// One line for the operator.
-  package var description: String {
+  package var description: String { "\(subject): \(reason)" }
+
+  /// The same without the file or setting.
+  package var reason: String {
     switch problem {
-    case .unreadable(let reason): "\(subject): \(reason)"
-    case .tooLarge: "\(subject): larger than 1 MiB"
-    case .badCertificate: "\(subject): no certificate that can be read"
-    case .badKey: "\(subject): no private key that can be read"
-    case .encryptedKey: "\(subject): the private key is encrypted; store it without a password"
-    case .keyMismatch(let certificate): "\(subject): not the private key of \(certificate)"
-    case .expired(let end): "\(subject): the certificate expired (\(end) seconds since 1970)"
+    case .unreadable(let reason): reason
+    case .tooLarge: "larger than 1 MiB"
+    case .badCertificate: "no certificate that can be read"
+    case .badKey: "no private key that can be read"
+    case .encryptedKey: "the private key is encrypted; store it without a password"
+    case .keyMismatch(let certificate): "not the private key of \(certificate)"
+    case .expired(let end): "the certificate expired (\(end) seconds since 1970)"
     case .notYetValid(let start):
-      "\(subject): the certificate is not valid yet (\(start) seconds since 1970)"
-    case .tooWeak: "\(subject): the key or its signature is too weak"
-    case .noNames: "\(subject): the certificate names no host"
-    case .badStaple: "\(subject): no OCSP response that can be used"
-    case .badList(let list): "\(subject): OpenSSL knows no such list: \(list)"
-    case .badSetting(let reason): "\(subject): \(reason)"
-    case .refused(let reason): "\(subject): \(reason)"
+      "the certificate is not valid yet (\(start) seconds since 1970)"
+    case .tooWeak: "the key or its signature is too weak"
+    case .noNames: "the certificate names no host"
+    case .badStaple: "no OCSP response that can be used"
+    case .badList(let list): "OpenSSL knows no such list: \(list)"
+    case .badSetting(let reason): reason.description
+    case .refused(let reason): reason
+    }
+  }
+
+  /// What to do about it; nil where that is plain.
+  package var help: String? {
+    switch problem {
+    case .encryptedKey: "openssl pkey -in FILE -out NEW writes it without a password"
+    case .keyMismatch: "a certificate and its key are made together"
+    case .expired: "renew it"
+    case .badStaple: "openssl ocsp -respout writes one"
+    case .badCertificate, .badKey: "it must be PEM"
+    default: nil
     }
   }
 }

@@ -77,6 +77,7 @@ private func blank(like value: Any) -> Any? {
   case is HealthConfiguration: HealthConfiguration(path: nil)
   case is FilesConfiguration: FilesConfiguration(root: "")
   case is TokenConfiguration: TokenConfiguration(name: "")
+  case is AuthenticationServiceConfiguration: AuthenticationServiceConfiguration(name: "")
   default: nil
   }
 }

@@ -32,6 +32,14 @@ struct ActionTests {
       "proceed, set x-a: 1, add x-a: 2, unset cookie"
     ),
     (
+      "limit a cost 5; limit b cost to_int(query.n, 2); limit a; limit c; limit c cost to_int(query.m);",
+      "GET /?n=x&m=-3", "proceed, limit a cost 5, limit b cost 2, limit c cost 0"
+    ),
+    (
+      "limit a cost 1; when exists(query.n) { limit a cost to_int(query.n); }",
+      "GET /?n=9223372036854775807", "proceed, limit a cost 1000000000"
+    ),
+    (
       "origin eu; limit strict; cache bypass; cache ttl 5m;", "GET /",
       "proceed, origin eu, limit strict, cache bypass, cache ttl 300s"
     ),

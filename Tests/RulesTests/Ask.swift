@@ -190,7 +190,9 @@ struct RuleText {
     }
     if scratch.origin >= 0 { parts.append("origin \(code.origins[scratch.origin].name)") }
     for index in 0..<scratch.limits.count {
-      parts.append("limit \(code.limits[scratch.limits[index]].name)")
+      let limit = scratch.limits[index]
+      let cost = limit.cost.map { " cost \($0)" } ?? ""
+      parts.append("limit \(code.limits[limit.number].name)\(cost)")
     }
     if let key = scratch.cacheKey { parts.append("cache key \(key.string)") }
     for index in 0..<scratch.varyBy.count {

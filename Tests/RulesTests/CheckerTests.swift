@@ -50,6 +50,13 @@ struct CheckerTests {
     ("log a split(path, \"/\");", "split(path, \"/\"): the parts of a text cannot be a text"),
     ("log a path[0];", "path[0]: a text has no parts"),
     ("cache ttl 5;", "5: cache ttl takes a duration, and this is a number"),
+    ("limit a cost path;", "path: cost takes a number, and this is a text"),
+    ("limit a cost;", ";: \";\" stands where a value was expected"),
+    ("locale { default en; }", "locale: locale needs to know the languages"),
+    ("locale { languages en de; default dee; }", "dee: \"dee\" is not one of the languages [de]"),
+    ("locale { languages e_n; }", "e_n: \"e_n\" is not a language tag"),
+    ("locale { languages en; path yes; }", "yes: path is on or off"),
+    ("locale { langages en; }", "langages: there is no setting \"langages\" here [languages]"),
     (
       "when path matches r\"(\" { log a \"\"; }",
       "\": this is not a regular expression: missing closing parenthesis"

@@ -71,6 +71,26 @@ struct DocumentTests {
     }
   }
 
+  @Test func `no rules stand in the document without a request, and no request without its answer`()
+  {
+    var kinds: [String] = []
+    var isOpen = false
+    var last: Substring = ""
+    for line in SharedData.text(path).split(separator: "\n", omittingEmptySubsequences: false) {
+      if line.hasPrefix("```") {
+        if isOpen, kinds.last == "request" { #expect(last.hasPrefix("=> "), "\(last)") }
+        if !isOpen { kinds.append(String(line.dropFirst(3))) }
+        isOpen.toggle()
+      }
+      last = line
+    }
+    #expect(!isOpen && Set(kinds) == ["rules", "request"])
+    for (kind, next) in zip(kinds, kinds.dropFirst() + ["rules"]) where kind == "rules" {
+      #expect(next == "request")
+    }
+    #expect(kinds.count { $0 == "request" } == examples.count)
+  }
+
   @Test func `the tables of the document are those of the module`() {
     let document = SharedData.text(path)
     var updated = ""

@@ -11,7 +11,8 @@ func files(_ name: String, staple: String? = nil, names: [String] = []) throws -
   let certificates = try TestCertificates.shared.get()
   let (chain, key) = certificates.files(name)
   return CertificateFiles(
-    chain: chain, key: key, staple: staple.map { certificates.directory[$0] }, names: names)
+    chain: chain, key: key, staple: staple.map { certificates.directory[$0] },
+    names: names.isEmpty ? nil : names)
 }
 
 func serverContext(

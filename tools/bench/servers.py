@@ -128,7 +128,7 @@ class Server:
 
 class Origin(Server):
     def launch(self):
-        for name, size in ("1k", 1 << 10), ("100k", 100 << 10):
+        for name, size in ("1k", 1 << 10), ("100k", 100 << 10), ("10m", 10 << 20):
             with open(os.path.join(self.directory, name), "wb") as file:
                 file.write(os.urandom(size))
         config = self.configure("origin.conf")

@@ -21,6 +21,8 @@ enum Gate {
   case password(PasswordGate)
   /// A signature in the URL.
   case url(URLGate)
+  /// What a service wants to see.
+  case service(ServiceGate)
 }
 
 final class TokenGate {
@@ -110,9 +112,14 @@ extension Optional where Wrapped == Challenge {
 final class Gates {
   /// By the route's index; nil where nothing must be shown.
   let gates: [Gate?]
+  /// By the route's index: from where it may be asked; nil: from everywhere.
+  let access: [RouteAccess?]
   /// What remembers clients, by the name of the `jwt` block, and by the file of passwords.
   private let tokens: [String: (settings: TokenConfiguration, check: TokenAuthenticator)]
   private let passwords: [String: BasicAuthenticator]
+  /// What services have answered, by the name of the `auth_service` block.
+  private let services:
+    [String: (settings: AuthenticationServiceConfiguration, memory: ServiceMemory)]
   /// First checks of tokens in a turn.
   static let checksPerTurn = 32
   /// How long a request waits for keys or for a password to be checked.
@@ -134,6 +141,19 @@ final class Gates {
           rules: tokens.rules, source: credentials.keySources[index], secret: Random.hash128())
         authenticators[tokens.name] = (tokens, check)
       }
+    }
+    var services: [String: (settings: AuthenticationServiceConfiguration, memory: ServiceMemory)] =
+      [:]
+    for service in configuration.authenticationServices {
+      let known = former?.services[service.name]
+      if let known, known.settings == service {
+        services[service.name] = known
+      } else {
+        services[service.name] = (service, ServiceGate.memory(service))
+      }
+    }
+    access = configuration.sites.flatMap(\.routes).map { route in
+      route.access.isOpen ? nil : RouteAccess(route.access, credentials.lists)
     }
     var passwords: [String: BasicAuthenticator] = [:]
     gates = configuration.sites.flatMap(\.routes).map { route in
@@ -159,10 +179,19 @@ final class Gates {
         return .password(PasswordGate(authenticator, realm: realm, isShared: isShared))
       case .signedURL(let file):
         return .url(URLGate(credentials.urlKeys[file] ?? Published([])))
+      case .service(let name):
+        guard let service = services[name],
+          let pool = configuration.origins.firstIndex(where: {
+            $0.name == service.settings.origin
+          })
+        else { return Gates.shut }
+        return .service(
+          ServiceGate(service.settings, pool: pool, isShared: isShared, memory: service.memory))
       }
     }
     tokens = authenticators
     self.passwords = passwords
+    self.services = services
   }
 
   private static func authenticator(

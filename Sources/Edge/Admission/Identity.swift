@@ -1,5 +1,6 @@
 internal import Authentication
 internal import Bytes
+internal import RateLimiting
 internal import Rules
 
 /// Who asks, as far as the edge has checked.
@@ -14,12 +15,14 @@ enum Identity {
   case user([UInt8])
   /// Whoever has a signed URL.
   case url
+  /// Whoever a service knows.
+  case service(ServiceAnswer)
 
   /// Whether responses are for this one alone, unless the origin or the route says otherwise.
   var isPersonal: Bool {
     switch self {
     case .none, .url: false
-    case .token, .key, .user: true
+    case .token, .key, .user, .service: true
     }
   }
 
@@ -41,8 +44,52 @@ enum Identity {
       name.withView { room.claims.append($0) }
       input.subject = room.claims.view
     case .url: break
+    case .service(let answer):
+      if answer.annotations.isEmpty { Self.pack(answer) }
+      input.subject = answer.subject
+      input.claims = answer.annotations.view
     }
     input.isAuthenticated = true
+  }
+
+  /// Appends the name of who asks; false if there is none.
+  func appendName(to buffer: inout ByteBuffer) -> Bool {
+    let start = buffer.count
+    switch self {
+    case .none, .url: return false
+    case .token(let token): if let subject = token.subject { buffer.append(subject) }
+    case .key(let match): buffer.append(match.name)
+    case .user(let name): name.withView { buffer.append($0) }
+    case .service(let answer): buffer.append(answer.subject)
+    }
+    return buffer.count > start
+  }
+
+  /// Appends a claim of who asks, or an attribute; false if there is none that is a text.
+  func appendClaim(_ name: ByteView, to buffer: inout ByteBuffer) -> Bool {
+    let start = buffer.count
+    switch self {
+    case .none, .url, .user: return false
+    case .token(let token): guard Self.append(token.claim(name), to: &buffer) else { return false }
+    case .key(let match): if let value = match.attribute(name) { buffer.append(value) }
+    case .service(let answer): if let value = answer.field(name) { buffer.append(value) }
+    }
+    return buffer.count > start
+  }
+
+  /// Makes a name part of a limit's key, so that names of different kinds never meet. Subjects are the
+  /// issuer's own (RFC 7519 §4.1.2): of another issuer's token it is another name.
+  func add(name: ByteView, to key: inout LimitKey) {
+    switch self {
+    case .none, .url: return
+    case .token(let token):
+      var issuer = ByteView()
+      if case .string(let text) = token.claim(ByteView("iss")) { issuer = text }
+      key.add(.issuer, issuer)
+      key.add(.claim, name)
+    case .key: key.add(.apiKey, name)
+    case .user, .service: key.add(.user, name)
+    }
   }
 
   /// Keeps the claims with the token, in the form that rules read.
@@ -59,6 +106,16 @@ enum Identity {
       RuleClaims.append(name: ByteView(), value: ByteView(), to: &packed)
     }
     token.annotations = packed
+  }
+
+  /// Keeps the fields with the answer, in the form that rules read.
+  private static func pack(_ answer: ServiceAnswer) {
+    var packed = ByteBuffer()
+    answer.forEachField { RuleClaims.append(name: $0, value: $1, to: &packed) }
+    if packed.isEmpty {
+      RuleClaims.append(name: ByteView(), value: ByteView(), to: &packed)
+    }
+    answer.annotations = packed
   }
 
   /// A claim as text; the elements of an array are joined by spaces. False for what has no text.

@@ -6,6 +6,7 @@ internal import Bytes
 package import Configuration
 package import EventLoop
 internal import RateLimiting
+internal import Rules
 
 /// Why credentials could not be read.
 package struct CredentialFailure: Error, CustomStringConvertible {
@@ -21,6 +22,10 @@ package final class NodeCredentials: Sendable {
   let apiKeys: [String: Published<APIKeySet>]
   let passwords: [String: Published<PasswordFile>]
   let urlKeys: [String: Published<[URLKey]>]
+  /// Lists of addresses, by the file's path.
+  let lists: [String: Published<AddressSet>]
+  /// All files that may change while the node runs.
+  package let files = WatchedFiles()
   /// How often a client may have a password checked that is not remembered; for all workers.
   let attempts: RateLimiter?
   let checker: PasswordChecker?
@@ -36,6 +41,7 @@ package final class NodeCredentials: Sendable {
     apiKeys = [:]
     passwords = [:]
     urlKeys = [:]
+    lists = [:]
     attempts = nil
     checker = nil
     settings = []
@@ -50,10 +56,13 @@ package final class NodeCredentials: Sendable {
   package init(
     _ configuration: NodeConfiguration, clock: NodeClock, after former: NodeCredentials? = nil
   ) throws(CredentialFailure) {
-    var reading = Reading(clock: clock, former: former)
+    var reading = Reading(clock: clock, former: former, files: files)
     do {
       for tokens in configuration.tokens { try reading.add(tokens) }
-      for route in configuration.routes { try reading.add(route.authentication?.kind) }
+      for route in configuration.routes {
+        try reading.add(route.authentication?.kind)
+        for list in route.access.allowed + route.access.denied { try reading.add(list) }
+      }
       checker = try former?.checker ?? (reading.passwords.isEmpty ? nil : PasswordChecker())
     } catch {
       throw CredentialFailure(description: "\(error)")
@@ -64,6 +73,7 @@ package final class NodeCredentials: Sendable {
     apiKeys = reading.apiKeys
     passwords = reading.passwords
     urlKeys = reading.urlKeys
+    lists = reading.lists
     pending = reading.pending
     // Twenty at once, then one each six seconds: a pair that is right is asked for once by each
     // worker, and by each connection that a browser opens at first.
@@ -99,26 +109,37 @@ package final class NodeCredentials: Sendable {
   private struct Reading {
     let clock: NodeClock
     let former: NodeCredentials?
+    let files: WatchedFiles
     var sources: [KeySource] = []
     var freshSources: [KeySource] = []
     var apiKeys: [String: Published<APIKeySet>] = [:]
     var passwords: [String: Published<PasswordFile>] = [:]
     var urlKeys: [String: Published<[URLKey]>] = [:]
+    var lists: [String: Published<AddressSet>] = [:]
     var pending: [@Sendable () -> Void] = []
 
     mutating func add(_ tokens: TokenConfiguration) throws {
+      var state: FileState?
+      if case .file(let path) = tokens.keys { state = FileState(of: path) }
       let source = try makeSource(tokens)
       let place = former?.settings.firstIndex {
         $0.keys == tokens.keys && $0.refresh == tokens.refresh && $0.cooldown == tokens.cooldown
+          && $0.trustFile == tokens.trustFile
       }
-      guard let known = place.flatMap({ former?.keySources[$0] }) else {
-        sources.append(source)
-        freshSources.append(source)
-        return
-      }
-      sources.append(known)
+      let known = place.flatMap { former?.keySources[$0] }
+      sources.append(known ?? source)
+      if known == nil { freshSources.append(source) }
+      guard case .file(let path) = tokens.keys else { return }
       // The file was fit to be read just now.
-      if case .file = tokens.keys { pending.append { try? known.load() } }
+      if let known { pending.append { try? known.load() } }
+      let used = known ?? source
+      files.add(path, as: state) { () throws(WatchedFiles.Problem) in
+        do throws(KeySourceError) {
+          try used.load()
+        } catch {
+          throw WatchedFiles.Problem(text: "\(error)")
+        }
+      }
     }
 
     private func makeSource(_ tokens: TokenConfiguration) throws -> KeySource {
@@ -130,28 +151,60 @@ package final class NodeCredentials: Sendable {
         return source
       case .url(let text):
         return try KeySource(
-          .url(try KeyURL(text), trustFile: nil), timing: timing, clock: clock)
+          .url(try KeyURL(text), trustFile: tokens.trustFile), timing: timing, clock: clock)
       }
     }
 
     mutating func add(_ kind: AuthenticationConfiguration.Kind?) throws {
       switch kind {
       case .apiKeys(let file, _) where apiKeys[file] == nil:
-        apiKeys[file] = taken(try APIKeySet.load(file), former?.apiKeys[file])
+        apiKeys[file] = try taken(file, former?.apiKeys[file], APIKeySet.load)
       case .basic(let file, _) where passwords[file] == nil:
-        passwords[file] = taken(try PasswordFile.load(file), former?.passwords[file])
+        passwords[file] = try taken(file, former?.passwords[file], PasswordFile.load)
       case .signedURL(let file) where urlKeys[file] == nil:
-        urlKeys[file] = taken(try URLKey.load(file), former?.urlKeys[file])
+        urlKeys[file] = try taken(file, former?.urlKeys[file], URLKey.load)
       default: break
       }
     }
 
+    mutating func add(_ list: AccessList) throws {
+      guard let file = list.file, lists[file] == nil else { return }
+      lists[file] = try taken(file, former?.lists[file], Self.addresses)
+    }
+
+    /// The addresses and networks of a file.
+    private static func addresses(_ path: String) throws(CredentialDefect) -> AddressSet {
+      let content: [UInt8]
+      do throws(Errno) {
+        content = try SmallFile.read(path, maxBytes: 64 << 20)
+      } catch {
+        throw CredentialDefect(file: path, line: 0, text: "\(error)")
+      }
+      let (set, problems) = ListFile.addresses(content)
+      // Not what stands there: it may be a file of secrets, named by mistake.
+      guard let first = problems.first else { return set }
+      throw CredentialDefect(
+        file: path, line: first.line, text: "neither an address nor a network")
+    }
+
+    /// Reads a file, now and whenever it has changed. What is known of it is taken on.
     private mutating func taken<Value: Sendable>(
-      _ value: Value, _ known: Published<Value>?
-    ) -> Published<Value> {
-      guard let known else { return Published(value) }
-      pending.append { known.publish(value) }
-      return known
+      _ path: String, _ known: Published<Value>?,
+      _ read: @escaping @Sendable (String) throws(CredentialDefect) -> Value
+    ) throws(CredentialDefect) -> Published<Value> {
+      let state = FileState(of: path)
+      let value = try read(path)
+      let published = known ?? Published(value)
+      if known != nil { pending.append { published.publish(value) } }
+      files.add(path, as: state) { () throws(WatchedFiles.Problem) in
+        do throws(CredentialDefect) {
+          published.publish(try read(path))
+        } catch {
+          throw WatchedFiles.Problem(
+            text: error.line > 0 ? "line \(error.line): \(error.text)" : error.text)
+        }
+      }
+      return published
     }
   }
 }

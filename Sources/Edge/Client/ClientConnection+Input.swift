@@ -24,12 +24,16 @@ extension ClientConnection {
       input.removeAll()
       consumed = 0
       let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: worker.readBuffer.prefix(limit))
-      result = unsafe socket.receive(into: buffer)
+      result = unsafe receive(into: buffer)
       readCount = result.count ?? 0
     } else {
       stash()
       consumed = 0
-      result = socket.receive(onto: &input, limit: limit)
+      if let secure {
+        result = secure.receive(onto: &input, limit: limit)
+      } else {
+        result = socket.receive(onto: &input, limit: limit)
+      }
     }
     guard let count = result.count else {
       if result.wouldBlock { isReadable = false } else { close() }
@@ -42,7 +46,7 @@ extension ClientConnection {
     }
     // Less than asked for means that the socket is drained; what comes next is a new event. Not so
     // when the end has been announced: it must still be read.
-    if count < limit && !peerEnded { isReadable = false }
+    if isDrained(after: count, of: limit) && !peerEnded { isReadable = false }
     worker.counters.add(.bytesReceived, UInt64(count))
     return true
   }

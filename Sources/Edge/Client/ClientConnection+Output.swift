@@ -26,12 +26,18 @@ extension ClientConnection {
     if time == .max { clearDeadline() } else { setDeadline(max(time, worker.now.monotonic)) }
   }
 
-  func isReadyToSend() -> Bool { output.isEmpty || flush() }
+  func isReadyToSend() -> Bool { output.isEmpty && !hasUnsentRecord || flush() }
 
   /// Sends what is waiting. False while something is left: the kernel takes no more, or the
   /// connection is closed.
   @discardableResult
   func flush() -> Bool {
+    if let secure, secure.hasUnsent, !sendRecord(secure) {
+      if phase == .closed { return false }
+      output.append(worker.out.view)
+      worker.out.removeAll()
+      return false
+    }
     if output.isEmpty {
       if worker.out.isEmpty { return true }
       let sent = write(worker.out.view)
@@ -49,25 +55,28 @@ extension ClientConnection {
         outputSent = 0
       }
     }
-    return output.isEmpty
+    return output.isEmpty && !hasUnsentRecord
   }
 
-  private func keep(_ bytes: ByteView) { output.append(bytes) }
+  func keep(_ bytes: ByteView) { output.append(bytes) }
 
   /// Writes once; returns how many bytes the kernel took.
   private func write(_ bytes: ByteView) -> Int {
     guard isWritable else { return 0 }
+    if let secure {
+      return wrote(secure.send(bytes, now: worker.now.monotonic), of: bytes.count)
+    }
     return wrote(socket.send(bytes), of: bytes.count)
   }
 
-  private func wrote(_ result: IOResult, of wanted: Int) -> Int {
+  func wrote(_ result: IOResult, of wanted: Int) -> Int {
     guard let count = result.count else {
       if result.wouldBlock { blocked() } else { close() }
       return 0
     }
     worker.counters.add(.bytesSent, UInt64(count))
     writeBudget -= count
-    if count < wanted {
+    if count < wanted || hasUnsentRecord {
       blocked()
     } else if isBlocked {
       isBlocked = false
@@ -77,7 +86,7 @@ extension ClientConnection {
   }
 
   /// The kernel takes no more: from now on a write must get through in time.
-  private func blocked() {
+  func blocked() {
     isWritable = false
     isBlocked = true
     setDeadline(worker.now.monotonic + worker.clientSettings.writeTimeout)
@@ -87,6 +96,7 @@ extension ClientConnection {
     status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8
   ) {
     framing = .length
+    if secure != nil { exchange.appendTransportField(lines, worker) }
     HTTP1Writer.statusLine(status, to: &worker.out)
     worker.out.append(lines)
     worker.out.append(worker.lines.view)
@@ -130,7 +140,13 @@ extension ClientConnection {
     }
     guard isWritable else { return 0 }
     let before = worker.out.count
-    let sent = wrote(socket.send(worker.out.view, content), of: before + content.count)
+    let sent: Int
+    if let secure {
+      let result = secure.send(worker.out.view, content, now: worker.now.monotonic)
+      sent = wrote(result, of: before + content.count)
+    } else {
+      sent = wrote(socket.send(worker.out.view, content), of: before + content.count)
+    }
     if phase == .closed { return 0 }
     if sent < before {
       keep(worker.out.view.dropping(first: sent))
@@ -153,6 +169,7 @@ extension ClientConnection {
     guard isWritable else { return 0 }
     let piece = content.prefix(64 << 10)
     HTTP1Writer.chunkHeader(length: piece.count, to: &worker.out)
+    if let secure { return sendSecureChunk(piece, secure) }
     let end = ByteView("\r\n")
     let before = worker.out.count
     let total = before + piece.count + end.count

@@ -41,7 +41,7 @@ extension ClientConnection {
     if hasEnded { origin.endTunnelSending() }
     if origin.hasEnded && output.isEmpty && worker.out.isEmpty {
       // Each direction ends for itself, when all of it is through.
-      if hasEnded && origin.backlog == 0 { closeTunnel() } else { socket.shutdownSending() }
+      if hasEnded && origin.backlog == 0 { closeTunnel() } else { endSendingSide() }
     }
   }
 

@@ -19,7 +19,7 @@ internal import HTTPMessage
 internal import Metrics
 import Synchronization
 
-final class ClientConnection: ClientStream {
+final class ClientConnection: ClientPeer {
   enum Phase {
     /// Waiting for a PROXY header.
     case proxy
@@ -41,6 +41,8 @@ final class ClientConnection: ClientStream {
   // is counted at each use. The worker ends after all that it owns has left its tables.
   let worker: Worker
   let socket: Descriptor
+  /// Its TLS; nil where bytes go as they are.
+  let secure: SecureLink?
   private(set) var address: SocketAddress
   var token: UInt64 = 0
   /// Asked for by rules only; a system call for each connection.
@@ -91,13 +93,15 @@ final class ClientConnection: ClientStream {
 
   init(
     worker: Worker, socket: consuming Descriptor, address: SocketAddress,
-    expectsProxyHeader: Bool = false
+    expectsProxyHeader: Bool = false, secure: SecureLink? = nil
   ) {
     self.worker = worker
     self.socket = socket
     self.address = address
+    self.secure = secure
     if expectsProxyHeader { phase = .proxy }
     exchange = Exchange(worker.generation)
+    exchange.secure = secure
   }
 
   func opened() {
@@ -294,7 +298,7 @@ final class ClientConnection: ClientStream {
       close()
       return
     }
-    socket.shutdownSending()
+    endSendingSide()
     phase = .lingering
     setDeadline(worker.now.monotonic + Self.lingerTime)
   }
@@ -305,7 +309,7 @@ final class ClientConnection: ClientStream {
     readCount = 0
     var total = 0
     while isReadable && total < Self.bytesPerTurn {
-      let result = unsafe socket.receive(into: worker.readBuffer)
+      let result = unsafe receive(into: worker.readBuffer)
       guard let count = result.count, count > 0 else {
         if result.wouldBlock {
           isReadable = false
@@ -328,6 +332,7 @@ final class ClientConnection: ClientStream {
 
   func close() {
     guard phase != .closed else { return }
+    if let secure { sayGoodbye(secure) }
     let wasTunnel = phase == .tunnel
     phase = .closed
     exchange.abandon(on: self)

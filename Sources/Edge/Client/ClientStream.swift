@@ -58,6 +58,21 @@ protocol ClientStream: AnyObject {
   func reset()
 }
 
+/// What the worker and the requests to origins know of a client besides.
+protocol ClientPeer: ClientStream {
+  /// Its request.
+  var exchange: Exchange { get }
+
+  /// Goes on as far as bytes and room allow.
+  func advance()
+
+  /// Passes an interim response on (RFC 9110 §15.2).
+  func sendInterim(status: UInt16, lines: ByteView)
+
+  /// Joins it to an origin's connection that has agreed to an upgrade with these field lines.
+  func beginTunnel(to origin: OriginConnection, lines: ByteView)
+}
+
 extension ClientStream {
   var listenerPort: UInt16 { 0 }
 }

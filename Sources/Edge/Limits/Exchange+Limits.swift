@@ -78,8 +78,8 @@ extension Exchange {
     box.checks.removeAll()
     put(range, worker, on: &box.checks)
     if isRuled {
-      forEachChosenLimit(worker) { chosen in
-        put(stage == .request ? chosen.request : chosen.miss, worker, on: &box.checks)
+      forEachChosenLimit(worker) { chosen, cost in
+        put(stage == .request ? chosen.request : chosen.miss, worker, cost: cost, on: &box.checks)
       }
     }
     let outcome = generation.limits.decide(
@@ -97,9 +97,9 @@ extension Exchange {
   }
 
   /// What the limits that rules have chosen change of a route's.
-  private func addChosen(to limits: inout RouteLimits, _ worker: Worker) {
+  func addChosen(to limits: inout RouteLimits, _ worker: Worker) {
     var sum = limits
-    forEachChosenLimit(worker) { chosen in
+    forEachChosenLimit(worker) { chosen, _ in
       sum.hasChosen = true
       if !chosen.endsAtOnce { sum.endsAtOnce = false }
       if chosen.bandwidth >= 0 { sum.bandwidth = chosen.bandwidth }
@@ -108,8 +108,10 @@ extension Exchange {
     limits = sum
   }
 
-  /// Puts the limits of a range of the table's on a request.
-  private func put(_ range: Range<Int>, _ worker: Worker, on checks: inout LimitChecks) {
+  /// Puts the limits of a range of the table's on a request; `cost` counts in place of theirs.
+  func put(
+    _ range: Range<Int>, _ worker: Worker, cost: UInt64? = nil, on checks: inout LimitChecks
+  ) {
     var index = range.lowerBound
     while index < range.upperBound {
       let use = generation.limitTable.uses[index]
@@ -117,7 +119,7 @@ extension Exchange {
       guard !isExempt(from: use.limit, worker), let key = limitKey(use.limit, worker) else {
         continue
       }
-      generation.limits.add(use.limit, key: key, cost: use.cost, to: &checks)
+      generation.limits.add(use.limit, key: key, cost: cost ?? use.cost, to: &checks)
       if generation.limitTable.traits[use.limit].tellsAlways { tellsLimits = true }
     }
   }

@@ -71,13 +71,17 @@ extension Exchange {
     }
     worker.nameBuffer.removeAll()
     guard appendValue(of: step, traits, worker) else { return false }
-    let part: RateLimiting.LimitKeyPart
+    let value = worker.nameBuffer.view
     switch step {
-    case .field: part = .field
-    case .cookie: part = .cookie
-    default: part = .host
+    case .field: key.add(.field, value)
+    case .cookie: key.add(.cookie, value)
+    case .clientCertificate: key.add(.certificate, value)
+    case .claim(let name):
+      name.withView { key.add(.claim, $0) }
+      key.add(.claim, value)
+    case .subject, .apiKey: ruled.identity.add(name: value, to: &key)
+    case .address, .route, .host: key.add(.host, value)
     }
-    key.add(part, worker.nameBuffer.view)
     return true
   }
 
@@ -90,25 +94,35 @@ extension Exchange {
     case .address: prefix(traits).append(to: &worker.nameBuffer)
     case .route: worker.nameBuffer.append(text: generation.routes.names[route])
     case .host: RequestTarget.appendHost(head.bytes[head.authority], to: &worker.nameBuffer)
-    case .field(let name):
-      // All its lines: whom an origin takes the request for may stand in any of them.
-      var isThere = false
-      name.withView { name in
-        for index in 0..<head.fields.count
-        where head.fields[index].name(in: head.bytes).equalsIgnoringCase(name) {
-          if isThere { worker.nameBuffer.append(ASCII.comma) }
-          isThere = true
-          worker.nameBuffer.append(head.fields[index].value(in: head.bytes))
-        }
-      }
-      return isThere
+    case .field(let name): return name.withView { appendField($0, head, worker) }
+    case .clientCertificate:
+      guard let facts = secure?.facts, !facts.clientSubject.isEmpty else { return false }
+      worker.nameBuffer.append(facts.clientSubject.view)
     case .cookie(let name): return name.withView { appendCookie($0, head, worker) }
+    case .subject: return ruled.identity.appendName(to: &worker.nameBuffer)
+    case .claim(let name):
+      return name.withView { ruled.identity.appendClaim($0, to: &worker.nameBuffer) }
+    case .apiKey:
+      guard case .key = ruled.identity else { return false }
+      return ruled.identity.appendName(to: &worker.nameBuffer)
     }
     return true
   }
 
+  /// All lines of a field: whom an origin takes the request for may stand in any of them.
+  func appendField(_ name: ByteView, _ head: RequestHead, _ worker: Worker) -> Bool {
+    var isThere = false
+    for index in 0..<head.fields.count
+    where head.fields[index].name(in: head.bytes).equalsIgnoringCase(name) {
+      if isThere { worker.nameBuffer.append(ASCII.comma) }
+      isThere = true
+      worker.nameBuffer.append(head.fields[index].value(in: head.bytes))
+    }
+    return isThere
+  }
+
   /// All values of a cookie: of several of one name an origin may believe any.
-  private func appendCookie(_ name: ByteView, _ head: RequestHead, _ worker: Worker) -> Bool {
+  func appendCookie(_ name: ByteView, _ head: RequestHead, _ worker: Worker) -> Bool {
     var isThere = false
     var next = head.fields.first(.cookie)
     while let index = next {
@@ -183,6 +197,7 @@ extension NodeLimits {
       for route in limit.isPerRoute ? routes.map({ $0 }) : [nil] {
         var key = LimitKey(hash)
         if let route { key.add(.route, high: 0, low: RouteTable.key(of: route)) }
+        if case .subject = part { keys += Self.keys(ofName: text, in: key, issuers: issuers) }
         switch part {
         case .clientAddress:
           guard let address = text.withView({ IPAddress($0) }) else { continue }
@@ -194,11 +209,39 @@ extension NodeLimits {
         case .field: text.withView { key.add(.field, $0) }
         case .cookie: text.withView { key.add(.cookie, $0) }
         case .host: text.withView { key.add(.host, $0) }
+        case .subject: continue
+        case .claim(let name):
+          name.withView { key.add(.claim, $0) }
+          text.withView { key.add(.claim, $0) }
+        case .apiKey: text.withView { key.add(.apiKey, $0) }
+        case .clientCertificate: text.withView { key.add(.certificate, $0) }
         }
         keys.append(key.hash)
       }
     }
     return keys
+  }
+
+  /// The keys of whoever goes by a name: of a token from any issuer of the configuration, or from none, an
+  /// API key, a user.
+  private static func keys(
+    ofName name: String, in start: LimitKey, issuers: [String]
+  ) -> [Hash128] {
+    name.withView { name in
+      var keys: [Hash128] = []
+      for part in [RateLimiting.LimitKeyPart.apiKey, .user] {
+        var key = start
+        key.add(part, name)
+        keys.append(key.hash)
+      }
+      for issuer in [""] + issuers {
+        var key = start
+        issuer.withView { key.add(.issuer, $0) }
+        key.add(.claim, name)
+        keys.append(key.hash)
+      }
+      return keys
+    }
   }
 
   /// A key's hash as 32 hexadecimal digits.

@@ -57,6 +57,10 @@ struct LimitDetails {
     case cookie([UInt8])
     case route
     case host
+    case subject
+    case claim([UInt8])
+    case apiKey
+    case clientCertificate
   }
 }
 
@@ -145,6 +149,10 @@ final class LimitTable {
     case .cookie(let name): .cookie(Array(name.utf8))
     case .route: .route
     case .host: .host
+    case .subject: .subject
+    case .claim(let name): .claim(Array(name.utf8))
+    case .apiKey: .apiKey
+    case .clientCertificate: .clientCertificate
     }
   }
 

@@ -25,6 +25,8 @@ package final class NodeLimits: Sendable {
   package let hash: SipHash
   /// The names of routes, for keys of limits that tell them apart.
   package let routes: [String]
+  /// The issuers of tokens that the configuration names, for keys by subject.
+  let issuers: [String]
   /// The file that changes are kept in; nil if there is nowhere to keep them.
   package let overlayPath: String?
   /// What is kept, the same for all generations.
@@ -45,6 +47,7 @@ package final class NodeLimits: Sendable {
     configurations = configuration.limits
     hash = SipHash(key: secret)
     routes = configuration.sites.flatMap { $0.routes.map(\.name) }
+    issuers = configuration.tokens.flatMap(\.issuers)
     self.overlayPath = overlayPath
     kept = KeptChanges()
     var limits: [Limit] = []
@@ -57,6 +60,7 @@ package final class NodeLimits: Sendable {
     configurations = configuration.limits
     hash = former.hash
     routes = configuration.routes.map(\.name)
+    issuers = configuration.tokens.flatMap(\.issuers)
     overlayPath = former.overlayPath
     kept = former.kept
     set = LimitSet(limits)

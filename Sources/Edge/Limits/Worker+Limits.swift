@@ -32,7 +32,7 @@ extension Worker {
 
   /// A request of this worker's is first in its line.
   func isDue(_ due: DueDeparture) {
-    guard let client = clients.element(due.request) else { return }
+    guard let client = peer(due.request) else { return }
     client.exchange.isDue(at: due.time, on: client)
   }
 

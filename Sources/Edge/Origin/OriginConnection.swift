@@ -97,7 +97,7 @@ final class OriginConnection {
     switch phase {
     case .active: request?.goOn(on: self)
     case .tunnel:
-      if let client, let connection = worker.clients.element(client) {
+      if let client, let connection = worker.peer(client) {
         connection.advance()
       } else {
         worker.close(self)

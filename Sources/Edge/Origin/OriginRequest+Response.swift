@@ -180,6 +180,8 @@ extension OriginRequest {
   }
 
   var fieldOptions: ResponseFieldOptions {
+    // A service's answer has its cookies whatever the route makes of those of responses.
+    if isQuestion { return [] }
     let options = policy.caching.fieldOptions
     return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
   }
@@ -212,7 +214,7 @@ extension OriginRequest {
     }
     var key = ByteBuffer(capacity: 256)
     RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
       to: &key)
     if fill.fullKey.withView({ $0 == key.view }) { return true }
     RequestTarget.apply(NoVarySearch(response), query: head.bytes[query], to: &key)
@@ -229,7 +231,7 @@ extension OriginRequest {
     guard !rule.isDefault || !rules.isEmpty else { return }
     var key = ByteBuffer(capacity: 256)
     RequestTarget.appendKey(
-      scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+      scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
       to: &key)
     let mark = key.view.firstIndex(of: ASCII.question) ?? key.count
     rules.note(rule, for: store.keyHash(key.view[0..<mark]))
@@ -243,7 +245,7 @@ extension OriginRequest {
   func groupTag(_ group: [UInt8], _ store: ObjectStore) -> UInt64 {
     var origin = ByteBuffer(capacity: 128)
     RequestTarget.appendOrigin(
-      scheme: "http", authority: head.bytes[head.authority], to: &origin)
+      scheme: scheme, authority: head.bytes[head.authority], to: &origin)
     var tag = ByteBuffer(capacity: 256)
     group.withView { CacheGroups.appendTag($0, origin: origin.view, to: &tag) }
     return store.tagHash(tag.view)

@@ -21,13 +21,15 @@ extension OriginRequest {
     else { return }
     let authority = head.bytes[head.authority]
     var key = ByteBuffer(capacity: 256)
-    for tag in RequestTarget.tags(of: head, normalization: policy.key.query, store: store) {
+    for tag in RequestTarget.tags(
+      of: head, scheme: scheme, normalization: policy.key.query, store: store)
+    {
       store.invalidate(tag: tag)
     }
     invalidateKey(store)
     if let decision, decision.isRewritten {
       let tags = RequestTarget.tags(
-        of: decision.head, normalization: policy.key.query, store: store)
+        of: decision.head, scheme: scheme, normalization: policy.key.query, store: store)
       for tag in tags { store.invalidate(tag: tag) }
     }
     if case .groups(let groups) = CacheGroups.invalidated(by: response, method: head.method) {
@@ -38,12 +40,12 @@ extension OriginRequest {
       var target = ByteBuffer(capacity: 256)
       guard
         Invalidation.appendTarget(
-          of: reference, scheme: ByteView("http"), authority: authority,
+          of: reference, scheme: ByteView(scheme), authority: authority,
           path: head.bytes[head.path],
           to: &target)
       else { continue }
       key.removeAll()
-      RequestTarget.appendKey(scheme: "http", authority: authority, target: target.view, to: &key)
+      RequestTarget.appendKey(scheme: scheme, authority: authority, target: target.view, to: &key)
       store.invalidate(tag: store.tagHash(ofKey: key.view))
     }
   }
@@ -51,7 +53,7 @@ extension OriginRequest {
   /// Invalidates what a GET for the URI would be found by, where the key is not the URI.
   private func invalidateKey(_ store: ObjectStore) {
     var key = ByteBuffer(capacity: 256)
-    policy.key.append(head, scheme: "http", to: &key)
+    policy.key.append(head, scheme: scheme, to: &key)
     if generation.routes.routes[route].hasUsualKey, let query = head.query {
       RequestTarget.applySearchRule(worker.context, query: head.bytes[query], to: &key)
     }

@@ -101,8 +101,19 @@ final class OriginRequest {
   var remaining: UInt64 = 0
   var decoder: ChunkedDecoder?
   var sink: FillSink
+  /// Whether the client's connection has TLS, and whether it speaks HTTP/2.
+  var isSecure = false
+  var isHTTP2 = false
+  /// The scheme of the target URI.
+  var scheme: StaticString { isSecure ? "https" : "http" }
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
+  /// What limits have let it pass; settled at its end.
+  var held: HeldChecks?
+  /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
+  var isQuestion = false
+  /// Lines of the node's own that it has besides.
+  var ownLines: [UInt8] = []
   /// How often the key has been asked for lately, this request counted.
   var uses = UInt32.max
 
@@ -116,7 +127,7 @@ final class OriginRequest {
   init(
     worker: Worker, generation: WorkerGeneration, fill: Fill, head: RequestHead, route: Int,
     client: SocketAddress, isFill: Bool, upgrade: Bool, stored: StoredReference?,
-    decision: RuleDecision?, fallback: Int? = nil
+    decision: RuleDecision?, pool chosen: Int? = nil
   ) {
     self.worker = worker
     self.generation = generation
@@ -128,7 +139,7 @@ final class OriginRequest {
     isUpgrade = upgrade
     self.stored = stored
     self.decision = decision
-    pool = fallback ?? Self.pool(generation, route, decision)
+    pool = chosen ?? Self.pool(generation, route, decision)
     side = generation.sides[pool]
     plan = side.balancer.plan(isIdempotent: head.method.isIdempotent, now: worker.now.monotonic)
     sentAll = isFill || head.framing == .none || head.framing == .length(0)
@@ -185,8 +196,11 @@ final class OriginRequest {
     options.isFill = isFill
     options.isBackground = isBackground
     options.upgrade = isUpgrade
+    options.isSecure = isSecure
+    options.isHTTP2 = isHTTP2
     var slice = ByteBuffer()
     appendSliceFields(to: &slice)
+    if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
     offer?.tags.appendCondition(to: &slice)
     var target = ByteBuffer()
     options.isKeyed = !fill.fullKey.isEmpty
@@ -374,7 +388,7 @@ final class OriginRequest {
       failed(.malformed, on: connection)
       return false
     }
-    let clientConnection = clientConnection.flatMap { worker.clients.element($0) }
+    let clientConnection = clientConnection.flatMap { worker.peer($0) }
     var lines = ByteBuffer(capacity: 256)
     if response.status == 101 {
       guard isUpgrade, let clientConnection else {
@@ -446,6 +460,10 @@ final class OriginRequest {
     }
     file = nil
     attempt.take()?.end(now: worker.now.monotonic)
+    if let held {
+      self.held = nil
+      settle(held, status: responseTime > 0 ? response.status : 0)
+    }
   }
 
   /// Gives the connection back, if it may carry another request.

@@ -22,6 +22,8 @@ struct PendingAdmission {
     case keys
     /// A password.
     case password
+    /// A service's answer.
+    case service
   }
   var cause: Cause
   /// Whether it has come.
@@ -35,6 +37,10 @@ extension Exchange {
   func passesAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     guard generation.routes.routes[route].hasAdmission else { return true }
+    if secure == nil, redirectsToTLS(worker) {
+      redirectToTLS(on: connection)
+      return false
+    }
     guard isAddressAllowed(connection) else {
       connection.worker.lines.removeAll()
       answer(status: 403, text: "Not from there.", on: connection)
@@ -49,6 +55,7 @@ extension Exchange {
     case .key(let gate): return admit(gate, on: connection)
     case .password(let gate): return admit(gate, on: connection)
     case .url(let gate): return admit(gate, on: connection)
+    case .service(let gate): return admit(gate, on: connection)
     }
   }
 
@@ -56,9 +63,10 @@ extension Exchange {
   func goOnWithAdmission(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
     guard let pending = ruled.pending else { return false }
-    if case .turn = pending.cause {
-    } else if !pending.isReady && !pending.isOver {
-      return false
+    switch pending.cause {
+    case .turn: break
+    case .keys, .password: if !pending.isReady && !pending.isOver { return false }
+    case .service: if waitsForService(worker, token: connection.token) { return false }
     }
     connection.wait(until: .max)
     state = .waiting
@@ -88,7 +96,7 @@ extension Exchange {
     case .keys:
       worker.waitingForKeys.append(connection.token)
       connection.wait(until: worker.now.monotonic + Gates.patience)
-    case .password: connection.wait(until: worker.now.monotonic + Gates.patience)
+    case .password, .service: connection.wait(until: worker.now.monotonic + Gates.patience)
     }
   }
 
@@ -104,12 +112,9 @@ extension Exchange {
   // MARK: Addresses
 
   private func isAddressAllowed(_ connection: some ClientStream) -> Bool {
-    let access = generation.routes.access[route]
-    if access.isOpen { return true }
+    guard let access = generation.gates.access[route] else { return true }
     let client = askedFrom(connection)
-    let address = IPAddress(high: client.high, low: client.low)
-    if access.denied.contains(where: { $0.contains(address) }) { return false }
-    return access.allowed.isEmpty || access.allowed.contains { $0.contains(address) }
+    return access.allows(IPAddress(high: client.high, low: client.low))
   }
 
   // MARK: Tokens
@@ -335,7 +340,7 @@ extension Worker {
     let tokens = waitingForKeys
     waitingForKeys = []
     for token in tokens {
-      guard let client = clients.element(token) else { continue }
+      guard let client = peer(token) else { continue }
       client.exchange.ruled.pending?.isReady = true
       client.advance()
     }
@@ -343,7 +348,7 @@ extension Worker {
 
   /// A password was checked.
   func passwordChecked(_ verdict: PasswordVerdict, token: UInt64) {
-    let client = clients.element(token).flatMap { client in
+    let client = peer(token).flatMap { client in
       client.exchange.ruled.job === verdict.job ? client : nil
     }
     // Of an earlier generation whose request has gone there is nothing to be remembered.

@@ -287,7 +287,7 @@ extension Exchange {
     record.cache = result.rawValue
     if let reason { record.detail = reason.rawValue }
     record.route = UInt16(clamping: generation.routes.number(of: route))
-    record.version = 10 + head.minorVersion
+    record.version = isHTTP2 ? 20 : 10 + head.minorVersion
     record.client = client
     record.bytesSent = contentSent
     record.bytesReceived = connection.contentReceived

@@ -117,8 +117,10 @@ extension Exchange {
     let request = OriginRequest(
       worker: worker, generation: generation, fill: fill, head: head(worker), route: route,
       client: client, isFill: isFill, upgrade: upgrade, stored: stored,
-      decision: decision(worker), fallback: fallback)
+      decision: decision(worker), pool: fallback)
     request.clientConnection = connection.token
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     request.offer = offer
     if request.policy.caching.minimumUses > 1, !fill.fullKey.isEmpty,
       let store = worker.context.store
@@ -181,6 +183,11 @@ extension Exchange {
           slice: firstSlice(stored: response, worker))
       })
     guard case .lead(let fill) = role else { return }
+    guard let checks = admitBackground(worker) else {
+      worker.context.fills.remove(fill)
+      if let mark = fill.mark { store.endFill(mark) }
+      return
+    }
     let copy = RequestHead()
     copy.copy(head(worker))
     copy.method = .get
@@ -189,6 +196,9 @@ extension Exchange {
       isFill: true, upgrade: false, stored: StoredReference(response),
       decision: decision(worker))
     request.isBackground = true
+    request.held = checks
+    request.isSecure = secure != nil
+    request.isHTTP2 = isHTTP2
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

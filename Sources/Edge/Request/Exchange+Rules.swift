@@ -42,6 +42,15 @@ struct RuledRequest {
   var job: PasswordJob?
   /// Whether the response is for who asks, and shared only if the origin permits it (RFC 9111 §3.5).
   var isRestricted = false
+  /// The question to a service that is waited for.
+  var question: ServiceQuestion?
+  /// Whether it is this request's own, and whether it may only be that.
+  var isAsker = false
+  var asksAlone = false
+  /// Lines that a service has put into the request, which are part of the key, and lines for the
+  /// response.
+  var keyLines: [UInt8] = []
+  var responseLines: [UInt8] = []
   /// Where the request came from.
   var client = RuleClient()
   /// Whether the response goes out as it is, because its rules have failed.
@@ -152,6 +161,10 @@ extension Exchange {
     input.clientLow = client.low
     input.clientPort = client.port
     input.listenerPort = client.listenerPort
+    if let facts = client.facts {
+      input.isSecure = true
+      input.tls = facts.forRules
+    }
     input.now = now
     return input
   }
@@ -163,7 +176,7 @@ extension Exchange {
     let address = askedFrom(connection)
     return RuleClient(
       high: address.high, low: address.low, port: address.port,
-      listenerPort: connection.listenerPort)
+      listenerPort: connection.listenerPort, facts: secure?.facts)
   }
 
   /// The request as the client sent it.
@@ -230,7 +243,7 @@ extension Exchange {
       }
     } else {
       makeKeyPrefix(worker)
-      if let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
+      if ruled.hasRun, let key = room.scratch.cacheKey { makeNamedKey(key, worker) }
     }
     guard !room.keyPrefix.isEmpty else { return }
     // In front, behind its length: nothing in the rest of the key can look like it.
@@ -247,7 +260,7 @@ extension Exchange {
   private func makeNamedKey(_ key: ByteView, _ worker: Worker) {
     worker.keyBuffer.removeAll()
     generation.routes.policies[route].namedKey.append(
-      head(worker), scheme: "http", variable: { _ in key }, to: &worker.keyBuffer)
+      head(worker), scheme: scheme, variable: { _ in key }, to: &worker.keyBuffer)
   }
 
   /// What the key begins with: each value of `vary_by`, where a key is not the route's own what keeps it
@@ -256,6 +269,11 @@ extension Exchange {
     let room = worker.rules
     let scratch = room.scratch
     room.keyPrefix.removeAll()
+    if !ruled.keyLines.isEmpty && !(ruled.hasRun && scratch.cacheKey != nil) {
+      room.keyPrefix.append(0x6C as UInt8)
+      ruled.keyLines.withView { Self.append($0, to: &room.keyPrefix) }
+    }
+    guard ruled.hasRun else { return }
     for index in 0..<scratch.varyBy.count {
       room.keyPrefix.append(0x76 as UInt8)
       Self.append(scratch.varyBy[index], to: &room.keyPrefix)
@@ -331,23 +349,27 @@ extension Exchange {
   /// The tags of the URI, as the origin knows it and, if that is another, as the client does.
   func ruledTags(_ worker: Worker, _ store: ObjectStore) -> [UInt64] {
     let query = generation.routes.policies[route].key.query
-    let tags = RequestTarget.tags(of: head(worker), normalization: query, store: store)
+    let tags = RequestTarget.tags(
+      of: head(worker), scheme: scheme, normalization: query, store: store)
     guard ruled.isEdited else { return tags }
-    let own = RequestTarget.tags(of: clientHead(worker), normalization: query, store: store)
+    let own = RequestTarget.tags(
+      of: clientHead(worker), scheme: scheme, normalization: query, store: store)
     return tags + own.filter { !tags.contains($0) }
   }
 
   /// Goes through the limits that rules have chosen.
-  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits) -> Void) {
+  func forEachChosenLimit(_ worker: Worker, _ body: (RouteLimits, _ cost: UInt64?) -> Void) {
     guard ruled.hasRun else { return }
     let limits = generation.routes.ruleLimits[route]
     if let decision = ruled.decision {
-      for number in decision.limits where limits.indices.contains(number) { body(limits[number]) }
+      for chosen in decision.limits where limits.indices.contains(chosen.number) {
+        body(limits[chosen.number], chosen.cost)
+      }
       return
     }
     for index in 0..<worker.rules.scratch.limits.count {
-      let number = worker.rules.scratch.limits[index]
-      if limits.indices.contains(number) { body(limits[number]) }
+      let chosen = worker.rules.scratch.limits[index]
+      if limits.indices.contains(chosen.number) { body(limits[chosen.number], chosen.cost) }
     }
   }
 
@@ -386,11 +408,12 @@ extension Exchange {
     let decision = RuleDecision(head: head, identity: ruled.identity, client: ruled.client)
     decision.isRestricted = ruled.isRestricted
     decision.isRewritten = ruled.isEdited
-    guard ruled.hasRun else { return decision }
+    guard ruled.hasRun || !ruled.keyLines.isEmpty else { return decision }
     let room = worker.rules
     let scratch = room.scratch
     makeKeyPrefix(worker)
     decision.keyPrefix = room.keyPrefix.view.array
+    guard ruled.hasRun else { return decision }
     decision.cacheKey = scratch.cacheKey?.array
     decision.bypassesCache = scratch.bypassesCache
     decision.lifetime = scratch.lifetime
@@ -418,6 +441,9 @@ extension Exchange {
     status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8,
     isStored: Bool = false, on connection: some ClientStream
   ) -> Bool {
+    if isRuled, !ruled.responseLines.isEmpty {
+      ruled.responseLines.withView { connection.worker.lines.append($0) }
+    }
     guard route < generation.routes.unrouted, generation.routes.routes[route].hasResponseRules
     else {
       connection.sendHead(

@@ -71,6 +71,13 @@ final class Exchange {
   var hashedAddress = Hash128(low: 0, high: 0)
   var hasAddressHash = false
 
+  /// The TLS that its requests come by; nil: none. Set by what it belongs to.
+  var secure: SecureLink?
+  /// Whether they come by HTTP/2.
+  var isHTTP2 = false
+  /// The scheme of the target URI.
+  var scheme: StaticString { secure == nil ? "http" : "https" }
+
   /// Whether rules or authentication have something in `ruled`.
   var isRuled = false
   var ruled = RuledRequest()
@@ -177,6 +184,10 @@ final class Exchange {
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)
+    if let secure, secure.isMisdirected(worker.hostBuffer.view) {
+      refuse(status: 421, text: "This connection is for another host.", on: connection)
+      return
+    }
     switch head.method {
     case .connect:
       refuse(status: 405, text: "CONNECT is not for this server.", on: connection)
@@ -307,16 +318,16 @@ final class Exchange {
     worker.keyBuffer.removeAll()
     if generation.routes.routes[route].hasUsualKey {
       RequestTarget.appendKey(
-        scheme: "http", authority: head.bytes[head.authority], target: head.bytes[head.target],
+        scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
         to: &worker.keyBuffer)
       if !worker.context.searchRules.isEmpty, !isRuled, let query = head.query {
         RequestTarget.applySearchRule(
           worker.context, query: head.bytes[query], to: &worker.keyBuffer)
       }
     } else {
-      generation.routes.policies[route].key.append(head, scheme: "http", to: &worker.keyBuffer)
+      generation.routes.policies[route].key.append(head, scheme: scheme, to: &worker.keyBuffer)
     }
-    if isRuled && ruled.hasRun { makeRuledKey(worker) }
+    if isRuled && (ruled.hasRun || !ruled.keyLines.isEmpty) { makeRuledKey(worker) }
   }
 
   /// The tags by which a purge, or an unsafe request, reaches whatever is stored for the request's URI:
@@ -333,7 +344,8 @@ final class Exchange {
     let query = isUsual ? QueryNormalization() : generation.routes.policies[route].key.query
     var tags =
       isRuled
-      ? ruledTags(worker, store) : RequestTarget.tags(of: head, normalization: query, store: store)
+      ? ruledTags(worker, store)
+      : RequestTarget.tags(of: head, scheme: scheme, normalization: query, store: store)
     if !tags.contains(own) { tags.append(own) }
     return tags + [host]
   }
@@ -462,6 +474,7 @@ final class Exchange {
     parts = nil
     sliced = nil
     fillStart = 0
+    if isRuled { leaveQuestion(worker, token: token) }
     if let upstream {
       self.upstream = nil
       upstream.clientLeft(connection: token, sentAll: !takesBody)

@@ -20,11 +20,15 @@ struct ForwardingOptions {
   var lastModified = ByteView()
   /// Pass an upgrade on.
   var upgrade = false
+  /// Whether the client's connection has TLS.
+  var isSecure = false
+  /// Whether the request came by HTTP/2.
+  var isHTTP2 = false
   /// What `Host` is to say; empty: what the client's says.
   var host = ByteView()
   /// The node's name for `Via`.
   var nodeName = ByteView()
-  /// The lines that ask for a slice.
+  /// Lines of the node's own: those that ask for a slice, or say what a service is asked about.
   var slice = ByteView()
   /// The path and query to ask for; empty: the client's.
   var target = ByteView()
@@ -61,7 +65,7 @@ enum RequestComposer {
       etag: options.entityTag.isEmpty ? nil : options.entityTag,
       lastModified: options.lastModified.isEmpty ? nil : options.lastModified, to: &wire)
     wire.append(options.slice)
-    appendClient(client, authority: authority, to: &wire)
+    appendClient(client, authority: authority, isSecure: options.isSecure, to: &wire)
     appendVia(head, options: options, to: &wire)
     appendFraming(head, options: options, to: &wire)
     wire.append("\r\n")
@@ -83,6 +87,7 @@ enum RequestComposer {
       wire.append("connection: upgrade\r\nupgrade: ")
       wire.append(protocols)
       wire.append("\r\n")
+      if options.isHTTP2 { appendWebSocketKey(to: &wire) }
     }
   }
 
@@ -97,11 +102,14 @@ enum RequestComposer {
   }
 
   private static func appendClient(
-    _ client: SocketAddress, authority: ByteView, to wire: inout ByteBuffer
+    _ client: SocketAddress, authority: ByteView, isSecure: Bool, to wire: inout ByteBuffer
   ) {
     wire.append("x-forwarded-for: ")
     append(client, to: &wire)
-    wire.append("\r\nx-forwarded-proto: http\r\nx-forwarded-host: ")
+    let scheme: StaticString = isSecure ? "https" : "http"
+    wire.append("\r\nx-forwarded-proto: ")
+    wire.append(scheme)
+    wire.append("\r\nx-forwarded-host: ")
     wire.append(authority)
     // RFC 7239 §6: an IPv6 address is in brackets and quoted.
     wire.append("\r\nforwarded: for=")
@@ -110,7 +118,9 @@ enum RequestComposer {
     if !client.isIPv4 { wire.append("]\"") }
     wire.append(";host=\"")
     wire.append(authority)
-    wire.append("\";proto=http\r\n")
+    wire.append("\";proto=")
+    wire.append(scheme)
+    wire.append("\r\n")
   }
 
   private static func append(_ client: SocketAddress, to wire: inout ByteBuffer) {
@@ -129,8 +139,27 @@ enum RequestComposer {
     _ head: RequestHead, options: ForwardingOptions, to wire: inout ByteBuffer
   ) {
     wire.append("via: ")
-    wire.append(head.minorVersion == 0 ? "1.0 " : "1.1 ")
+    wire.append(options.isHTTP2 ? "2.0 " : head.minorVersion == 0 ? "1.0 " : "1.1 ")
     wire.append(options.nodeName)
     wire.append("\r\n")
+  }
+
+  /// What HTTP/1.1 wants of a WebSocket's begin and HTTP/2 has no use for (RFC 8441 §5): 16 random bytes
+  /// in base64 (RFC 6455 §4.1).
+  private static func appendWebSocketKey(to wire: inout ByteBuffer) {
+    let random = Random.hash128()
+    let digits = ByteView("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+    wire.append("sec-websocket-key: ")
+    // 128 bits are 21 digits of six bits, and two bits at the front of one more.
+    for index in 0..<22 {
+      let shift = index * 6
+      let bits =
+        shift < 60
+        ? random.low &>> UInt64(shift)
+        : shift < 64
+          ? random.low &>> 60 | random.high &<< 4 : random.high &>> UInt64(shift - 64)
+      wire.append(digits[Int(index == 21 ? bits << 4 & 0x30 : bits & 0x3F)])
+    }
+    wire.append("==\r\n")
   }
 }

@@ -43,7 +43,8 @@ enum RequestTarget {
     buffer.append("://")
     let (host, port) = split(authority)
     buffer.appendLowercased(host)
-    if !port.isEmpty && port != ByteView("80") {
+    let usual = ByteView(scheme).count == 5 ? ByteView("443") : ByteView("80")
+    if !port.isEmpty && port != usual {
       buffer.append(ASCII.colon)
       buffer.append(port)
     }
@@ -156,15 +157,16 @@ enum RequestTarget {
 
   /// The tags of a request's URI: as it was sent and, if that differs, with its query normalised.
   static func tags(
-    of head: RequestHead, normalization: QueryNormalization, store: ObjectStore
+    of head: RequestHead, scheme: StaticString, normalization: QueryNormalization,
+    store: ObjectStore
   ) -> [UInt64] {
     var key = ByteBuffer(capacity: 256)
-    KeyRecipe.usual.append(head, scheme: "http", to: &key)
+    KeyRecipe.usual.append(head, scheme: scheme, to: &key)
     var tags = [store.tagHash(ofKey: key.view)]
     guard !normalization.isIdentity else { return tags }
     key.removeAll()
     KeyRecipe([.scheme, .host, .path, .query], query: normalization)
-      .append(head, scheme: "http", to: &key)
+      .append(head, scheme: scheme, to: &key)
     let normalized = store.tagHash(ofKey: key.view)
     if normalized != tags[0] { tags.append(normalized) }
     return tags

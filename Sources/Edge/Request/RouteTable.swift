@@ -71,8 +71,10 @@ final class RouteTable {
   let failureOrigins: [[Int]]
   /// Their pages for errors.
   let errorPages: [[ErrorPage]]
-  /// From where may be asked.
-  let access: [AccessConfiguration]
+  /// The port that plain HTTP is redirected to; 0: it is answered.
+  let redirectPorts: [UInt16]
+  /// What `Strict-Transport-Security` says; empty: nothing.
+  let transportFields: [[UInt8]]
   /// Their names; one more stands for requests that no route takes.
   let names: [String]
   /// The names of the pools, by their indices.
@@ -119,7 +121,8 @@ final class RouteTable {
               && route.caching.query == QueryNormalization(),
             ignoresClientDirectives: !route.caching.honoursClients, hasRules: route.rules != nil,
             hasResponseRules: route.rules?.hasResponseRules ?? false,
-            hasAdmission: route.authentication != nil || !route.access.isOpen))
+            hasAdmission: route.authentication != nil || !route.access.isOpen
+              || site.redirectPort != nil))
         programs.append(route.rules.map { RuleProgram($0) })
         ruleOrigins.append(
           route.rules?.origins.map { used in
@@ -146,7 +149,12 @@ final class RouteTable {
       } ?? []
     }
     errorPages = all.map { $0.errorPages.map { ErrorPage($0) } }
-    access = configuration.sites.flatMap(\.routes).map(\.access)
+    redirectPorts = configuration.sites.flatMap { site in
+      site.routes.map { _ in site.redirectPort ?? 0 }
+    }
+    transportFields = configuration.sites.flatMap { site in
+      site.routes.map { _ in site.strictTransport.map { Array($0.fieldValue.utf8) } ?? [] }
+    }
     self.names = names + ["none"]
     poolNames = configuration.origins.map(\.name)
     addSites(configuration)

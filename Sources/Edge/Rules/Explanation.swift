@@ -197,6 +197,7 @@ private final class Explainer {
     case .apiKeys(_, let field): explanation.authentication = "an API key in \(field)"
     case .basic: explanation.authentication = "a name and a password"
     case .signedURL: explanation.authentication = "a signed URL"
+    case .service(let name): explanation.authentication = "service \(name)"
     }
     if isSigned || isOptional { return true }
     if case .signedURL = authentication.kind { return true }
@@ -229,7 +230,9 @@ private final class Explainer {
     effects.append("origin \(origin)")
     for name in route.limits { effects.append("limit \(name)") }
     for index in 0..<scratch.limits.count {
-      effects.append("limit \(code.limits[scratch.limits[index]].name)")
+      let limit = scratch.limits[index]
+      let cost = limit.cost.map { " cost \($0)" } ?? ""
+      effects.append("limit \(code.limits[limit.number].name)\(cost)")
     }
     if let key = scratch.cacheKey { effects.append("cache key \(key.string)") }
     for index in 0..<scratch.varyBy.count {

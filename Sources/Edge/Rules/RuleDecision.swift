@@ -3,6 +3,7 @@
 
 internal import Bytes
 internal import HTTPMessage
+internal import Rules
 
 final class RuleDecision {
   /// The request as the client sent it.
@@ -25,8 +26,8 @@ final class RuleDecision {
   var lifetime: Int64 = -1
   /// The index of the chosen pool; -1: the route's.
   var origin = -1
-  /// The numbers of the limits that were chosen.
-  var limits: [Int] = []
+  /// The limits that were chosen.
+  var limits: [RuleLimit] = []
   /// Tags for the response.
   var tags: [[UInt8]] = []
   /// Members of the log's line, packed.
@@ -47,4 +48,6 @@ struct RuleClient {
   var low: UInt64 = 0
   var port: UInt16 = 0
   var listenerPort: UInt16 = 0
+  /// What its handshake said; nil without TLS.
+  var facts: SecureFacts?
 }

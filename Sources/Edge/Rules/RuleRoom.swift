@@ -66,6 +66,10 @@ struct HeadChange {
   var target: ByteView?
   /// A field that is left out, by its name in lower case; empty: none.
   var omitted = ByteView()
+  /// Fields that are left out, by their names in lower case: an origin may take `_` for `-`.
+  var replaced: [[UInt8]] = []
+  /// Lines that are added.
+  var lines = ByteView()
   /// Whether what rules have set applies: path, query, fields.
   var isByRules = false
 
@@ -86,11 +90,25 @@ struct HeadChange {
       if line.known == .host { continue }
       let name = line.name(in: bytes)
       if !omitted.isEmpty && name.equalsIgnoringCase(omitted) { continue }
+      if !replaced.isEmpty && isReplaced(name) { continue }
       if isByRules && FieldEdits.replaces(line.known, name, scratch.requestFields) { continue }
       FieldEdits.append(name, line.value(in: bytes), to: &buffer)
     }
     if isByRules { FieldEdits.appendLines(scratch.requestFields, to: &buffer) }
+    buffer.append(lines)
     buffer.append("\r\n")
+  }
+
+  private func isReplaced(_ name: ByteView) -> Bool {
+    replaced.contains { listed in
+      guard listed.count == name.count else { return false }
+      for index in 0..<name.count {
+        let byte = name[index]
+        let folded: UInt8 = byte &- 0x41 < 26 ? byte | 0x20 : byte
+        if folded != listed[index] && !(folded == 0x5F && listed[index] == 0x2D) { return false }
+      }
+      return true
+    }
   }
 
   private func appendTarget(

@@ -22,6 +22,8 @@ package final class NodeContext: Sendable {
   package let routeNames: RouteNames
   /// What the workers' random numbers begin with.
   let seed: UInt64
+  /// The certificates that are shown; nil: nobody speaks TLS.
+  package let certificates: NodeCertificates?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -37,12 +39,13 @@ package final class NodeContext: Sendable {
   /// Puts together what the workers share.
   package init(
     _ parts: GenerationParts, clock: NodeClock, store: ObjectStore?, metrics: MetricsRegistry,
-    routeNames: RouteNames = NodeContext.makeRouteNames()
+    routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil
   ) {
     self.clock = clock
     self.store = store
     self.metrics = metrics
     self.routeNames = routeNames
+    self.certificates = certificates
     seed = Random.hash128().low
     generation = Mutex(
       NodeGeneration(parts, number: 1, after: nil, names: routeNames, live: live))
@@ -173,6 +176,8 @@ package enum WorkerMessage: Sendable {
   case fileRead(UInt64, [UInt8]?)
   /// Keys for tokens were fetched, or could not be.
   case keysCame
+  /// Other certificates are to be shown from now on.
+  case certificatesChanged
   /// A password was checked, for the request on a connection.
   case passwordChecked(PasswordVerdict, token: UInt64)
   /// Requests begin with another configuration from now on; and accept on these, too.
@@ -199,6 +204,17 @@ extension NodeContext {
   package func start(_ credentials: NodeCredentials) {
     credentials.start { [weak self] in self?.postToAll(.keysCame) }
   }
+
+  /// Reads the files again that have changed: keys, users, lists of addresses, geo databases. What came of
+  /// it; a file that is wrong changes nothing. Blocks.
+  ///
+  /// - Parameter onlySettled: leaves what somebody may still be writing for the next time.
+  package func reloadFiles(onlySettled: Bool = false) -> [FileReload] {
+    current.credentials.files.reload(onlySettled: onlySettled)
+  }
+
+  /// Has every worker show the certificates that were published last.
+  package func showCertificates() { postToAll(.certificatesChanged) }
 
   private func postToAll(_ message: WorkerMessage) {
     for inbox in posts.withLock({ $0 }) { inbox.post(message) }

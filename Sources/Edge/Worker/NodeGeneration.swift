@@ -36,7 +36,7 @@ package struct GenerationParts: Sendable {
   /// What credentials are checked against.
   package var credentials = NodeCredentials()
   /// Where addresses are, if rules ask for it.
-  package var geo: GeoDatabase?
+  package var geo: GeoSource?
   /// The numbers of the listening sockets (`NumberedListener`), by address in the configuration's order.
   package var listenerNumbers: [Int]
 
@@ -69,7 +69,7 @@ package final class NodeGeneration: Sendable {
   /// What credentials are checked against.
   package let credentials: NodeCredentials
   /// Where addresses are, if rules ask for it.
-  package let geo: GeoDatabase?
+  package let geo: GeoSource?
   /// The longest content that is stored: as configured, and at most half of the store, since storing
   /// something longer would evict nearly all else for it.
   let largestObject: UInt64

@@ -10,7 +10,9 @@ internal import Bytes
 internal import ClientAddress
 internal import Configuration
 package import EventLoop
+internal import GeoDatabase
 internal import HTTP1
+internal import HTTP2
 internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
@@ -18,6 +20,7 @@ internal import Origins
 internal import RateLimiting
 internal import Rules
 import Synchronization
+internal import TLS
 
 /// What the top bits of an event's token say it belongs to.
 enum TokenKind {
@@ -28,6 +31,11 @@ enum TokenKind {
   static let acceptPause: UInt64 = 4 << 60
   static let wake: UInt64 = 5 << 60
   static let request: UInt64 = 6 << 60
+  static let arrival: UInt64 = 7 << 60
+  static let handshakes: UInt64 = 8 << 60
+  static let session: UInt64 = 9 << 60
+  static let stream: UInt64 = 10 << 60
+  static let streamWake: UInt64 = 11 << 60
   static let mask: UInt64 = 15 << 60
 }
 
@@ -42,8 +50,25 @@ package final class Worker {
   private(set) var listeners: [NumberedListener]
   /// The numbers of those on which each connection begins with a PROXY header.
   private var proxyListeners: Set<Int> = []
+  /// The numbers of those with TLS, and of those that may speak HTTP/2 without.
+  private var tlsListeners: Set<Int> = []
+  private var plainHTTP2Listeners: Set<Int> = []
   var clients = Slab<ClientConnection>()
   var origins = Slab<OriginConnection>()
+  /// Connections whose protocol is not known yet.
+  var arrivals = Slab<ClientArrival>()
+  /// What handshakes begin with; nil: no listener has TLS.
+  var tls: ServerTLSContext?
+  var handshakes: Handshakes
+  /// HTTP/2 connections, and the requests on them.
+  var sessions = Slab<HTTP2Connection>()
+  var streams = Slab<HTTP2Stream>()
+  var spareStreams: [HTTP2Stream] = []
+  private(set) var http2: HTTP2Options
+  /// Frames that are about to be sent.
+  var frames = ByteBuffer()
+  /// Where parts of a record are brought together.
+  let records = RecordGatherer()
   /// Idle connections to servers, by the servers' ids.
   var idleOrigins: [Int: [UInt64]] = [:]
   /// What servers have handed out for their next TLS handshake, by the servers' ids.
@@ -101,6 +126,9 @@ package final class Worker {
   let dates = DateText()
   /// What rules need.
   let rules = RuleRoom()
+  /// The geo databases that rules look into, and which reading of them.
+  private var geoSource: GeoSource?
+  private var geoGeneration: UInt64 = 0
   /// First checks of tokens that this turn has left.
   var tokenChecksLeft = Gates.checksPerTurn
   /// Connections whose requests wait for keys.
@@ -138,7 +166,9 @@ package final class Worker {
     limitHash = present.limits.hash
     watchesLoad = configuration.overloadDelay != nil
     overload = Self.guardAgainstOverload(configuration)
-    rules.scratch.geo = present.geo
+    tls = context.certificates?.current
+    http2 = HTTP2Options(configuration)
+    handshakes = Handshakes(perSecond: configuration.tls.handshakeRate)
     counters = CounterBlock()
     requestCounters = RequestCounters(names: context.routeNames)
     context.metrics.register(counters: counters, requests: requestCounters)
@@ -150,7 +180,7 @@ package final class Worker {
     unsafe readBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
     unsafe originBuffer = .allocate(byteCount: 64 << 10, alignment: 4096)
     try poller.addReader(inbox.waker.descriptor, token: TokenKind.inbox)
-    proxyListeners = Self.proxyListeners(of: present)
+    sortListeners(present)
     for listener in self.listeners { try watch(listener) }
   }
 
@@ -170,13 +200,21 @@ package final class Worker {
       if case .granted(let grant) = message { OriginPool.decline(grant, now: now.monotonic) }
     }
     tellReaders()
+    for arrival in arrivals.all { arrival.close() }
     for client in clients.all { client.cutOff() }
+    for session in sessions.all { session.cutOff() }
     for origin in origins.all { close(origin) }
     reader?.endTurn()
   }
 
   private var isFinished: Bool {
-    isDraining && (now.monotonic >= drainDeadline || (clients.count == 0 && leading.isEmpty))
+    isDraining
+      && (now.monotonic >= drainDeadline
+        || (hasNoClients && leading.isEmpty))
+  }
+
+  private var hasNoClients: Bool {
+    clients.count == 0 && arrivals.count == 0 && sessions.count == 0
   }
 
   private func turn() {
@@ -184,6 +222,8 @@ package final class Worker {
     now = clock.now()
     let began = now.monotonic
     tokenChecksLeft = Gates.checksPerTurn
+    lookAtGeo()
+    handshakes.beginTurn()
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     hearIdleOrigins(count)
@@ -207,6 +247,18 @@ package final class Worker {
     }
   }
 
+  /// Takes over geo databases that were read again, or that a new configuration names.
+  private func lookAtGeo() {
+    let source = generation.shared.geo
+    guard source !== geoSource || source?.generation ?? 0 != geoGeneration else { return }
+    geoSource = source
+    guard let (database, number) = source?.current else {
+      (rules.scratch.geo, geoGeneration) = (nil, 0)
+      return
+    }
+    (rules.scratch.geo, geoGeneration) = (database, number)
+  }
+
   private func timeout() -> Int64 {
     if !leftOver.isEmpty || !moved.isEmpty { return 0 }
     if clock.standsStill { return (timers.next ?? .max) <= now.monotonic ? 0 : -1 }
@@ -219,6 +271,8 @@ package final class Worker {
     switch token & TokenKind.mask {
     case TokenKind.client: clients.element(token)?.handle(readiness)
     case TokenKind.origin: origins.element(token & ~TokenKind.mask)?.handle(readiness)
+    case TokenKind.session: sessions.element(token & ~TokenKind.mask)?.handle(readiness)
+    case TokenKind.arrival: arrivals.element(token & ~TokenKind.mask)?.handle(readiness)
     case TokenKind.listener: accept(Int(truncatingIfNeeded: token & ~TokenKind.mask))
     default: takeMessages()
     }
@@ -241,7 +295,7 @@ package final class Worker {
           request.goOn()
         }
       case .warmed(let token):
-        guard let client = clients.element(token) else { continue }
+        guard let client = peer(token) else { continue }
         client.exchange.warmed()
         client.advance()
       case .departure(let due): isDue(due)
@@ -255,6 +309,7 @@ package final class Worker {
       case .fileAnswered(let token, let answer): requests.element(token)?.opened(answer)
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)
       case .keysCame: keysCame()
+      case .certificatesChanged: tls = context.certificates?.current
       case .passwordChecked(let verdict, let token): passwordChecked(verdict, token: token)
       case .adopt(let generation, let listeners, let adoption):
         adopt(generation, listeners)
@@ -275,6 +330,11 @@ package final class Worker {
       case TokenKind.request: requests.element(token & ~TokenKind.mask)?.timerRang()
       case TokenKind.acceptPause: resumeAccepting()
       case TokenKind.wake: clients.element(token & ~TokenKind.mask)?.woken()
+      case TokenKind.arrival: arrivals.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.session: sessions.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.stream: streams.element(token & ~TokenKind.mask)?.timerRang()
+      case TokenKind.streamWake: streams.element(token & ~TokenKind.mask)?.woken()
+      case TokenKind.handshakes: goOnWithHandshakes()
       default: break
       }
     }
@@ -285,11 +345,25 @@ package final class Worker {
     let tokens = leftOver
     leftOver = []
     for token in tokens {
-      if token & TokenKind.mask == TokenKind.origin {
-        let connection = origins.element(token & ~TokenKind.mask)
+      let name = token & ~TokenKind.mask
+      switch token & TokenKind.mask {
+      case TokenKind.origin:
+        let connection = origins.element(name)
         connection?.isLeftOver = false
         connection?.goOn()
-      } else {
+      case TokenKind.arrival:
+        let arrival = arrivals.element(name)
+        arrival?.isLeftOver = false
+        arrival?.advance()
+      case TokenKind.session:
+        let session = sessions.element(name)
+        session?.isLeftOver = false
+        session?.advance()
+      case TokenKind.stream:
+        let stream = streams.element(name)
+        stream?.isLeftOver = false
+        stream?.advance()
+      default:
         let connection = clients.element(token)
         connection?.isLeftOver = false
         connection?.advance()
@@ -306,14 +380,14 @@ package final class Worker {
     moved = []
     for fill in fills {
       guard fill.key != nil else {
-        if let token = fill.soleReader { clients.element(token)?.advance() }
+        if let token = fill.soleReader { advance(token) }
         continue
       }
       if fill.leader == index {
         for worker in fill.otherWorkers() { context.post(.fillProgressed(fill), to: worker) }
       }
       guard let tokens = readers[ObjectIdentifier(fill)] else { continue }
-      for token in tokens { clients.element(token)?.advance() }
+      for token in tokens { advance(token) }
     }
   }
 
@@ -337,11 +411,18 @@ package final class Worker {
 
   /// Gives a connection another turn without waiting for the kernel.
   func runAgain(_ token: UInt64) {
-    if token & TokenKind.mask == TokenKind.origin {
-      guard let connection = origins.element(token & ~TokenKind.mask), !connection.isLeftOver
-      else { return }
+    let name = token & ~TokenKind.mask
+    switch token & TokenKind.mask {
+    case TokenKind.origin:
+      guard let connection = origins.element(name), !connection.isLeftOver else { return }
       connection.isLeftOver = true
-    } else {
+    case TokenKind.session:
+      guard let session = sessions.element(name), !session.isLeftOver else { return }
+      session.isLeftOver = true
+    case TokenKind.stream:
+      guard let stream = streams.element(name), !stream.isLeftOver else { return }
+      stream.isLeftOver = true
+    default:
       guard let connection = clients.element(token), !connection.isLeftOver else { return }
       connection.isLeftOver = true
     }
@@ -362,12 +443,16 @@ extension Worker {
     generationNumber = shared.number
     clientSettings = configuration.client
     headLimits = HeadLimits(configuration.client)
-    rules.scratch.geo = shared.geo
     watchesLoad = configuration.overloadDelay != nil
     overload = Self.guardAgainstOverload(configuration)
     isOverloaded = false
-    proxyListeners = Self.proxyListeners(of: shared)
+    sortListeners(shared)
+    tls = context.certificates?.current
+    http2 = HTTP2Options(configuration)
+    handshakes.changeRate(perSecond: configuration.tls.handshakeRate)
     for client in clients.all { client.exchange.joinNewest(self) }
+    // What waits for reuse would keep the earlier one alive.
+    spareStreams = []
     closeForeignOrigins()
     guard !isDraining else { return }
     for listener in added {
@@ -385,10 +470,16 @@ extension Worker {
     }
   }
 
-  private static func proxyListeners(of generation: NodeGeneration) -> Set<Int> {
+  /// Notes what is spoken where.
+  private func sortListeners(_ generation: NodeGeneration) {
     let numbers = generation.listenerNumbers
-    return Set(
-      generation.configuration.proxyListeners.compactMap { $0 < numbers.count ? numbers[$0] : nil })
+    func named(_ places: Set<Int>) -> Set<Int> {
+      Set(places.compactMap { $0 < numbers.count ? numbers[$0] : nil })
+    }
+    let configuration = generation.configuration
+    proxyListeners = named(configuration.proxyListeners)
+    tlsListeners = named(configuration.tlsListeners)
+    plainHTTP2Listeners = named(configuration.plainHTTP2Listeners)
   }
 
   private static func guardAgainstOverload(_ configuration: NodeConfiguration) -> OverloadGuard {
@@ -465,6 +556,14 @@ extension Worker {
     }
     Socket.configureConnection(socket.number)
     Socket.limitUnsent(socket, bytes: Self.unsentLimit)
+    let speaksTLS = tlsListeners.contains(listener)
+    if speaksTLS || plainHTTP2Listeners.contains(listener) {
+      let arrival = ClientArrival(
+        worker: self, socket: socket, address: address, speaksTLS: speaksTLS,
+        expectsProxyHeader: isBehindProxy)
+      arrival.opened()
+      return
+    }
     let connection = ClientConnection(
       worker: self, socket: socket, address: address, expectsProxyHeader: isBehindProxy)
     connection.token = clients.insert(connection)
@@ -524,5 +623,7 @@ extension Worker {
     isDraining = true
     drainDeadline = deadline
     for client in clients.all { client.drain() }
+    for session in sessions.all { session.drain() }
+    for arrival in arrivals.all { arrival.drain() }
   }
 }

@@ -34,7 +34,7 @@ extension Compiler {
     case .add(let target, let value): emitAdd(rule, target, value)
     case .unset(let target): emitUnset(rule, target)
     case .origin(let name, let range): emitOrigin(rule, name, range)
-    case .limit(let name, let range): emitLimit(rule, name, range)
+    case .limit(let name, let range, let cost): emitLimit(rule, name, range, cost)
     case .cacheBypass:
       note(.action(hasValue: false), rule.range)
       emit(.cacheBypass)
@@ -358,11 +358,26 @@ extension Compiler {
     emit(.origin, operand: number)
   }
 
-  private mutating func emitLimit(_ rule: RuleStatement, _ name: String, _ range: RuleRange) {
+  private mutating func emitLimit(
+    _ rule: RuleStatement, _ name: String, _ range: RuleRange, _ cost: Expression?
+  ) {
     guard isOfRequest(rule, "limit") else { return }
     let number = Self.number(of: name, range, in: &code.limits)
-    note(.action(hasValue: false), rule.range)
-    emit(.limit, operand: number)
+    guard let cost else {
+      note(.action(hasValue: false), rule.range)
+      emit(.limit, operand: number)
+      return
+    }
+    let register = UInt8(Registers.values)
+    guard let type = emit(cost, register) else { return }
+    guard type == .integer else {
+      findings.error(
+        "cost takes a number, and this is \(type.described)", at: cost.range,
+        help: type == .text ? "write to_int(…, 1)" : nil)
+      return
+    }
+    note(.action(hasValue: true), rule.range, register, type)
+    emit(.limitWithCost, left: register, operand: number)
   }
 
   private static func number(of name: String, _ range: RuleRange, in list: inout [RuleName]) -> Int

@@ -34,7 +34,7 @@ enum Opcode: UInt8, Sendable, Equatable {
   case jump, jumpUnless, jumpIf
   // Actions.
   case answerField, respond, redirect, rewritePath, rewriteQuery
-  case setField, unsetField, addField, origin, limit
+  case setField, unsetField, addField, origin, limit, limitWithCost
   case cacheBypass, cacheTTL, cacheKey, varyBy, tag, log
 }
 

@@ -3,7 +3,7 @@
 
 extension RuleParser {
   /// The settings of a preset: name, values.
-  private mutating func options(
+  mutating func options(
     _ names: [String], _ findings: inout RuleFindings
   ) -> [String: [(text: String, range: RuleRange)]]? {
     if takes(";", &findings) { return [:] }
@@ -179,7 +179,7 @@ extension RuleParser {
 }
 
 /// Makes the rules of a preset; all of them stand where the preset does.
-private struct Preset {
+struct Preset {
   let range: RuleRange
 
   func text(_ text: String) -> Expression {

@@ -6,6 +6,7 @@ package enum RuleKeyword: String, CaseIterable, Sendable {
   case varyBy = "vary_by"
   case tag, log, on, degrade, cors
   case securityHeaders = "security_headers"
+  case locale
 
   /// Whether a word begins a rule anywhere.
   package static func isKeyword(_ word: String) -> Bool { RuleKeyword(rawValue: word) != nil }
@@ -71,7 +72,13 @@ extension RuleParser {
       return ended(.origin(name, range), &findings)
     case .limit:
       guard let (name, range) = word("the name of a limit", &findings) else { return nil }
-      return ended(.limit(name, range), &findings)
+      var cost: Expression?
+      if case .name("cost") = peek(&findings).kind {
+        take(&findings)
+        cost = expression(&findings)
+        if cost == nil { return nil }
+      }
+      return ended(.limit(name, range, cost: cost), &findings)
     case .cache: return cache(&findings)
     case .varyBy: return values(&findings).flatMap { ended(.varyBy($0), &findings) }
     case .tag: return values(&findings).flatMap { ended(.tag($0), &findings) }
@@ -94,6 +101,7 @@ extension RuleParser {
     case .degrade: return block(&findings).map { .onFailure($0) }
     case .cors: return cors(start, &findings)
     case .securityHeaders: return securityHeaders(start, &findings)
+    case .locale: return locale(start, &findings)
     }
   }
 

@@ -13,7 +13,7 @@ package struct RuleStatement: Sendable {
     case unset(Target)
     case add(Target, Expression)
     case origin(String, RuleRange)
-    case limit(String, RuleRange)
+    case limit(String, RuleRange, cost: Expression?)
     case cacheBypass
     case cacheTTL(Expression)
     case cacheKey(Expression)

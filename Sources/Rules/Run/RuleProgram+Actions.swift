@@ -73,10 +73,10 @@ extension RuleProgram {
       scratch.isRewritten = true
       scratch.filled = 0
     case .origin: scratch.origin = operand
-    case .limit:
-      // Once, however many rules choose it.
-      for index in 0..<scratch.limits.count where scratch.limits[index] == operand { return nil }
-      isDone = scratch.limits.append(operand)
+    case .limit: isDone = scratch.choose(limit: operand, cost: nil)
+    case .limitWithCost:
+      isDone = scratch.choose(
+        limit: operand, cost: UInt64(min(max(value.integer, 0), RuleLimit.greatestCost)))
     case .cacheBypass: scratch.bypassesCache = true
     case .cacheTTL: scratch.lifetime = max(0, value.integer)
     case .cacheKey: scratch.cacheKey = value.text

@@ -187,7 +187,7 @@ extension RuleProgram {
         scratch.location = target
         return .redirect
       case .rewritePath, .rewriteQuery, .answerField, .setField, .unsetField, .addField, .origin,
-        .limit, .cacheBypass, .cacheTTL, .cacheKey, .varyBy, .tag, .log:
+        .limit, .limitWithCost, .cacheBypass, .cacheTTL, .cacheKey, .varyBy, .tag, .log:
         if let failure = act(step, scratch, place &- 1, input) { return .failed(failure) }
       }
     }

@@ -111,6 +111,12 @@ package enum RuleFailure: Equatable, Sendable {
   }
 
   mutating func removeAll() { count = 0 }
+
+  /// Puts a value in place of the one at `index`, which must be below `count`. For trivial values.
+  mutating func replace(_ element: Element, at index: Int) {
+    precondition(index >= 0 && index < count, "index out of the list")
+    unsafe storage[index] = element  // Below `count`, just checked.
+  }
 }
 
 /// A register: a text's address and length, a number, or an address.
@@ -220,8 +226,8 @@ package final class RuleScratch {
   package internal(set) var requestFields = RuleList<RuleEdit>(capacity: 128)
   /// Changes of the response's fields, in order; fields of an answer (kind `add`).
   package internal(set) var responseFields = RuleList<RuleEdit>(capacity: 128)
-  /// Numbers of limits in `RuleCode.limits`, in order.
-  package internal(set) var limits = RuleList<Int>(capacity: 32)
+  /// The limits that were chosen, in order.
+  package internal(set) var limits = RuleList<RuleLimit>(capacity: 32)
   /// What the response differs by besides the cache key, in order.
   package internal(set) var varyBy = RuleList<ByteView>(capacity: 16)
   /// Tags that the response gets.
@@ -278,6 +284,29 @@ package final class RuleScratch {
     guard hasOverlays else { return }
     hasOverlays = false
     for index in 0..<Self.overlayCount { unsafe overlays[index].state = .asSent }
+  }
+}
+
+/// A limit that rules have chosen.
+package struct RuleLimit: Sendable, Equatable {
+  /// Its number in `RuleCode.limits`.
+  package let number: Int
+  /// What the request costs there; nil: as the limit says. 0 asks and takes nothing.
+  package let cost: UInt64?
+
+  /// The most that a request costs; what is more counts as this, what is less than 0 as 0.
+  static var greatestCost: Int64 { 1_000_000_000 }
+}
+
+extension RuleScratch {
+  /// Chooses a limit: once, however many rules do, at the cost that the last one says. False if there is no
+  /// room.
+  func choose(limit number: Int, cost: UInt64?) -> Bool {
+    for index in 0..<limits.count where limits[index].number == number {
+      if let cost { limits.replace(RuleLimit(number: number, cost: cost), at: index) }
+      return true
+    }
+    return limits.append(RuleLimit(number: number, cost: cost))
   }
 }
 
