@@ -158,5 +158,7 @@ static inline BIO *weir_bio_new(const BIO_METHOD *method, int fd) {
 }
 // Whether the last read found less than it asked for.
 static inline int weir_bio_drained(SSL *s) { return BIO_get_data(SSL_get_rbio(s)) != NULL; }
+// The socket has something to read again: an earlier read says nothing any more.
+static inline void weir_bio_readable(SSL *s) { BIO_set_data(SSL_get_rbio(s), NULL); }
 static inline int weir_ktls_sends(SSL *s) { return BIO_get_ktls_send(SSL_get_wbio(s)); }
 #endif

@@ -241,6 +241,11 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
     return isEmpty && early.isEmpty
   }
 
+  /// To be told of each event by which the socket is readable. What OpenSSL hands out next may be of an
+  /// earlier read of its own, and what the event is about still in the socket: without this `isDrained`
+  /// would go by the earlier one, and an edge-triggered loop would wait for ever.
+  package func noteReadable() { unsafe weir_bio_readable(ssl) }
+
   // MARK: Writing
 
   /// Whether something that `send` took still waits for the socket to be writable.

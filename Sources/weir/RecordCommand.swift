@@ -10,6 +10,7 @@ struct RecordCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "record",
     abstract: "Write what a running node serves to a file that can be replayed.",
+    usage: "weir record --out <file> [<options>]",
     discussion: """
       Asks the admin listener that the configuration names, with its token, until --duration is over or \
       SIGINT comes. The node must have an access log. Clients' addresses and the values in queries are \

@@ -117,7 +117,10 @@ final class ClientConnection: ClientPeer {
 
   /// What the kernel says.
   func handle(_ readiness: Readiness) {
-    if readiness.mayRead { isReadable = true }
+    if readiness.mayRead {
+      isReadable = true
+      secure?.noteReadable()
+    }
     if readiness.mayWrite { isWritable = true }
     if readiness.peerEnded { peerEnded = true }
     if readiness.isOver && phase != .tunnel {

@@ -90,7 +90,10 @@ final class HTTP2Connection: HTTP2ContentProvider {
   }
 
   func handle(_ readiness: Readiness) {
-    if readiness.mayRead { isReadable = true }
+    if readiness.mayRead {
+      isReadable = true
+      secure?.noteReadable()
+    }
     if readiness.mayWrite { isWritable = true }
     if readiness.peerEnded { peerEnded = true }
     if readiness.isOver { return close() }

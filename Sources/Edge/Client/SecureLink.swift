@@ -65,6 +65,9 @@ final class SecureLink {
     outcome(of: tls.receive(onto: &buffer, limit: limit))
   }
 
+  /// An event says that there is something to read.
+  func noteReadable() { tls.noteReadable() }
+
   /// Whether nothing is left to read before the next event.
   var isDrained: Bool { tls.isDrained }
 
