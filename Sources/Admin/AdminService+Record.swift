@@ -1,7 +1,7 @@
 internal import AccessLog
-internal import EventLoop
 internal import Bytes
 internal import Edge
+internal import EventLoop
 
 extension AdminService {
   /// `GET /v1/record?sample=0.1&clients=keep&queries=keep`: lines of JSON, the last of which says how many

@@ -4,7 +4,8 @@ extension Setting {
   /// Every setting.
   public static let all: [Setting] =
     topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originTransport
-    + originHealth + originTLS + files + limit + tls + http2 + tokens + authenticationService + trace
+    + originHealth + originTLS + files + limit + tls + http2 + tokens + authenticationService
+    + trace
     + site + tlsSite
     + admission(in: .site) + route + limitRoute + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)

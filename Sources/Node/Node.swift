@@ -13,9 +13,9 @@ package import ObjectStore
 internal import Origins
 internal import RateLimiting
 internal import StaticFiles
-internal import Tracing
 import Synchronization
 internal import TLS
+internal import Tracing
 
 /// A running point of presence.
 package final class Node: Sendable {

@@ -28,7 +28,9 @@ struct CommandTests {
     #expect(try await weir("--version").printed == version.printed)
   }
 
-  @Test(arguments: ["run", "check", "settings", "version", "eval", "sign", "key", "replay", "record"])
+  @Test(arguments: [
+    "run", "check", "settings", "version", "eval", "sign", "key", "replay", "record",
+  ])
   func `every command explains itself within 80 columns`(command: String) async throws {
     let help = try await weir(command, "--help")
     #expect(help.status == 0)
@@ -39,7 +41,9 @@ struct CommandTests {
   @Test func `without a command the commands are listed, and the hidden one is not`() async throws {
     let help = try await weir()
     #expect(help.status == 0)
-    for command in ["run", "check", "settings", "version", "eval", "sign", "key", "replay", "record"] {
+    for command in [
+      "run", "check", "settings", "version", "eval", "sign", "key", "replay", "record",
+    ] {
       #expect(help.printed.contains("\n  \(command) "))
     }
     #expect(!help.printed.contains("\n  node "))

@@ -1,6 +1,6 @@
-internal import HTTPCaching
 internal import Bytes
 internal import EventLoop
+internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
 internal import Tracing
