@@ -40,7 +40,10 @@ package struct DocumentPost: Sendable {
     } else {
       stream = FetchStream(socket: socket, tls: nil, deadline: deadline)
     }
-    try stream.write(head(length: content.count).view)
+    // Named: the view is good as long as the buffer is.
+    var head = head(length: content.count)
+    try stream.write(head.view)
+    head.removeAll()
     try stream.write(content)
     var response = ByteBuffer()
     let status = try KeyFetch.readHead(&stream, &response, to: .post).status

@@ -47,7 +47,11 @@ import Testing
     try await hanging.waitForRequests(1)
     isDown.update { $0 = true }
     node.advance(seconds: 10)
-    let answer = try await node.get("/")
+    async let answered = node.get("/")
+    // The second try is made after a pause.
+    try await node.expect(.originRetries, reaches: 1)
+    node.advance(seconds: 5)
+    let answer = try await answered
     #expect(answer.status == 200 && answer.text == "stored")
     #expect(failing.requests.count == 2)
     waiting.close()
