@@ -10,12 +10,14 @@ internal import HTTPMessage
 internal import Metrics
 internal import ObjectStore
 internal import Origins
+internal import Tracing
 
 extension OriginRequest {
   var betweenBytesTimeout: Int64 { side.settings.betweenBytesTimeout }
 
   /// The final head is there; `content` is what came behind it in the same read.
   func final(content: ByteView) {
+    trace?.end(.firstByte, at: worker.clock.monotonic())
     connection?.setDeadline(worker.now.monotonic + betweenBytesTimeout)
     isBound = bindsConnection
     if triesAgain(insteadOf: content) { return }
