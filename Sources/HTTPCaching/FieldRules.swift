@@ -37,6 +37,9 @@ package struct ConnectionOptions: Sendable {
     response.fields.forEach(.connection, in: response.bytes) { add($0) }
   }
 
+  /// Whether any field may be nominated: options of no consequence (`close`, `keep-alive` and such) apart.
+  package var nominatesAny: Bool { lineCount > 0 || isExcessive }
+
   /// Whether a field of that name was nominated.
   package func nominates(_ known: KnownField, name: ByteView) -> Bool {
     if lineCount == 0 { return false }

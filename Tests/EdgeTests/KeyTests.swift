@@ -26,6 +26,24 @@ import Testing
     #expect(second.isHit && second.text == first.text)
   }
 
+  /// The origin does not see what `Connection` nominates; what it answers then is not for those whose
+  /// requests have the field.
+  @Test(arguments: ["", "cache { key host path header.x-kind; }"])
+  func `a field that is taken away on the way shapes no stored response`(route: String) async throws
+  {
+    let origin = try await ScriptedOrigin.answering { request in
+      Reply(200, [Self.fresh, "Vary: X-Kind"], request.header("x-kind") ?? "none")
+    }
+    let node = try TestNode.start(origin: origin.port, route: route)
+    let poison = try await node.get("/p", "X-Kind: a", "Connection: X-Kind")
+    #expect(poison.text == "none")
+    try await node.settle()
+    let next = try await node.get("/p", "X-Kind: a")
+    #expect(!next.isHit && next.text == "a")
+    try await node.settle()
+    #expect(try await node.get("/p", "X-Kind: a").isHit)
+  }
+
   @Test func `nor does it where requests go side by side`() async throws {
     // The first answer is not for sharing: the key is marked.
     let origin = try await ScriptedOrigin.answering { request in

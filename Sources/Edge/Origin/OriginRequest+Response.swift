@@ -107,6 +107,9 @@ extension OriginRequest {
       return plan
     }
     if isKeptOut { return plan }
+    // The origin has not seen a field that the client's `Connection` nominates; the key, and the values
+    // that `Vary` selects by, have it. Whoever sends such a thing gets an answer of its own.
+    if ConnectionOptions(head).nominatesAny { return plan }
     let isRestricted = self.decision?.isRestricted ?? false
     if isRestricted && !directives.permitsAuthorization {
       // Whoever else must show something gets an answer of their own, too.
