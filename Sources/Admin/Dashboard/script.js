@@ -87,8 +87,7 @@ function chart(id, colours, show, { fixed, least = 0, logarithmic = false } = {}
           ? `${start + x},${(100 - 100 * place(value)).toFixed(2)}` : "")
         .filter(Boolean).join(" "));
     });
-    const length = series[0].length;
-    oldest.textContent = length > 1 ? `${length} s ago` : "";
+    oldest.textContent = "5 min ago";
     most.textContent = values.length ? `top ${show(fixed ?? Math.max(...values))}` : "";
     const last = series.map(points => points.at(-1)).filter(Number.isFinite).map(show);
     svg.setAttribute("aria-label", last.length ? `now ${last.join(", ")}` : "nothing yet");
