@@ -22,22 +22,42 @@ enum Memory {
   static var available: UInt64 {
     let pages = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 0))
     var least = pages &* UInt64(max(sysconf(Int32(_SC_PAGESIZE)), 0))
-    for path in ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"] {
-      if let limit = number(in: path) { least = min(least, limit) }
+    for path in limits(groups: text(in: "/proc/self/cgroup") ?? "") {
+      if let limit = text(in: path).flatMap({ UInt64($0.prefix { $0.isNumber }) }) {
+        least = min(least, limit)
+      }
     }
     return least
   }
 
-  private static func number(in path: String) -> UInt64? {
+  /// The files that have the limits of a process's control groups: of its own (a line `0::/path` in the
+  /// second version, `N:memory:/path` in the first) and of those above, whose limits hold for it too.
+  static func limits(groups: String) -> [String] {
+    var files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+    for line in groups.split(separator: "\n") {
+      let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard parts.count == 3 else { continue }
+      let isFirst = parts[1].split(separator: ",").contains("memory")
+      guard isFirst || parts[1].isEmpty else { continue }
+      var path = isFirst ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup"
+      for name in parts[2].split(separator: "/") {
+        path += "/\(name)"
+        files.append(path + (isFirst ? "/memory.limit_in_bytes" : "/memory.max"))
+      }
+    }
+    return files
+  }
+
+  /// The beginning of a short file.
+  private static func text(in path: String) -> String? {
     let file = unsafe weir_open(path, O_RDONLY, 0)
     guard file >= 0 else { return nil }
     let descriptor = Descriptor(owning: file)
-    var bytes = [UInt8](repeating: 0, count: 32)
+    var bytes = [UInt8](repeating: 0, count: 4_096)
     let count = unsafe bytes.withUnsafeMutableBytes {
       unsafe read(descriptor.number, $0.baseAddress, $0.count)
     }
-    guard count > 0 else { return nil }
-    return UInt64(String(decoding: bytes[..<count].prefix { $0 >= 48 && $0 < 58 }, as: UTF8.self))
+    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
   }
 
   /// The whole pages that a view touches.
