@@ -32,10 +32,8 @@ final class CertificateWatcher: Sendable {
   private let context: NodeContext
   private let certificates: NodeCertificates
   private let note: @Sendable (String) -> Void
-  private let waker: Waker
   private let state: Mutex<State>
-  private let isStopping = Atomic(false)
-  private let thread = Mutex<LoopThread?>(nil)
+  private let thread: RepeatingThread
 
   init(
     _ context: NodeContext, _ certificates: NodeCertificates, _ configuration: NodeConfiguration,
@@ -44,37 +42,21 @@ final class CertificateWatcher: Sendable {
     self.context = context
     self.certificates = certificates
     self.note = note
-    waker = try Waker()
+    thread = try RepeatingThread()
     state = Mutex(
       State(configuration: configuration, stamps: Self.stamps(of: configuration)))
   }
 
   func start() {
-    thread.withLock { thread in
-      thread = LoopThread(name: "weir-tls") { [self] in
-        while !isStopping.load(ordering: .acquiring) {
-          waker.wait(milliseconds: pause)
-          look()
-        }
-      }
-    }
+    thread.start("weir-tls", pause: { [self] in pause }) { [self] in look() }
   }
 
-  func stop() {
-    isStopping.store(true, ordering: .releasing)
-    waker.wake()
-    let running = thread.withLock { thread in
-      let running = thread
-      thread = nil
-      return running
-    }
-    running?.join()
-  }
+  func stop() { thread.stop() }
 
   /// Reads all files anew, whether they seem to have changed or not.
   func reload() {
     state.withLock { $0.isForced = true }
-    waker.wake()
+    thread.wake()
   }
 
   /// Goes by another configuration from now on; its certificates are shown already.
@@ -84,7 +66,7 @@ final class CertificateWatcher: Sendable {
       state.configuration = configuration
       state.stamps = stamps
     }
-    waker.wake()
+    thread.wake()
   }
 
   private var pause: Int32 {

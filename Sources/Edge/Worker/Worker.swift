@@ -48,12 +48,12 @@ package final class Worker {
   let index: Int
   let poller: Poller
   let inbox: Inbox<WorkerMessage>
-  private(set) var listeners: [NumberedListener]
+  var listeners: [NumberedListener]
   /// The numbers of those on which each connection begins with a PROXY header.
-  private var proxyListeners: Set<Int> = []
+  var proxyListeners: Set<Int> = []
   /// The numbers of those with TLS, and of those that may speak HTTP/2 without.
-  private var tlsListeners: Set<Int> = []
-  private var plainHTTP2Listeners: Set<Int> = []
+  var tlsListeners: Set<Int> = []
+  var plainHTTP2Listeners: Set<Int> = []
   var clients = Slab<ClientConnection>()
   var origins = Slab<OriginConnection>()
   /// Connections whose protocol is not known yet.
@@ -65,7 +65,7 @@ package final class Worker {
   var sessions = Slab<HTTP2Connection>()
   var streams = Slab<HTTP2Stream>()
   var spareStreams: [HTTP2Stream] = []
-  private(set) var http2: HTTP2Options
+  var http2: HTTP2Options
   /// Frames that are about to be sent.
   var frames = ByteBuffer()
   /// Where parts of a record are brought together.
@@ -80,18 +80,18 @@ package final class Worker {
   var now: Instant
   let reader: StoreReader?
   /// The configuration that requests begin with. Those under an earlier one hold that themselves.
-  private(set) var generation: WorkerGeneration
+  var generation: WorkerGeneration
   /// Its number.
-  private(set) var generationNumber: UInt64
+  var generationNumber: UInt64
   /// What a client may take of a connection, in time and size: always the newest configuration's.
-  private(set) var clientSettings: ClientConfiguration
+  var clientSettings: ClientConfiguration
   let limitHash: SipHash
   /// The box for checks that are over when they have been made.
   let passingChecks = HeldChecks()
   var spareChecks: [HeldChecks] = []
   var limitSample: UInt64 = 0
   var overload: OverloadGuard
-  private(set) var watchesLoad: Bool
+  var watchesLoad: Bool
   var isOverloaded = false
   let counters: CounterBlock
   let requestCounters: RequestCounters
@@ -149,11 +149,11 @@ package final class Worker {
 
   /// Bodies pinned until the clients that were told of them have pinned them too.
   var bridges: [(body: UInt64, until: Int64)] = []
-  private(set) var headLimits: HeadLimits
+  var headLimits: HeadLimits
 
   var isDraining = false
   /// Whether the store is another process's, and nothing is looked up in it any more.
-  private(set) var hasLetGo = false
+  var hasLetGo = false
   /// Whether each response is its connection's last.
   var isEnding: Bool { isDraining || hasLetGo }
   var drainDeadline = Int64.max
@@ -240,7 +240,7 @@ package final class Worker {
     clients.count == 0 && arrivals.count == 0 && sessions.count == 0
   }
 
-  private func turn() {
+  func turn() {
     let count = poller.wait(timeout: timeout())
     now = clock.now()
     let began = now.monotonic
@@ -462,203 +462,3 @@ package final class Worker {
 }
 
 // MARK: - Another configuration
-
-extension Worker {
-  /// Goes over to a generation: all that begins from now on is under it.
-  private func adopt(_ shared: NodeGeneration, _ added: [NumberedListener]) {
-    guard shared.number > generationNumber else { return }
-    let configuration = shared.configuration
-    requestCounters.addRoutes()
-    generation = WorkerGeneration(
-      shared, worker: index, seed: context.seed, after: generation)
-    generationNumber = shared.number
-    clientSettings = configuration.client
-    headLimits = HeadLimits(configuration.client)
-    watchesLoad = configuration.overloadDelay != nil
-    overload = Self.guardAgainstOverload(configuration)
-    isOverloaded = false
-    sortListeners(shared)
-    tls = context.certificates?.current
-    http2 = HTTP2Options(configuration)
-    handshakes.changeRate(perSecond: configuration.tls.handshakeRate)
-    for client in clients.all { client.exchange.joinNewest(self) }
-    // What waits for reuse would keep the earlier one alive.
-    spareStreams = []
-    closeForeignOrigins()
-    listen(on: added)
-  }
-
-  private func listen(on added: [NumberedListener]) {
-    guard !isDraining else { return }
-    for listener in added {
-      listeners.append(listener)
-      if !acceptPaused { try? watch(listener) }
-    }
-  }
-
-  /// Closes idle connections to servers that are in no pool any more.
-  private func closeForeignOrigins() {
-    let known = Set(generation.shared.pools.flatMap { $0.servers.map(\.id) })
-    for (server, tokens) in idleOrigins where !known.contains(server) {
-      for token in tokens { if let connection = origins.element(token) { close(connection) } }
-      idleOrigins[server] = nil
-    }
-  }
-
-  /// Notes what is spoken where.
-  private func sortListeners(_ generation: NodeGeneration) {
-    let numbers = generation.listenerNumbers
-    func named(_ places: Set<Int>) -> Set<Int> {
-      Set(places.compactMap { $0 < numbers.count ? numbers[$0] : nil })
-    }
-    let configuration = generation.configuration
-    proxyListeners = named(configuration.proxyListeners)
-    tlsListeners = named(configuration.tlsListeners)
-    plainHTTP2Listeners = named(configuration.plainHTTP2Listeners)
-  }
-
-  private static func guardAgainstOverload(_ configuration: NodeConfiguration) -> OverloadGuard {
-    let delay = configuration.overloadDelay ?? 1
-    // A delay that has stood for ten times its length is a queue and not a burst.
-    return OverloadGuard(target: delay, interval: min(delay, 10_000_000_000) &* 10)
-  }
-}
-
-extension HeadLimits {
-  /// What the `client` block says of heads.
-  fileprivate init(_ client: ClientConfiguration) {
-    self.init(
-      maxRequestLine: client.maxRequestLine, maxHead: client.maxHeader, maxFields: client.maxFields)
-  }
-}
-
-// MARK: - Accepting
-
-extension Worker {
-  /// At most so many connections are taken in a row, so that those that are there get their turn.
-  private static let acceptsPerTurn = 64
-  /// How often so many are taken at the end: more than a listener's queue holds.
-  private static let lastRounds = 1_024
-  /// What the kernel takes of a response before it is sent: a slow reader must not pin megabytes.
-  private static let unsentLimit: Int32 = 128 << 10
-  /// How long accepting pauses when the process has no descriptor left.
-  private static let acceptPause: Int64 = 100_000_000
-
-  /// Takes connections; whether there may be more.
-  @discardableResult
-  func accept(_ number: Int) -> Bool {
-    guard !acceptPaused, let own = listeners.first(where: { $0.number == number }) else {
-      return false
-    }
-    var address = SocketAddress(high: 0, low: 0, port: 0)
-    for _ in 0..<Self.acceptsPerTurn {
-      do {
-        guard let socket = try Socket.accept(from: own.listener.socket, address: &address)
-        else { return false }
-        // Whoever moved the clock by hand before it connected counts on that.
-        if clock.standsStill { now = clock.now() }
-        admit(socket, from: address, at: number)
-      } catch {
-        counters.add(.acceptErrors)
-        pauseAccepting()
-        return false
-      }
-    }
-    return true
-  }
-
-  private func admit(
-    _ socket: consuming Descriptor, from address: SocketAddress, at listener: Int
-  ) {
-    counters.add(.connectionsAccepted)
-    // Where the PROXY protocol is spoken, the client's address comes with its header.
-    let isBehindProxy = !proxyListeners.isEmpty && proxyListeners.contains(listener)
-    let mayCome =
-      isBehindProxy
-      ? generation.limitTable.trusted.contains(IPAddress(high: address.high, low: address.low))
-      : admits(address)
-    guard mayCome else {
-      if isBehindProxy { counters.add(.connectionsRefused) }
-      counters.add(.connectionsClosed)
-      return
-    }
-    let there = context.connections.add(1, ordering: .relaxed).newValue
-    guard there <= clientSettings.maxConnections else {
-      context.connections.subtract(1, ordering: .relaxed)
-      counters.add(.connectionsRefused)
-      counters.add(.connectionsClosed)
-      return
-    }
-    Socket.configureConnection(socket.number)
-    Socket.limitUnsent(socket, bytes: Self.unsentLimit)
-    let speaksTLS = tlsListeners.contains(listener)
-    if speaksTLS || plainHTTP2Listeners.contains(listener) {
-      let arrival = ClientArrival(
-        worker: self, socket: socket, address: address, speaksTLS: speaksTLS,
-        expectsProxyHeader: isBehindProxy)
-      arrival.opened()
-      return
-    }
-    let connection = ClientConnection(
-      worker: self, socket: socket, address: address, expectsProxyHeader: isBehindProxy)
-    connection.token = clients.insert(connection)
-    do {
-      try poller.add(connection.socket, token: connection.token)
-      connection.opened()
-    } catch {
-      connection.close()
-    }
-  }
-
-  /// Stops accepting for a moment: connections wait in the kernel's queue meanwhile.
-  private func pauseAccepting() {
-    acceptPaused = true
-    for listener in listeners { poller.remove(listener.listener.socket) }
-    timers.set(deadline: now.monotonic + Self.acceptPause, token: TokenKind.acceptPause)
-  }
-
-  func resumeAccepting() {
-    guard acceptPaused else { return }
-    acceptPaused = false
-    for listener in listeners { try? watch(listener) }
-  }
-
-  private func watch(_ listener: NumberedListener) throws(Errno) {
-    try poller.addReader(
-      listener.listener.socket, token: TokenKind.listener | UInt64(listener.number))
-  }
-
-  /// Takes what is still in the queues of those sockets, and closes them.
-  private func closeListeners(_ numbers: [Int], before deadline: Int64 = .max) {
-    // Closing a listener resets what is left in its queue; but those that keep coming must not keep it
-    // open for ever.
-    let wasPaused = acceptPaused
-    acceptPaused = false
-    for number in numbers {
-      var rounds = 0
-      while accept(number), rounds < Self.lastRounds, clock.now().monotonic < deadline {
-        rounds += 1
-      }
-    }
-    for listener in listeners where numbers.contains(listener.number) && !wasPaused {
-      poller.remove(listener.listener.socket)
-    }
-    listeners.removeAll { numbers.contains($0.number) }
-    acceptPaused = acceptPaused || wasPaused
-  }
-
-  /// Takes what is still in the queues, closes the listeners, and lets idle clients go.
-  func drain(_ deadline: Int64) {
-    guard !isDraining else {
-      drainDeadline = min(drainDeadline, deadline)
-      return
-    }
-    acceptPaused = false
-    closeListeners(listeners.map(\.number), before: deadline)
-    isDraining = true
-    drainDeadline = deadline
-    for client in clients.all { client.drain() }
-    for session in sessions.all { session.drain() }
-    for arrival in arrivals.all { arrival.drain() }
-  }
-}
