@@ -183,7 +183,7 @@ let package = Package(
       name: "EdgeTesting",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
-        "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin", "TLS",
+        "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin", "TLS", "HTTP2",
       ], swiftSettings: strict),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: strict),
     .testTarget(

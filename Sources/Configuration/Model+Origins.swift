@@ -37,6 +37,8 @@ public struct OriginTLSConfiguration: Sendable, Equatable {
   public var serverName: String?
   /// A file of authorities, absolute; nil: the system's.
   public var authorities: String?
+  /// Whether HTTP/2 is offered to servers.
+  public var offersHTTP2 = true
   /// What is shown to servers; nil: nothing.
   public var certificate: ClientCertificate?
   /// The oldest version that is spoken.

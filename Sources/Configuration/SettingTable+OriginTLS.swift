@@ -38,6 +38,14 @@ extension Setting {
       """
     ) { arguments, reader in reader.readClientCertificate(&arguments) },
     Setting(
+      "http2", in: .originTLS, .flag, to: \.originTLS.offersHTTP2,
+      aliases: ["proxy_http_version", "alpn", "h2"],
+      """
+      Whether servers are offered HTTP/2; those that choose it get many requests on one connection, each \
+      of which counts for `max_connections`. Upgrades, second tries beside the first and health checks go \
+      by HTTP/1.1.
+      """),
+    Setting(
       "min_version", in: .originTLS, .choice([("1.2", .tls12), ("1.3", .tls13)]),
       to: \.originTLS.minimumVersion, aliases: ["proxy_ssl_protocols", "protocols"],
       "The oldest version of TLS that is spoken."),

@@ -25,6 +25,8 @@ package struct HTTP2ErrorCode: Equatable, Hashable, Sendable {
   package static let compressionError = HTTP2ErrorCode(0x9)
   /// ENHANCE_YOUR_CALM
   package static let enhanceYourCalm = HTTP2ErrorCode(0xB)
+  /// HTTP_1_1_REQUIRED
+  package static let http11Required = HTTP2ErrorCode(0xD)
 }
 
 /// Why a connection is being ended. A GOAWAY with `code` is queued; it is to be sent, and the connection

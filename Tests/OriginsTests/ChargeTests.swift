@@ -23,6 +23,30 @@ import Testing
     #expect(pool.report(now: start).servers[0].failures == 0)
   }
 
+  @Test
+  func `what a server refuses unseen is tried again, whatever the method: once at nobody's cost`() {
+    let pool = OriginPool.make(weights: [1, 1])
+    var balancer = pool.balancer()
+    var plan = balancer.plan(isIdempotent: false, now: start)
+    var tried = ServerSet()
+    for round in 0..<2 {
+      guard case .attempt(var attempt) = balancer.choose(ChoiceRequest(), now: start) else {
+        Issue.record("no attempt")
+        return
+      }
+      let index = attempt.index
+      let decision = balancer.failed(
+        &attempt, .refused, plan: &plan, tried: &tried, isReplayable: true, now: start)
+      attempt.end(now: start)
+      guard case .again = decision else {
+        Issue.record("not tried again: \(decision)")
+        return
+      }
+      #expect(tried.contains(index) == (round == 1))
+    }
+    #expect(pool.report(now: start).servers.map(\.failures).reduce(0, +) == 1)
+  }
+
   @Test func `a try that fails beside another is the server's, and not the pool's`() {
     let pool = OriginPool.make(weights: [1, 1]) {
       $0.breaker = BreakerSettings()

@@ -71,11 +71,12 @@ extension OriginConnection {
 
   private func makeSecurity(_ tls: OriginTLS) -> OriginSecurity? {
     if let kept = worker.originSessions[server.id], kept.owner == tls.id,
-      let made = tls.connect(on: socket, to: server, resuming: kept.session)
+      let made = tls.connect(
+        on: socket, to: server, offersHTTP2: mayShare, resuming: kept.session)
     {
       return OriginSecurity(made)
     }
-    guard let made = tls.connect(on: socket, to: server) else { return nil }
+    guard let made = tls.connect(on: socket, to: server, offersHTTP2: mayShare) else { return nil }
     return OriginSecurity(made)
   }
 
@@ -93,6 +94,16 @@ extension OriginConnection {
       if security.connection.isResumed { worker.counters.add(.originTLSResumptions) }
       isReadable = true
       isWritable = true
+      if security.connection.applicationProtocol == .http2 {
+        guard let request, beginSharing(request.side) else {
+          self.request?.connectFailed(on: self, .tlsFailed)
+          return
+        }
+        self.request = nil
+        request.connected(on: self)
+        restIfUnused()
+        return
+      }
       phase = .active
       request?.connected(on: self)
     }

@@ -17,6 +17,8 @@ final class OriginConnection {
     case idle
     /// A request is under way.
     case active
+    /// It carries requests side by side (`OriginConnection+HTTP2.swift`).
+    case shared
     /// Its bytes belong to a client's tunnel.
     case tunnel
     case closed
@@ -35,6 +37,10 @@ final class OriginConnection {
   let tls: OriginTLS?
   /// TLS on the socket, once that is connected.
   var security: OriginSecurity?
+  /// Whether HTTP/2 may be spoken on it.
+  var mayShare = false
+  /// What it carries, once HTTP/2 is.
+  var sharing: OriginSharing?
   var token: UInt64 = 0
   var phase = Phase.connecting
   var isReadable = false
@@ -78,7 +84,10 @@ final class OriginConnection {
   }
 
   func handle(_ readiness: Readiness) {
-    if readiness.mayRead { isReadable = true }
+    if readiness.mayRead {
+      isReadable = true
+      security?.connection.noteReadable()
+    }
     if readiness.mayWrite {
       isWritable = true
       if let security, security.readWantsWrite { isReadable = true }
@@ -87,6 +96,7 @@ final class OriginConnection {
     switch phase {
     case .connecting: connected()
     case .securing: goOnWithHandshake()
+    case .shared: advanceShared()
     case .idle:
       // Nothing was asked: the server closes, or says what nobody wants to hear (RFC 9112 §9.2). What
       // TLS says to itself is no matter.
@@ -105,6 +115,7 @@ final class OriginConnection {
       } else {
         worker.close(self)
       }
+    case .shared: advanceShared()
     case .connecting, .securing, .idle, .closed: break
     }
   }
@@ -292,7 +303,11 @@ final class OriginConnection {
       return
     }
     deadline = .max
-    if phase == .idle { worker.close(self) } else { request?.timedOut(on: self) }
+    switch phase {
+    case .idle: worker.close(self)
+    case .shared: sharedTimedOut()
+    case .connecting, .securing, .active, .tunnel, .closed: request?.timedOut(on: self)
+    }
   }
 }
 
@@ -373,6 +388,10 @@ extension Worker {
       let place = idleOrigins[connection.server.id]?.firstIndex(of: connection.token)
     {
       idleOrigins[connection.server.id]?.remove(at: place)
+    }
+    if connection.phase == .shared {
+      sharedOrigins[connection.server.id]?.tokens.removeAll { $0 == connection.token }
+      connection.sharing = nil
     }
     if connection.phase == .tunnel { counters.add(.tunnelsClosed) }
     connection.phase = .closed

@@ -17,6 +17,9 @@ final class Connecting {
   var hasBegun = false
   /// Whether the node itself has no descriptor or port left.
   var isExhausted = false
+  /// What others wait for it to make, or it for another (`SharedOrigins`).
+  var makesFor: SharedOrigins?
+  var follows: SharedOrigins?
   /// What the last of them failed with.
   var failure = OriginFailure.connectFailed
 
@@ -28,13 +31,21 @@ final class Connecting {
 
 extension OriginRequest {
   func connect() {
-    guard let server = serverOfAttempt else { return }
     let now = worker.now.monotonic
     worker.counters.add(.originRequests)
     stage = .connecting
     receivedAny = false
     // How long a client takes to send its content is not the server's time.
     tryEnd = head.framing == .none || isFill ? plan.deadline(now: now, timeout: .max) : .max
+    seekConnection()
+  }
+
+  /// Takes a connection that is there, or makes one.
+  func seekConnection() {
+    guard let server = serverOfAttempt else { return }
+    let now = worker.now.monotonic
+    stage = .connecting
+    if side.pool.tls != nil, beginShared(at: server) { return }
     if !avoidsKept,
       let kept = worker.takeIdleOrigin(server, tls: side.pool.tls, mayRepeat: mayRepeat)
     {
@@ -47,11 +58,12 @@ extension OriginRequest {
     let connecting = Connecting(
       addresses, deadline: plan.deadline(now: now, timeout: settings.connectTimeout))
     self.connecting = connecting
+    if side.pool.tls != nil, follows(to: server, connecting) { return }
     if case .unix = server.location {
       guard begin(nil, number: 0, to: server) else {
         if connecting.isExhausted { return exhausted(connecting) }
         self.connecting = nil
-        tryFailed(.connectFailed, .connect)
+        makingFailed(connecting, .connectFailed, .connect)
         return
       }
       setTimer(connecting.deadline)
@@ -77,6 +89,7 @@ extension OriginRequest {
       let racer = try worker.openOrigin(
         server, tls: side.pool.tls, address: address, number: number)
       racer.request = self
+      racer.mayShare = mayShare
       connecting?.racers.append(racer)
       return true
     } catch {
@@ -92,6 +105,7 @@ extension OriginRequest {
     for racer in connecting.racers { worker.close(racer) }
     attempt.take()?.end(now: worker.now.monotonic)
     end(with: .tooBusy)
+    tellFollowers(of: connecting, .notShared)
   }
 
   /// Begins what the plan says is next.
@@ -116,7 +130,8 @@ extension OriginRequest {
       case .exhausted:
         self.connecting = nil
         setTimer(.max)
-        tryFailed(connecting.hasBegun ? connecting.failure : .unresolved, .connect)
+        makingFailed(
+          connecting, connecting.hasBegun ? connecting.failure : .unresolved, .connect)
         return
       }
     }
@@ -139,7 +154,30 @@ extension OriginRequest {
       }
       worker.close(racer)
     }
-    send(on: connection)
+    guard connection.phase == .shared else {
+      if connection.mayShare { worker.sharedOrigins(of: connection.server).choosesHTTP1 = true }
+      send(on: connection)
+      tellFollowers(of: connecting, .notShared)
+      return
+    }
+    worker.sharedOrigins(of: connection.server).choosesHTTP1 = false
+    if !begin(on: connection) { tryFailed(.connectFailed, .connect) }
+    tellFollowers(of: connecting, .made(connection))
+  }
+
+  /// No connection could be made: neither for it nor for those that wait for it.
+  private func makingFailed(_ connecting: Connecting, _ failure: OriginFailure, _ kind: TryFailure)
+  {
+    let followers = connecting.makesFor?.takeFollowers() ?? []
+    tryFailed(failure, kind)
+    for follower in followers { follower.makerIsThrough(.failed(failure, kind)) }
+  }
+
+  /// Tells those that wait for its connection what became of it.
+  func tellFollowers(of connecting: Connecting, _ outcome: MakingOutcome) {
+    guard let shared = connecting.makesFor else { return }
+    connecting.makesFor = nil
+    for follower in shared.takeFollowers() { follower.makerIsThrough(outcome) }
   }
 
   /// A connection could not be made: the server's next address, if there is one.
@@ -166,6 +204,7 @@ extension OriginRequest {
       }
       worker.close(racer)
     }
-    tryFailed(.connectTimeout, .connectTimeout)
+    stopFollowing(connecting)
+    makingFailed(connecting, .connectTimeout, .connectTimeout)
   }
 }

@@ -59,7 +59,7 @@ extension OriginRequest {
         complete(trailers: trailers.view)
         return
       case .invalid, nil:
-        if let connection { failed(.malformed, on: connection) }
+        failTry(.malformed)
         return
       }
     }

@@ -25,7 +25,7 @@ extension OriginRequest {
     guard side.hedges, hedge == nil, sentAll, !sentContent, head.method.isIdempotent,
       let delay = side.balancer.hedgeDelay()
     else { return }
-    setTimer(worker.now.monotonic &+ delay)
+    setTimer(min(worker.now.monotonic &+ delay, streamDeadline))
   }
 
   func beginHedge() {
@@ -92,6 +92,7 @@ extension OriginRequest {
     }
     worker.counters.add(.originBytesReceived, UInt64(count))
     self.hedge = nil
+    dropStream()
     if let first = self.connection { worker.close(first) }
     attempt.take()?.end(now: worker.now.monotonic)
     attempt = hedge.attempt.take()

@@ -19,7 +19,9 @@ extension OriginRequest {
   func final(content: ByteView) {
     trace?.end(.firstByte, at: worker.clock.monotonic())
     connection?.setDeadline(worker.now.monotonic + betweenBytesTimeout)
+    if stream != nil { setStreamDeadline(worker.now.monotonic + betweenBytesTimeout) }
     isBound = bindsConnection
+    if isBound { stream?.connection.retire() }
     if triesAgain(insteadOf: content) { return }
     noteAnswer()
     invalidate()
@@ -44,9 +46,9 @@ extension OriginRequest {
       runResponseRules(as: response.status == 206 ? 200 : response.status)
       if finalSlice(slice, content: content) { return }
     }
-    if isFill && response.status == 304, let connection {
+    if isFill && response.status == 304, connection != nil || stream != nil {
       // Nothing was asked with a condition: whoever waits would be told of a response it does not have.
-      failed(.malformed, on: connection)
+      failTry(.malformed)
       return
     }
     runResponseRules(as: response.status)

@@ -282,6 +282,7 @@ extension OriginRequest {
   }
 
   private func dropConnection() {
+    dropStream()
     guard let connection else { return }
     self.connection = nil
     worker.close(connection)

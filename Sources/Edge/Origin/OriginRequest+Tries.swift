@@ -137,12 +137,18 @@ extension OriginRequest {
   private func tryAgain(after pause: Int64) {
     worker.counters.add(.originRetries)
     // The answer in whose place this is made has been dropped: what is stored may still stand for it.
+    chooseAgain(after: pause)
+  }
+
+  /// Looks for a server after a pause; not while bytes of a shared connection are being taken, for other
+  /// connections are read into the same buffer.
+  func chooseAgain(after pause: Int64) {
     stage = .pausing
-    guard pause > 0 else {
+    if pause > 0 || worker.isFeeding {
+      setTimer(worker.now.monotonic &+ pause)
+    } else {
       choose()
-      return
     }
-    setTimer(worker.now.monotonic &+ pause)
   }
 
   private func count(_ failure: OriginFailure) {
@@ -194,6 +200,7 @@ extension OriginRequest {
 
   /// Closes whatever is open, and leaves the queue.
   func dropConnections() {
+    dropStream()
     if let connection {
       self.connection = nil
       worker.close(connection)
@@ -201,6 +208,8 @@ extension OriginRequest {
     if let connecting {
       self.connecting = nil
       for racer in connecting.racers { worker.close(racer) }
+      stopFollowing(connecting)
+      tellFollowers(of: connecting, .notShared)
     }
     dropHedge()
     if let ticket {
@@ -265,8 +274,13 @@ extension OriginRequest {
     case .connecting:
       guard let connecting else { return end(with: .firstByteTimeout) }
       if connecting.deadline <= now { connectTimedOut(connecting) } else { goOnConnecting() }
-    case .head: beginHedge()
-    case .content: if file?.isReading == true { end(with: .contentTimeout) }
+    case .head:
+      if streamTimedOut() { return }
+      beginHedge()
+      if stream != nil { setTimer(streamDeadline) }
+    case .content:
+      if file?.isReading == true { end(with: .contentTimeout) }
+      if !streamTimedOut(), stream != nil { setTimer(streamDeadline) }
     case .done: break
     }
   }

@@ -57,6 +57,11 @@ final class OriginRequest {
   var clientConnection: UInt64?
 
   var connection: OriginConnection?
+  /// Its part of a shared connection, in place of one of its own, and until when that must have moved.
+  var stream: OriginStream?
+  var streamDeadline = Int64.max
+  /// Whether the server wants it by HTTP/1.1 (RFC 9113 §7).
+  var needsHTTP1 = false
   var stage = Stage.connecting
 
   // Its tries.
@@ -163,7 +168,11 @@ final class OriginRequest {
   func startAgain() {
     attempt.take()?.end(now: worker.now.monotonic)
     file = nil
-    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] {
+      open(in: site)
+    } else {
+      chooseAgain(after: 0)
+    }
   }
 
   var settings: OriginSettings { side.settings }
@@ -185,6 +194,14 @@ final class OriginRequest {
   }
 
   func waitForHead() {
+    if let stream {
+      if sentAll {
+        setStreamDeadline(min(worker.now.monotonic + settings.firstByteTimeout, tryEnd))
+      } else {
+        let waits = stream.backlog > 0
+        setStreamDeadline(waits ? worker.now.monotonic + settings.betweenBytesTimeout : .max)
+      }
+    }
     guard let connection else { return }
     if sentAll {
       connection.setDeadline(min(worker.now.monotonic + settings.firstByteTimeout, tryEnd))
@@ -238,12 +255,20 @@ final class OriginRequest {
 
   /// Whether content may be handed over now.
   var acceptsContent: Bool {
-    guard stage == .head || stage == .content, let connection, !sentAll else { return false }
+    guard stage == .head || stage == .content, !sentAll else { return false }
+    if let stream { return stream.backlog < Self.backlogLimit }
+    guard let connection else { return false }
     return connection.backlog < Self.backlogLimit
   }
 
   /// Passes content on, in the coding that the request came in.
   func sendContent(_ content: ByteView) {
+    if let stream, !content.isEmpty {
+      sentContent = true
+      stream.send(content, isLast: false)
+      waitForHead()
+      return
+    }
     guard let connection, !content.isEmpty else { return }
     sentContent = true
     if head.framing == .chunked {
@@ -260,19 +285,31 @@ final class OriginRequest {
 
   /// The content is complete.
   func endContent(trailers: ByteView) {
+    if let stream, !sentAll {
+      sentAll = true
+      sentContent = true
+      noteSentAll()
+      stream.send(ByteView(), isLast: true)
+      waitForHead()
+      return
+    }
     guard let connection, !sentAll else { return }
     sentAll = true
     sentContent = true
-    if var held = attempt.take() {
-      held.sentAll(now: worker.now.monotonic)
-      attempt = consume held
-    }
+    noteSentAll()
     if head.framing == .chunked {
       var last = ByteBuffer(capacity: 64)
       HTTP1Writer.lastChunk(trailers: trailers, to: &last)
       connection.send(last.view)
     }
     waitForHead()
+  }
+
+  /// The server's time begins.
+  private func noteSentAll() {
+    guard var held = attempt.take() else { return }
+    held.sentAll(now: worker.now.monotonic)
+    attempt = consume held
   }
 
   /// The client's content broke off.
@@ -322,7 +359,9 @@ final class OriginRequest {
       end(with: .requestAborted)
       return
     }
-    if stage == .content {
+    if stage == .content, stream != nil {
+      resumeStream()
+    } else if stage == .content {
       // While the origin is held back no deadline runs.
       if let connection, !connection.hasDeadline {
         connection.setDeadline(worker.now.monotonic + settings.betweenBytesTimeout)
@@ -399,8 +438,7 @@ final class OriginRequest {
   /// A 1xx. False if the connection is a tunnel now, or no longer ours.
   private func interim(rest: ByteView) -> Bool {
     guard let connection else { return false }
-    interimCount += 1
-    guard interimCount <= Self.interimLimit else {
+    guard noteInterim() else {
       failed(.malformed, on: connection)
       return false
     }
@@ -429,13 +467,24 @@ final class OriginRequest {
       worker.runAgain(clientConnection.token)
       return false
     }
-    if let clientConnection, clientConnection.exchange.fill === fill,
-      clientConnection.exchange.head(worker).minorVersion > 0
-    {
-      ResponseComposer.appendInterim(response, to: &lines)
-      clientConnection.sendInterim(status: response.status, lines: lines.view)
-    }
+    passInterim()
     return true
+  }
+
+  /// Hands an interim response on to the client that began this.
+  func passInterim() {
+    guard let client = clientConnection.flatMap({ worker.peer($0) }),
+      client.exchange.fill === fill, client.exchange.head(worker).minorVersion > 0
+    else { return }
+    var lines = ByteBuffer(capacity: 256)
+    ResponseComposer.appendInterim(response, to: &lines)
+    client.sendInterim(status: response.status, lines: lines.view)
+  }
+
+  /// Counts an interim response; false if there are too many.
+  func noteInterim() -> Bool {
+    interimCount += 1
+    return interimCount <= Self.interimLimit
   }
 
   // MARK: The end
@@ -500,6 +549,7 @@ final class OriginRequest {
 
   /// Gives the connection back, if it may carry another request.
   func releaseConnection() {
+    dropStream(isWhole: true)
     guard let connection else { return }
     self.connection = nil
     if response.keepAlive && !isBound && sentAll && connection.backlog == 0

@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Configuration
 internal import EventLoop
+internal import HTTP2
 internal import HTTPCaching
 internal import HTTPMessage
 internal import Origins
@@ -21,6 +22,8 @@ final class PoolSide {
   /// The field in which servers say how busy they are; empty: none.
   let loadField: [UInt8]
   let longestRest: Int64
+  /// What shared connections take.
+  let http2Options: HTTP2OriginOptions
   /// What `balance hash PART…` goes by; nil: the cache key.
   private let hashRecipe: KeyRecipe?
 
@@ -34,6 +37,9 @@ final class PoolSide {
     queueTimeout = pool.settings.queueLimit > 0 ? pool.settings.queueTimeout : 0
     hedges = pool.settings.retries?.hedges ?? false
     loadField = Array((pool.settings.loadField ?? "").utf8)
+    var options = HTTP2OriginOptions()
+    options.maxFieldSection = settings.maxHeader
+    http2Options = options
     longestRest = pool.settings.longestRest
     if case .hash(let parts, _) = configuration.balancing, !parts.isEmpty {
       hashRecipe = KeyRecipe(parts.map { RoutePolicy.part($0) })

@@ -52,6 +52,7 @@ extension Worker {
       for token in tokens { if let connection = origins.element(token) { close(connection) } }
       idleOrigins[server] = nil
     }
+    closeForeignShared(known)
   }
 
   /// Notes what is spoken where.

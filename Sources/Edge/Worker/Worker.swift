@@ -72,6 +72,8 @@ package final class Worker {
   let records = RecordGatherer()
   /// Idle connections to servers, by the servers' ids.
   var idleOrigins: [Int: [UInt64]] = [:]
+  /// Connections that carry several requests, by the servers' ids.
+  var sharedOrigins: [Int: SharedOrigins] = [:]
   /// What servers have handed out for their next TLS handshake, by the servers' ids.
   var originSessions: [Int: KeptSession] = [:]
   /// Requests to origins that a timer, a granted place or a helper's thread may ask for.
@@ -116,8 +118,9 @@ package final class Worker {
 
   /// Where clients' bytes are read to; good until the next read.
   let readBuffer: UnsafeMutableRawBufferPointer
-  /// Where origins' bytes are read to.
+  /// Where origins' bytes are read to; and whether those that are there are being taken by requests.
   let originBuffer: UnsafeMutableRawBufferPointer
+  var isFeeding = false
   /// What is about to be sent to the client whose turn it is.
   var out = ByteBuffer(capacity: 64 << 10)
   /// Field lines of the response that is being made.
@@ -266,7 +269,8 @@ package final class Worker {
     for event in 0..<count {
       let token = poller.token(event)
       guard token & TokenKind.mask == TokenKind.origin,
-        let connection = origins.element(token & ~TokenKind.mask), connection.phase == .idle
+        let connection = origins.element(token & ~TokenKind.mask),
+        connection.phase == .idle || connection.sharing?.requests.isEmpty ?? false
       else { continue }
       connection.handle(poller.readiness(event))
     }

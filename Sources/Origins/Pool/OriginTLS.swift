@@ -11,6 +11,8 @@ package final class OriginTLS: Sendable {
   /// or a session, is never used with another, which may trust less.
   package let id: Int
   private let context: ClientTLSContext
+  /// The same with HTTP/2 among the protocols that are offered; nil: it is not.
+  private let http2: ClientTLSContext?
   private let serverName: String?
   private static let lastID = Atomic<Int>(0)
 
@@ -28,16 +30,26 @@ package final class OriginTLS: Sendable {
       case .tls13: .tls13
       }
     context = try ClientTLSContext(settings, now: now)
+    if configuration.offersHTTP2 {
+      settings.applicationProtocols = [.http2, .http1]
+      http2 = try ClientTLSContext(settings, now: now)
+    } else {
+      http2 = nil
+    }
     serverName = configuration.serverName
     id = Self.lastID.add(1, ordering: .relaxed).newValue
   }
 
+  /// Whether HTTP/2 is offered.
+  package var mayShare: Bool { http2 != nil }
+
   /// The node's end of a connection to a server, about to begin its handshake; nil if there is no memory.
   package func connect(
-    on socket: borrowing Descriptor, to server: OriginServer,
+    on socket: borrowing Descriptor, to server: OriginServer, offersHTTP2: Bool = false,
     resuming session: borrowing TLSSession? = nil
   ) -> TLSConnection? {
-    context.connect(on: socket, host: serverName ?? server.host, resuming: session)
+    (offersHTTP2 ? http2 ?? context : context).connect(
+      on: socket, host: serverName ?? server.host, resuming: session)
   }
 }
 

@@ -189,7 +189,8 @@ package struct PoolBalancer: ~Copyable, Sendable {
     isReplayable: Bool, now: Int64
   ) -> TryDecision {
     // A kept connection that had ended says nothing about the server, which is asked again.
-    if failure != .staleConnection { tried.insert(attempt.index) }
+    let isExcused = plan.excuses(failure)
+    if !isExcused { tried.insert(attempt.index) }
     let decision = plan.after(
       failure, isReplayable: isReplayable, hasOther: hasOther(than: tried, now: now), now: now,
       random: &random
@@ -202,7 +203,7 @@ package struct PoolBalancer: ~Copyable, Sendable {
       isFinal = false
       pool.state.words.add(PoolState.Word.retries)
     }
-    if failure == .staleConnection { return decision }
+    if isExcused { return decision }
     if case .status(let status, let retryAfter) = failure {
       latencies.add(now &- attempt.started)
       tell(&attempt, .answered(status: status), isFinal: isFinal, now: now)
@@ -218,7 +219,7 @@ package struct PoolBalancer: ~Copyable, Sendable {
   package mutating func failedBesideAnother(
     _ attempt: inout Attempt, _ failure: TryFailure, tried: inout ServerSet, now: Int64
   ) {
-    if failure == .staleConnection { return }
+    if failure.isNobodysFault { return }
     tried.insert(attempt.index)
     tell(&attempt, .failed(failure), isFinal: false, now: now)
   }

@@ -23,7 +23,7 @@ extension OriginPool {
       switch failure {
       case .connect: cells.words.add(Word.connectFailures)
       case .connectTimeout, .timeout: cells.words.add(Word.timeouts)
-      case .reset, .staleConnection, .malformed, .status: break
+      case .reset, .staleConnection, .refused, .malformed, .status: break
       }
     }
     if isFirst {

@@ -16,6 +16,8 @@ package enum TryFailure: Sendable, Equatable {
   /// A kept connection had been ended by the server, without a byte: it may have done so before it saw
   /// the request (RFC 9112 §9.3.1).
   case staleConnection
+  /// The server said that it has not looked at the request (REFUSED_STREAM, RFC 9113 §8.7).
+  case refused
   /// What came is not HTTP.
   case malformed
   /// An answer with that status. `retryAfter`: what the origin asked for, in nanoseconds from now.
@@ -24,8 +26,16 @@ package enum TryFailure: Sendable, Equatable {
   /// Whether the server has certainly not acted on the request.
   var isUnseen: Bool {
     switch self {
-    case .connect, .connectTimeout: true
+    case .connect, .connectTimeout, .refused: true
     case .timeout, .reset, .staleConnection, .malformed, .status: false
+    }
+  }
+
+  /// Whether it says nothing of the server, when it comes once: the connection was at its end.
+  var isNobodysFault: Bool {
+    switch self {
+    case .staleConnection, .refused: true
+    case .connect, .connectTimeout, .timeout, .reset, .malformed, .status: false
     }
   }
 }
@@ -76,6 +86,9 @@ package struct TryPlan: Sendable {
     end = settings.map { now &+ max($0.overall, 0) } ?? Int64.max
   }
 
+  /// Whether a failure is held against nobody: the first of its kind.
+  func excuses(_ failure: TryFailure) -> Bool { failure.isNobodysFault && !triedStale }
+
   /// Until when a try that begins now has to have the answer's head, given the pool's own timeout.
   package func deadline(now: Int64, timeout: Int64) -> Int64 {
     var length = max(timeout, 0)
@@ -94,7 +107,7 @@ package struct TryPlan: Sendable {
   ) -> TryDecision {
     guard isReplayable else { return .stop(.notReplayable) }
     guard isIdempotent || failure.isUnseen else { return .stop(.notIdempotent) }
-    if failure == .staleConnection, !triedStale {
+    if excuses(failure) {
       // Once, at once, and not from the budget: it costs the origin nothing that an idle connection
       // was closed, and there are never more of these than kept connections.
       triedStale = true
