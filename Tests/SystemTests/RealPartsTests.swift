@@ -120,13 +120,22 @@ final class RealParts {
       .first
   }
 
-  static func startWeir(beside folder: URL, conf: String, notes: String) async throws
-    -> (Process, Int)
-  {
+  /// Starts the command, and returns it with the port that it listens on. `resolvers`: what it sees as
+  /// resolv.conf.
+  static func startWeir(
+    beside folder: URL, conf: String, notes: String, resolvers: String? = nil
+  ) async throws -> (Process, Int) {
     _ = FileManager.default.createFile(atPath: notes, contents: nil)
     let process = Process()
-    process.executableURL = folder.appendingPathComponent("weir")
-    process.arguments = ["run", conf]
+    let weir = folder.appendingPathComponent("weir")
+    if let resolvers {
+      process.executableURL = URL(fileURLWithPath: find("unshare") ?? "unshare")
+      let script = "mount --bind \"$1\" /etc/resolv.conf && exec \"$2\" run \"$3\""
+      process.arguments = ["-m", "sh", "-c", script, "sh", resolvers, weir.path, conf]
+    } else {
+      process.executableURL = weir
+      process.arguments = ["run", conf]
+    }
     process.standardError = FileHandle(forWritingAtPath: notes)
     try process.run()
     let ready = "listening on 127.0.0.1:"
@@ -272,13 +281,13 @@ final class RealParts {
     return Int(UInt16(bigEndian: address.sin_port))
   }
 
-  static func canConnect(_ port: Int) -> Bool {
+  static func canConnect(_ port: Int, on host: String = "127.0.0.1") -> Bool {
     let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(number) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    address.sin_addr.s_addr = unsafe inet_addr(host)
     return unsafe withUnsafePointer(to: &address) { pointer in
       unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
         unsafe connect(number, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
