@@ -4,7 +4,6 @@
 // Values are views into the map. A view from a read transaction is good until the transaction is reset;
 // one from a write transaction until its next change. Neither is checked by the compiler (see ByteView).
 
-package import Bytes
 internal import CLMDB
 
 /// A database within an environment; its keys are 64-bit integers in ascending order.
