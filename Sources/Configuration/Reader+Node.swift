@@ -36,15 +36,6 @@ extension Reader {
     draft.node.geoDatabases.append(resolve(path.value))
   }
 
-  /// Sets where the access log goes.
-  mutating func setAccessLog(_ target: AccessLogTarget) {
-    if case .file(let path) = target {
-      draft.node.accessLog = .file(resolve(path))
-    } else {
-      draft.node.accessLog = target
-    }
-  }
-
   /// `store DIR { … }`
   mutating func readStore(_ arguments: inout Arguments) {
     draft.store = StoreConfiguration(path: "")

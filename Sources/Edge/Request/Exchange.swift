@@ -94,6 +94,8 @@ final class Exchange {
   var reason: ForwardReason?
   var contentSent: UInt64 = 0
   var originStarted: Int64 = -1
+  /// From then to the head of the origin's response, nanoseconds; −1 before.
+  var originDuration: Int64 = -1
 
   // Where the content comes from.
   var fill: Fill?
@@ -173,6 +175,7 @@ final class Exchange {
     reason = nil
     contentSent = 0
     originStarted = -1
+    originDuration = -1
     hasSentHead = false
     takesBody = false
     wasRefused = false
