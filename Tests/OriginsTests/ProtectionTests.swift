@@ -128,7 +128,32 @@ import Testing
     let settings = RetrySettings()
     var budget = RetryBudget(settings, now: start)
     for _ in 0..<1_000_000 { budget = budget.depositing(settings, now: start) }
+    budget = budget.depositing(settings, now: start + second)
     #expect(budget.tries == settings.reserve)
+  }
+
+  /// One of several servers hangs with many requests on it: they fail together, and nothing is put in.
+  @Test func `a busy pool has in hand what fails at once, and no more than a fifth of a second's`()
+  {
+    let settings = RetrySettings()
+    var budget = RetryBudget(settings, now: start)
+    // 10,000 a second, for ten seconds.
+    for number in 0..<100_000 {
+      budget = budget.depositing(settings, now: start + Int64(number) * second / 10_000)
+    }
+    let saved = budget.tries
+    #expect((400...470).contains(saved), "\(saved)")
+    // And then all of a second's fail.
+    var tries = 0
+    for number in 0..<10_000 {
+      let now = start + 10 * second + Int64(number) * second / 10_000
+      budget = budget.depositing(settings, now: now)
+      if let next = budget.withdrawing(settings, now: now) {
+        budget = next
+        tries += 1
+      }
+    }
+    #expect(tries <= 2_000, "\(tries)")
   }
 
   @Test func `a pause is drawn from zero to a bound that doubles`() {

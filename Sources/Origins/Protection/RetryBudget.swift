@@ -3,16 +3,19 @@
 // least; with a share of 15 %, it sees 1.15 times, whatever the clients do. Hedges are paid from the same
 // budget.
 //
-// Each request puts in its share, each further try takes out one. The balance is bounded by `reserve`, so
-// that a quiet hour does not save up a storm, and grows by one a second up to a tenth of the reserve, so
-// that a pool with few requests may retry at all. One word, for compare and exchange:
+// Each request puts in its share, each further try takes out one. What is above `reserve` melts away within
+// 300 ms or so, so that a quiet hour does not save up a storm, but a busy pool has in hand what it takes when
+// one of its servers hangs with many requests on it: these fail all at once, and their clients put nothing in
+// meanwhile. At 15 % the origin sees at most 1.195 times its requests over any second, besides the reserve.
+// The balance grows by one a second up to a tenth of the reserve, so that a pool with few requests may retry
+// at all. One word, for compare and exchange:
 //
 //   bits 0 to 31    balance, in thousandths of a try
 //   bits 32 to 63   the millisecond up to which the trickle is paid, modulo 2³²
 
 /// See the top of this file. Over any time a pool makes at most
-/// `reserve + requests × budgetPercent / 100 + seconds` tries after the first, the last term only while
-/// the balance is below a tenth of the reserve.
+/// `reserve + requests × budgetPercent / 100 + seconds` tries after the first, where requests are those of
+/// that time and about 300 ms before; the last term only while the balance is below a tenth of the reserve.
 struct RetryBudget: Sendable, Equatable {
   var word: UInt64
 
@@ -31,9 +34,7 @@ struct RetryBudget: Sendable, Equatable {
     let paid = trickled(settings, now: now)
     let share = UInt64(min(max(settings.budgetPercent, 0), 100)) * 10
     let balance = paid.word & 0xFFFF_FFFF
-    // A balance above the most is left from larger settings, and is spent.
-    let next = balance >= Self.most(settings) ? balance : min(balance + share, Self.most(settings))
-    return RetryBudget(word: Self.pack(next, paid.stamp))
+    return RetryBudget(word: Self.pack(min(balance + share, Self.largest), paid.stamp))
   }
 
   /// After a further try; nil if there is none left.
@@ -52,10 +53,26 @@ struct RetryBudget: Sendable, Equatable {
     // Another thread's time may be a little ahead.
     guard passed <= 1 << 31, passed > 0 else { return self }
     let balance = word & 0xFFFF_FFFF
-    let floor = Self.most(settings) / 10
-    let next = balance >= floor ? balance : min(balance + UInt64(passed), floor)
+    let (most, floor) = (Self.most(settings), Self.most(settings) / 10)
+    var next = balance
+    if balance > most {
+      let excess = balance - most
+      let melted =
+        (excess * UInt64(min(passed, Self.meltingTime))
+          + UInt64(Self.meltingTime) - 1) / UInt64(Self.meltingTime)
+      next = balance - min(melted, excess)
+    } else if balance < floor {
+      next = min(balance + UInt64(passed), floor)
+    }
     return RetryBudget(word: Self.pack(next, time))
   }
+
+  /// In which what is above the reserve is gone, in milliseconds; while more comes, the share of that time
+  /// is what is kept.
+  private static var meltingTime: UInt32 { 300 }
+
+  /// The most that is counted: two million tries.
+  private static var largest: UInt64 { 2_000_000_000 }
 
   private static func most(_ settings: RetrySettings) -> UInt64 {
     UInt64(min(max(settings.reserve, 0), 1_000_000)) * 1000

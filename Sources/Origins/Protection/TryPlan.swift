@@ -31,7 +31,7 @@ package enum TryFailure: Sendable, Equatable {
     }
   }
 
-  /// Whether it says nothing of the server, when it comes once: the connection was at its end.
+  /// Whether it says nothing of the server: the connection was at its end.
   var isNobodysFault: Bool {
     switch self {
     case .staleConnection, .refused: true
@@ -86,8 +86,10 @@ package struct TryPlan: Sendable {
     end = settings.map { now &+ max($0.overall, 0) } ?? Int64.max
   }
 
-  /// Whether a failure is held against nobody: the first of its kind.
-  func excuses(_ failure: TryFailure) -> Bool { failure.isNobodysFault && !triedStale }
+  /// Whether a failure is held against nobody. A server that refuses a request twice is not the one for it.
+  func excuses(_ failure: TryFailure) -> Bool {
+    failure == .refused ? !triedStale : failure.isNobodysFault
+  }
 
   /// Until when a try that begins now has to have the answer's head, given the pool's own timeout.
   package func deadline(now: Int64, timeout: Int64) -> Int64 {
@@ -107,7 +109,7 @@ package struct TryPlan: Sendable {
   ) -> TryDecision {
     guard isReplayable else { return .stop(.notReplayable) }
     guard isIdempotent || failure.isUnseen else { return .stop(.notIdempotent) }
-    if excuses(failure) {
+    if failure.isNobodysFault, !triedStale {
       // Once, at once, and not from the budget: it costs the origin nothing that an idle connection
       // was closed, and there are never more of these than kept connections.
       triedStale = true
