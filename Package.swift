@@ -39,6 +39,8 @@ let package = Package(
       name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    // Without pkg-config: what it says is for large files on 32 bits, and refused.
+    .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
     // One module wraps one library or the kernel.
@@ -54,6 +56,10 @@ let package = Package(
 
     .target(
       name: "TLS", dependencies: ["COpenSSL", "CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
+
+    .target(
+      name: "Redis", dependencies: ["CHiredis", "Bytes", "EventLoop", "Cryptography"],
+      swiftSettings: strict),
 
     // Protocols and rules: no I/O, no clock, no globals.
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
@@ -97,6 +103,10 @@ let package = Package(
       swiftSettings: hot),
     .target(
       name: "StaticFiles", dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage"],
+      swiftSettings: strict),
+
+    .target(
+      name: "Fleet", dependencies: ["Bytes", "EventLoop", "ObjectStore", "Redis"],
       swiftSettings: strict),
 
     // Recorded traffic, in whatever form it was recorded.
@@ -190,6 +200,16 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "Configuration", "Metrics",
         "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin", "TLS",
+      ], swiftSettings: strict),
+    .target(
+      name: "RedisTesting", dependencies: ["CLinux", "Bytes", "EventLoop", "Redis"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "RedisTests", dependencies: ["Redis", "RedisTesting"], swiftSettings: strict),
+    .testTarget(
+      name: "FleetTests",
+      dependencies: [
+        "CLinux", "Bytes", "EventLoop", "Fleet", "ObjectStore", "Redis", "RedisTesting",
       ], swiftSettings: strict),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: strict),
     .testTarget(

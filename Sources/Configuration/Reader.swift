@@ -176,6 +176,8 @@ struct Reader {
   }
 
   private mutating func read(_ directive: Directive, as setting: Setting) {
+    var directive = directive
+    if setting.isSecret && !takeSecrets(of: &directive) { return }
     var arguments = Arguments(directive, names: setting.argumentNames)
     setting.read(&arguments, &self)
     arguments.finish(&findings)

@@ -96,7 +96,7 @@ extension Setting {
     Setting(
       "token", in: .admin, .token, presence: .atMostOne(of: "token"), aliases: ["password", "key"],
       secret: true,
-      "The bearer token that purges and changes need."
+      "The bearer token that purges and changes need; `file:PATH` for one in a file."
     ) { token, reader in reader.draft.admin.token = reader.checkedToken(token) },
     Setting(
       "token_file", in: .admin, .path("FILE", of: "a file"), presence: .atMostOne(of: "token"),

@@ -118,7 +118,7 @@ enum PurgeMatcher: Sendable {
     _ record: PurgeRecord, reading condition: ([UInt8]) -> (any ObjectCondition)?
   ) {
     switch record.target {
-    case .tags, .everything: return nil
+    case .tags, .everything, .nothing: return nil
     case .pattern:
       guard let pattern = record.pattern.withView({ KeyPattern($0) }) else { return nil }
       self = .pattern(pattern)

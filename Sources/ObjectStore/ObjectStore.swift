@@ -281,6 +281,47 @@ package final class ObjectStore: Sendable {
     }
   }
 
+  // MARK: The fleet
+
+  /// Whether another purge by pattern or condition finds a place.
+  package var hasRoomForPatterns: Bool {
+    core.ledger.patternPurges.purges.count < PatternList.limit
+  }
+
+  /// What is durable of the fleet's log; gives the store a PoP's name if it has none yet.
+  package func fleetBook() -> FleetBook {
+    core.history.fleetBook(naming: max(Random.hash128().low, 1))
+  }
+
+  /// Of the log only what stands up to `position` is as it was: own orders that stood after it are given out
+  /// again.
+  package func forgetFleetPlaces(after position: LogPosition) {
+    core.history.forgetFleetPlaces(after: position)
+  }
+
+  /// How many own orders the others may lack.
+  package var fleetOrdersWaiting: Int { core.history.fleetOrdersWaiting }
+
+  /// Own orders above a number that are durable and not known to stand in the log, in order.
+  package func fleetOrders(after number: UInt64, limit: Int) -> [OutboxEntry] {
+    core.history.fleetOrders(after: number, limit: limit)
+  }
+
+  /// Has `body` called, on the journal's thread, whenever own orders have become durable.
+  package func listenForFleetOrders(_ body: (@Sendable () -> Void)?) { core.history.listen(body) }
+
+  /// Notes where own orders stand in the log; without waiting for the disk.
+  package func noteAppended(_ places: [LogPlace]) {
+    core.history.note(
+      places.map {
+        FleetMark(.appended, pop: $0.pop, number: $0.number, position: $0.position)
+      })
+  }
+
+  /// Notes how far the log is read where no purge has said so; without waiting for the disk.
+  /// All that the book has read must be durable.
+  package func noteStanding(_ book: FleetBook) { core.history.noteStanding(book) }
+
   /// How many committed objects carry each tag and are not purged by it: what a purge would answer.
   /// Implicit tags are not counted, nor tags beyond the first 4 million different ones.
   package func counts(ofTags tags: [UInt64]) -> [UInt64] { core.ledger.counts(of: tags) }

@@ -5,14 +5,16 @@
 //
 //     0 u64 XXH3-64 of the rest   8 u32 length of the entry   12 u32 tags
 //    16 u64 number               24 i64 time, ms            32 u64 objects (all ones: not known)
-//    40 u8 target: 0 tags, 1 everything, 2 pattern, 3 condition   41 u8 1: soft        42 u16 length of who
-//    44 u16 of what              46 u16 of the idempotency key       48 u16 of the pattern   50 0
-//    56 who, what, key, pattern
+//    40 u8 target: 0 tags, 1 everything, 2 pattern, 3 condition, 4 nothing   41 u8 1: soft
+//    42 u16 length of who
+//    44 u16 of what              46 u16 of the idempotency key       48 u16 of the pattern
+//    50 u32 of the fleet's mark (0: none)   54 0
+//    56 who, what, key, pattern, mark (FleetMark.swift)
 //
 // An entry may come again, with what the sweeper has counted: the last one holds.
 //
 // It is read until the first entry that is not whole: what a crash tore off was not answered. Only
-// entries with a pattern are synced before the answer. The others outlive the process, not a power loss,
+// entries with a pattern, or a mark of the fleet, are synced before the answer. The others outlive the process, not a power loss,
 // in which only their record is lost: the purges themselves are in the journal.
 
 import Bytes
@@ -64,12 +66,16 @@ package struct PurgeOrder: Sendable {
   /// An order with the key of an earlier one, and the same otherwise, is answered with the earlier
   /// one's record and does nothing. At most 256 bytes; empty: none.
   package var idempotencyKey: String
+  /// What it is to the fleet: `own` without a number, which it gets when it is carried out; `applied` or
+  /// `rejoined`.
+  package var fleet: FleetMark?
 
   /// An order.
   package init(
     _ target: Target, isSoft: Bool = false, time: Int64, who: String = "", what: String = "",
-    idempotencyKey: String = ""
+    idempotencyKey: String = "", fleet: FleetMark? = nil
   ) {
+    self.fleet = fleet
     self.target = target
     self.isSoft = isSoft
     self.time = time
@@ -86,7 +92,8 @@ extension PurgeOrder {
   private static let whoLimit = 256
   private static let whatLimit = 2_048
 
-  var isInRange: Bool {
+  /// Whether every part is within its limits.
+  package var isInRange: Bool {
     switch target {
     case .tags(let tags):
       if tags.isEmpty || tags.count > Self.tagLimit || tags.contains(0) { return false }
@@ -97,6 +104,7 @@ extension PurgeOrder {
       if condition.text.count > Self.conditionLimit { return false }
     case .everything, .pattern: break
     }
+    if let fleet, fleet.order.count > FleetMark.orderLimit { return false }
     return idempotencyKey.utf8.count <= Self.keyLimit
   }
 
@@ -109,7 +117,8 @@ extension PurgeOrder {
     var record = PurgeRecord(
       id: number, time: time, target: .everything, isSoft: isSoft, tags: 0,
       objects: counts.reduce(0, &+), who: Self.cut(who, Self.whoLimit),
-      what: Self.cut(what, Self.whatLimit), idempotencyKey: idempotencyKey, pattern: [])
+      what: Self.cut(what, Self.whatLimit), idempotencyKey: idempotencyKey, pattern: [],
+      fleet: fleet)
     switch target {
     case .everything: break
     case .tags(let tags):
@@ -133,6 +142,13 @@ extension PurgeOrder {
 }
 
 extension PurgeRecord {
+  /// No purge: only a mark of the fleet's.
+  init(carrying mark: FleetMark) {
+    self.init(
+      id: 0, time: 0, target: .nothing, isSoft: false, tags: 0, objects: nil, who: "", what: "",
+      idempotencyKey: "", pattern: [], fleet: mark)
+  }
+
   /// Whether an order is the one that left this record, given again.
   func repeats(_ order: PurgeOrder) -> Bool {
     let other = order.record(number: id, counts: [])
@@ -144,7 +160,7 @@ extension PurgeRecord {
 /// What is remembered of a purge.
 package struct PurgeRecord: Sendable, Equatable {
   /// What was purged.
-  package enum Target: UInt8, Sendable { case tags = 0, everything, pattern, condition }
+  package enum Target: UInt8, Sendable { case tags = 0, everything, pattern, condition, nothing }
 
   /// The number of the purge (of the last of its tags), by which it is known.
   package var id: UInt64
@@ -168,12 +184,15 @@ package struct PurgeRecord: Sendable, Equatable {
   package var idempotencyKey: String
   /// The pattern, or the condition's text; empty if it was neither.
   package var pattern: [UInt8]
+  /// What it is to the fleet, without the order but for the disk.
+  package var fleet: FleetMark?
 
   /// A record.
   package init(
     id: UInt64, time: Int64, target: Target, isSoft: Bool, tags: UInt32, objects: UInt64?,
-    who: String, what: String, idempotencyKey: String, pattern: [UInt8]
+    who: String, what: String, idempotencyKey: String, pattern: [UInt8], fleet: FleetMark? = nil
   ) {
+    self.fleet = fleet
     self.id = id
     self.time = time
     self.target = target
@@ -213,9 +232,12 @@ final class PurgeHistory: Sendable {
     var numbers: [String: UInt64] = [:]
     /// Records below this many at the front are no longer of interest.
     var dropped = 0
+    /// What of the fleet's log is durable here, but for own numbers, which are given before.
+    var book = FleetBook()
   }
 
   private let path: String
+  private let listener = Mutex<(@Sendable () -> Void)?>(nil)
   private let ledger: Mutex<PurgeLedger?>
   private let file: Mutex<(descriptor: Int32, size: Int)>
   private let state: Mutex<State>
@@ -242,6 +264,8 @@ final class PurgeHistory: Sendable {
     var last: UInt64 = 0
     while let (record, size) = Self.decode(content.view.dropping(first: length)) {
       length += size
+      if let mark = record.fleet { state.book.take(mark) }
+      if case .nothing = record.target { continue }
       last = max(last, record.id)
       if !record.pattern.isEmpty { patterns[record.id] = record }
       Self.add(record, to: &state)
@@ -265,6 +289,8 @@ final class PurgeHistory: Sendable {
   // MARK: In memory
 
   private static func add(_ record: PurgeRecord, to state: inout State) {
+    var record = record
+    record.fleet?.order = []
     // Only what is read from the file can come again.
     if let last = state.records.last, record.id <= last.id,
       let place = state.records.lastIndex(where: { $0.id == record.id }), place >= state.dropped
@@ -294,7 +320,11 @@ final class PurgeHistory: Sendable {
       {
         return (record, false)
       }
-      guard let record = make() else { return nil }
+      guard var record = make() else { return nil }
+      if record.fleet?.kind == .own {
+        record.fleet?.pop = state.book.pop
+        record.fleet?.number = state.book.nextNumber(time: record.time)
+      }
       Self.add(record, to: &state)
       return (record, true)
     }
@@ -329,17 +359,20 @@ final class PurgeHistory: Sendable {
         state.records[place].objects == nil
       else { return nil }
       state.records[place].objects = objects
-      return state.records[place]
+      var record = state.records[place]
+      // It stands in the file already, where it belongs.
+      record.fleet = nil
+      return record
     }
     if let record { _ = append([record], isAgain: true) }
   }
 
   // MARK: On disk (the journal's thread, but for `settle`)
 
-  /// Appends records. An error only if a pattern was among them, which would be lost.
+  /// Appends records. An error only if a pattern or a mark was among them, which would be lost.
   func append(_ records: [PurgeRecord], isAgain: Bool = false) -> StoreError? {
     if records.isEmpty { return nil }
-    let needsSync = !isAgain && records.contains { !$0.pattern.isEmpty }
+    let needsSync = !isAgain && records.contains { !$0.pattern.isEmpty || $0.fleet != nil }
     let error = file.withLock { file -> Errno? in
       var bytes = ByteBuffer()
       for record in records { Self.encode(record, onto: &bytes) }
@@ -347,6 +380,7 @@ final class PurgeHistory: Sendable {
         try Self.write(bytes.view, to: file.descriptor)
         file.size += bytes.count
         guard !needsSync || fdatasync(file.descriptor) == 0 else { throw .current }
+        take(records.compactMap(\.fleet))
         if file.size > Self.fileLimit { try rewrite(&file) }
         return nil
       } catch {
@@ -360,7 +394,52 @@ final class PurgeHistory: Sendable {
     return StoreError(path: path, reason: "cannot write the log of purges: \(error)")
   }
 
-  /// Writes a new file with the records that are kept and the patterns in force.
+  /// Notes what is durable of the fleet's; tells the listener of own orders.
+  private func take(_ marks: [FleetMark]) {
+    if marks.isEmpty { return }
+    state.withLock { state in for mark in marks { state.book.take(mark) } }
+    if marks.contains(where: { $0.kind == .own }) { listener.withLock { $0 }?() }
+  }
+
+  // MARK: The fleet
+
+  /// What of the fleet's log is durable. Gives the store a PoP's name if it has none.
+  func fleetBook(naming pop: UInt64) -> FleetBook {
+    state.withLock { state in
+      state.book.settle(pop: pop)
+      return state.book
+    }
+  }
+
+  /// Own orders above a number that are durable and not known to stand in the log, at most `limit`.
+  func fleetOrders(after number: UInt64, limit: Int) -> [OutboxEntry] {
+    state.withLock { $0.book.orders(after: number, limit: limit) }
+  }
+
+  /// Of the log only what stands up to `position` is as it was.
+  func forgetFleetPlaces(after position: LogPosition) {
+    state.withLock { $0.book.forgetPlaces(after: position) }
+  }
+
+  /// How many own orders the others may lack.
+  var fleetOrdersWaiting: Int { state.withLock { $0.book.waiting } }
+
+  /// Who is told, on the journal's thread, that own orders are durable.
+  func listen(_ body: (@Sendable () -> Void)?) { listener.withLock { $0 = body } }
+
+  /// Notes marks that nobody waits for.
+  func note(_ marks: [FleetMark]) {
+    _ = append(marks.map { PurgeRecord(carrying: $0) }, isAgain: true)
+  }
+
+  /// Notes how far the log is read, where no purge says so.
+  func noteStanding(_ book: FleetBook) {
+    guard var mark = book.standing else { return }
+    mark.number = state.withLock { $0.book.lastNumber }
+    note([mark])
+  }
+
+  /// Writes a new file with the records that are kept, the patterns in force, and the fleet's book.
   private func rewrite(_ file: inout (descriptor: Int32, size: Int)) throws(Errno) {
     let kept = state.withLock { Array($0.records[$0.dropped...]) }
     let patterns = ledger.withLock { $0?.patternPurges.purges ?? [] }
@@ -374,7 +453,13 @@ final class PurgeHistory: Sendable {
           pattern: purge.matcher.text),
         onto: &bytes)
     }
-    for record in kept { Self.encode(record, onto: &bytes) }
+    for var record in kept {
+      record.fleet = nil
+      Self.encode(record, onto: &bytes)
+    }
+    for mark in state.withLock({ $0.book.marks }) {
+      Self.encode(PurgeRecord(carrying: mark), onto: &bytes)
+    }
     let number = unsafe weir_open(path + ".new", O_RDWR | O_CREAT | O_TRUNC, 0o640)
     guard number >= 0 else { throw .current }
     let fresh = Descriptor(owning: number)
@@ -404,7 +489,8 @@ final class PurgeHistory: Sendable {
       Array(record.who.utf8), Array(record.what.utf8), Array(record.idempotencyKey.utf8),
       record.pattern,
     ]
-    let length = parts.reduce(headerSize) { $0 + $1.count }
+    let markSize = record.fleet.map { FleetMark.headerSize + $0.order.count } ?? 0
+    let length = parts.reduce(headerSize + markSize) { $0 + $1.count }
     buffer.append(littleEndian: 0 as UInt64)
     buffer.append(littleEndian: UInt32(clamping: length))
     buffer.append(littleEndian: record.tags)
@@ -414,9 +500,10 @@ final class PurgeHistory: Sendable {
     buffer.append(record.target.rawValue)
     buffer.append(record.isSoft ? 1 as UInt8 : 0)
     for part in parts { buffer.append(littleEndian: UInt16(clamping: part.count)) }
-    buffer.append(littleEndian: 0 as UInt32)
+    buffer.append(littleEndian: UInt32(clamping: markSize))
     buffer.append(littleEndian: 0 as UInt16)
     for part in parts { part.withView { buffer.append($0) } }
+    record.fleet?.append(to: &buffer)
     buffer.overwrite(at: start, littleEndian: Checksum.of(buffer.view.dropping(first: start + 8)))
   }
 
@@ -424,7 +511,8 @@ final class PurgeHistory: Sendable {
   static func decode(_ bytes: ByteView) -> (PurgeRecord, Int)? {
     guard bytes.count >= headerSize else { return nil }
     let lengths = (0..<4).map { Int(bytes.uint16(at: 42 + 2 * $0)) }
-    let length = lengths.reduce(headerSize, +)
+    let markSize = Int(bytes.uint32(at: 50))
+    let length = lengths.reduce(headerSize + markSize, +)
     guard Int(bytes.uint32(at: 8)) == length, bytes.count >= length,
       Checksum.of(bytes[8..<length]) == bytes.uint64(at: 0),
       let target = PurgeRecord.Target(rawValue: bytes[40])
@@ -441,7 +529,7 @@ final class PurgeHistory: Sendable {
         isSoft: bytes[41] == 1, tags: bytes.uint32(at: 12),
         objects: objects == .max ? nil : objects,
         who: parts[0].string, what: parts[1].string, idempotencyKey: parts[2].string,
-        pattern: parts[3].array), length
+        pattern: parts[3].array, fleet: FleetMark(bytes[start..<length])), length
     )
   }
 }

@@ -145,7 +145,7 @@ final class Exchange {
   /// The configuration that the request began with.
   private(set) var generation: WorkerGeneration
   /// Its number: a look at it counts no reference.
-  private var generationNumber: UInt64
+  private(set) var generationNumber: UInt64
 
   init(_ generation: WorkerGeneration) {
     self.generation = generation
@@ -427,5 +427,22 @@ final class Exchange {
     } else {
       proceed(head, on: connection)
     }
+  }
+}
+
+// An exchange is 700 bytes that a connection needs only while it has a request. What is used next is what
+// was used last, which the processor's caches still have.
+extension Worker {
+  /// How many wait for reuse, at most.
+  private static let mostSpareExchanges = 1_024
+
+  func takeExchange() -> Exchange { spareExchanges.popLast() ?? Exchange(generation) }
+
+  /// Takes back one that has no request. Those of an earlier configuration and of tunnels are let go.
+  func giveBack(_ exchange: Exchange) {
+    guard exchange.generationNumber == generationNumber, !exchange.isTunnel, exchange.held == nil,
+      spareExchanges.count < Self.mostSpareExchanges
+    else { return }
+    spareExchanges.append(exchange)
   }
 }

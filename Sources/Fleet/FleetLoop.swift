@@ -1,0 +1,212 @@
+// The fleet's thread. In each turn: what the kernel says, what other threads say, the time; then what the
+// follower of the log wants, and what is to be said to the engine.
+
+internal import EventLoop
+internal import ObjectStore
+internal import Redis
+import Synchronization
+
+final class FleetLoop {
+  enum Token {
+    static let inbox: UInt64 = 1
+    static let reader: UInt64 = 2
+    static let talker: UInt64 = 3
+  }
+  /// The longest that the loop sleeps, ns.
+  static let pulse: Int64 = 50_000_000
+  /// After so long without a word of the engine a PoP is not in step, ns.
+  static let lease: Int64 = 1_500_000_000
+
+  let settings: FleetSettings
+  let store: ObjectStore
+  unowned let client: FleetClient
+  let translate: @Sendable ([UInt8]) -> PurgeOrder
+  let note: @Sendable (String) -> Void
+  private let clock = NodeClock()
+  private let poller: Poller
+  private var isStopping = false
+  private let seed: UInt64
+  var now: Int64
+  var follower: LogFollower
+  var status = FleetStatus()
+
+  // The connection that reads.
+  private(set) lazy var reader = RedisLink(
+    settings.engine, token: Token.reader, seed: seed
+  ) { [unowned self] event in readerDid(event) }
+  var epoch = 0
+  /// Raised when the follower begins again from what is durable.
+  var generation = 0
+  var report: LogReport?
+  var isReading = false
+  var standingNoted: LogPosition?
+  var standingNotedAt: Int64 = 0
+
+  // The connection that talks.
+  private(set) lazy var talker = RedisLink(
+    settings.engine, token: Token.talker, seed: seed &+ 2
+  ) { [unowned self] event in talkerDid(event) }
+  var sentThrough: UInt64 = 0
+  var mayHaveOrders = true
+  var ownPlaces: [UInt64: LogPosition] = [:]
+  var ownOrder: [UInt64] = []
+  var lastBeat: Int64 = 0
+  var beatsUnderWay = 0
+  var beatenPosition: LogPosition?
+  var beatenInStep = false
+  /// The engine's clock: ms, and when that was (monotonic).
+  var engineTime: (milliseconds: Int64, at: Int64)?
+  var waits: [FleetWait] = []
+  var polls = 0
+  var lastPoll: Int64 = 0
+  var lists: [(deadline: Int64, done: @Sendable (FleetList?) -> Void)] = []
+
+  /// Since when it has been out of step.
+  var outSince: Int64?
+  var hasBeenInStep = false
+  private var wasInStep = false
+  private var failureNoted: RedisFailure?
+
+  init(
+    _ settings: FleetSettings, store: ObjectStore, client: FleetClient,
+    translate: @escaping @Sendable ([UInt8]) -> PurgeOrder,
+    note: @escaping @Sendable (String) -> Void
+  ) throws(Errno) {
+    self.settings = settings
+    self.store = store
+    self.client = client
+    self.translate = translate
+    self.note = note
+    now = clock.monotonic()
+    follower = LogFollower(store.fleetBook())
+    poller = try Poller.open(capacity: 16)
+    try poller.addReader(client.inbox.waker.descriptor, token: Token.inbox)
+    seed = follower.book.pop ^ UInt64(truncatingIfNeeded: now)
+  }
+
+  func run() {
+    while !isStopping { turn() }
+    for wait in waits { wait.done(wait.reach) }
+    for list in lists { list.done(nil) }
+    reader.stop(poller: poller)
+    talker.stop(poller: poller)
+    noteStanding(isLast: true)
+  }
+
+  private func turn() {
+    let next = min(reader.deadline, talker.deadline, now &+ Self.pulse)
+    let count = poller.wait(timeout: max(0, next &- clock.monotonic()))
+    now = clock.monotonic()
+    for event in 0..<count {
+      switch poller.token(event) {
+      case Token.inbox: takeMessages()
+      case Token.reader: reader.ready(poller.readiness(event), now: now, poller: poller)
+      default: talker.ready(poller.readiness(event), now: now, poller: poller)
+      }
+    }
+    for link in [reader, talker] { link.tick(now: now, poller: poller) }
+    follow()
+    talk()
+    for link in [reader, talker] {
+      link.settle(now: now, poller: poller)
+      link.flush(now: now, poller: poller)
+    }
+    publish()
+  }
+
+  private func takeMessages() {
+    client.inbox.waker.clear()
+    for message in client.inbox.take() {
+      switch message {
+      case .ordered: mayHaveOrders = true
+      case .applied(let generation, let failure): applied(generation, failure)
+      case .rejoined(let epoch, let failure): rejoined(epoch, failure)
+      case .wait(let number, let scope, let timeout, let done):
+        waits.append(
+          FleetWait(number: number, scope: scope, deadline: now &+ timeout, done: done))
+      case .list(let done): lists.append((now &+ 2_000_000_000, done))
+      case .stop: isStopping = true
+      }
+    }
+  }
+
+  /// Says once of a row of failures what is wrong.
+  func failed(_ server: RedisServer, _ failure: RedisFailure) {
+    status.failure = "\(server.text): \(failure)"
+    guard failureNoted != failure else { return }
+    failureNoted = failure
+    note("the engine at \(server.text): \(failure)")
+  }
+
+  // MARK: What is told
+
+  private func publish() {
+    let isInStep = follower.isInStep(now: now, lease: Self.lease)
+    if isInStep != wasInStep {
+      wasInStep = isInStep
+      if isInStep {
+        failureNoted = nil
+        note("in step with the fleet \(settings.fleet), through \(position.text)")
+      } else {
+        note("out of step with the fleet \(settings.fleet)")
+      }
+    }
+    if isInStep {
+      outSince = nil
+      hasBeenInStep = true
+    } else if outSince == nil {
+      outSince = now
+    }
+    client.gate.set(mode(isInStep))
+    status.isInStep = isInStep
+    status.phase = phaseText
+    status.position = position
+    status.silence = follower.silence(now: now).map { $0 / 1_000_000 }
+    status.backlog = follower.backlog
+    status.waiting = store.fleetOrdersWaiting
+    let status = status
+    client.state.withLock { $0 = status }
+  }
+
+  /// What may be served. Who begins, or comes back, has all that the log has before it serves what is
+  /// stored; but it waits no longer for an engine than it may lag.
+  private func mode(_ isInStep: Bool) -> FleetGate.Mode {
+    if isInStep { return .serve }
+    let isOver = now &- (outSince ?? now) > settings.maxLag
+    if isOver {
+      switch settings.whenBehind {
+      case .serve: return .serve
+      case .revalidate: return .revalidate
+      case .bypass: return .bypass
+      }
+    }
+    let isCatchingUp: Bool
+    switch follower.phase {
+    case .cut: isCatchingUp = !hasBeenInStep
+    case .rejoining, .catchingUp: isCatchingUp = true
+    case .following: isCatchingUp = false
+    }
+    guard isCatchingUp else { return .serve }
+    return settings.whenBehind == .bypass ? .bypass : .revalidate
+  }
+
+  private var phaseText: String {
+    switch follower.phase {
+    case .cut: "cut"
+    case .rejoining: "rejoining"
+    case .catchingUp: "catching_up"
+    case .following: "following"
+    }
+  }
+
+  /// How far the log is applied, durably.
+  var position: LogPosition {
+    follower.underWay == 0
+      ? follower.book.position ?? .start : durablePosition
+  }
+
+  /// The position before what is on its way to the disk.
+  var durablePosition: LogPosition { underWay.first ?? follower.book.position ?? .start }
+  /// Of each purge on its way to the disk, the position before it.
+  var underWay: [LogPosition] = []
+}

@@ -1,0 +1,186 @@
+import CLinux
+import Fleet
+import Redis
+import RedisTesting
+import Testing
+
+@Suite(
+  .enabled(if: RedisProcess.isInstalled, "redis-server is not installed"), .serialized)
+struct FleetClientTests {
+  private func settings(_ engine: RedisProcess) -> RedisSettings {
+    var settings = RedisSettings(servers: [engine.server])
+    settings.timeout = 1_000_000_000
+    settings.longestWait = 200_000_000
+    return settings
+  }
+
+  @Test func `a purge reaches every PoP once, and says so`() throws {
+    let engine = try RedisProcess()
+    let pops = try ["a", "b", "c"].map { try TestPoP($0, engine: settings(engine)) }
+    for pop in pops { try pop.inStep() }
+    let before = try pops.map { try $0.purges }
+    let number = try pops[0].purge("shoes")
+    let reach = try pops[0].reach(of: number)
+    #expect(reach.isComplete)
+    #expect(reach.applied.sorted() == ["a", "b", "c"])
+    for (pop, count) in zip(pops, before) { #expect(try pop.purges == count + 1) }
+  }
+
+  @Test func `a region's answer does not wait for others`() throws {
+    let engine = try RedisProcess()
+    let here = try TestPoP("here", region: "eu", engine: settings(engine))
+    let there = try TestPoP("there", region: "us", engine: settings(engine))
+    try here.inStep()
+    try there.inStep()
+    let reach = try here.reach(of: here.purge("shoes"), .region)
+    #expect(reach.applied == ["here"])
+    #expect(reach.isComplete)
+  }
+
+  @Test func `what was ordered while the engine was away is appended when it is back`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine))
+    let two = try TestPoP("two", engine: settings(engine))
+    try one.inStep()
+    try two.inStep()
+    let before = try two.purges
+    engine.kill()
+    var numbers: [UInt64] = []
+    for count in 0..<5 { numbers.append(try one.purge("t\(count)")) }
+    try until("out of step") { try !one.client.status.isInStep }
+    try engine.start()
+    for number in numbers { #expect(try one.reach(of: number).isComplete) }
+    #expect(try two.purges == before + 5)
+    try two.inStep()
+  }
+
+  @Test func `a PoP that was off catches up from where it was, and purges nothing else`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine))
+    let two = try TestPoP("two", engine: settings(engine))
+    try one.inStep()
+    try two.inStep()
+    #expect(try one.reach(of: one.purge("before")).isComplete)
+    try two.restart { for count in 0..<20 { try one.purge("t\(count)") } }
+    #expect(try two.client.gate.mode == .revalidate)
+    try two.inStep()
+    #expect(try two.client.gate.mode == .serve)
+    // Counted since its start.
+    try until("all are applied") { try two.client.status.applied == 20 }
+    #expect(try two.purges == 20)
+    #expect(try two.client.status.losses.isEmpty)
+  }
+
+  @Test func `an engine that comes back empty makes all stale, and loses no order`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine))
+    let two = try TestPoP("two", engine: settings(engine))
+    try one.inStep()
+    try two.inStep()
+    #expect(try one.reach(of: one.purge("a")).isComplete)
+    engine.kill()
+    engine.forget()
+    let number = try one.purge("b")
+    try engine.start()
+    #expect(try one.reach(of: number).isComplete)
+    for pop in [one, two] {
+      try pop.inStep()
+      #expect(try pop.client.status.losses["replaced"] == 1)
+    }
+    // Its own orders stand in the new log; what the other knew it did not apply again.
+    #expect(try engine.command("XLEN", "weir:{shop}:purges") == .integer(2))
+    #expect(try two.client.status.applied == 2)
+  }
+
+  @Test func `a PoP whose place was trimmed away makes all stale`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine))
+    let two = try TestPoP("two", engine: settings(engine))
+    try one.inStep()
+    try two.inStep()
+    #expect(try one.reach(of: one.purge("a")).isComplete)
+    try two.restart {
+      var last: UInt64 = 0
+      for count in 0..<5 { last = try one.purge("t\(count)") }
+      _ = try one.reach(of: last, seconds: 1)
+      try engine.command("XTRIM", "weir:{shop}:purges", "MAXLEN", "2")
+    }
+    try two.inStep()
+    #expect(try two.client.status.losses == ["trimmed": 1])
+    #expect(try one.client.status.losses == ["joined": 1])
+  }
+
+  @Test func `a failover that loses the end loses no purge, and purges nothing twice`() throws {
+    let primary = try RedisProcess()
+    let replica = try RedisProcess(["--replicaof", "127.0.0.1 \(primary.port)"])
+    var both = settings(primary)
+    both.servers = [primary.server, replica.server]
+    let one = try TestPoP("one", engine: both)
+    let two = try TestPoP("two", engine: both)
+    try one.inStep()
+    try two.inStep()
+    #expect(try one.reach(of: one.purge("kept")).isComplete)
+    try until("it is replicated") {
+      try replica.command("XLEN", "weir:{shop}:purges") == .integer(1)
+    }
+    // What comes now the replica does not get.
+    replica.freeze()
+    let before = try (one.purges, two.purges)
+    #expect(try one.reach(of: one.purge("lost")).isComplete)
+    #expect(try two.reach(of: two.purge("lost too")).isComplete)
+    primary.kill()
+    replica.thaw()
+    try replica.command("REPLICAOF", "NO", "ONE")
+    try until("both are appended again") {
+      try replica.command("XLEN", "weir:{shop}:purges") == .integer(3)
+    }
+    let number = try one.purge("after")
+    #expect(try one.reach(of: number).isComplete)
+    #expect(try one.purges == before.0 + 3)
+    #expect(try two.purges == before.1 + 3)
+    #expect(try one.client.status.losses == ["joined": 1])
+    #expect(try two.client.status.losses == ["joined": 1])
+  }
+
+  @Test func `who is cut off is named, says so itself, and catches up`() throws {
+    let engine = try RedisProcess()
+    let relay = try Relay(to: engine.port)
+    let one = try TestPoP("one", engine: settings(engine))
+    var behind = settings(engine)
+    behind.servers = [RedisServer(host: "127.0.0.1", port: relay.port)]
+    let two = try TestPoP("two", engine: behind)
+    try one.inStep()
+    try two.inStep()
+    relay.cut()
+    try until("out of step") { try !two.client.status.isInStep }
+    let number = try one.purge("shoes")
+    let reach = try one.reach(of: number, seconds: 10)
+    #expect(!reach.isComplete)
+    #expect(reach.out == ["two"])
+    relay.mend()
+    try two.inStep()
+    #expect(try one.reach(of: number).isComplete)
+    #expect(try two.client.status.losses == ["joined": 1])
+  }
+
+  @Test func `purges by pattern come through a log as well, in any number`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine))
+    let two = try TestPoP("two", engine: settings(engine))
+    try one.inStep()
+    try two.inStep()
+    var last: UInt64 = 0
+    for count in 0..<50 { last = try one.purge("//h/\(count)*") }
+    #expect(try one.reach(of: last).isComplete)
+    #expect(try two.client.status.applied == 50)
+  }
+
+  @Test func `what no PoP has written is applied as what nobody understands`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine))
+    try one.inStep()
+    try engine.command("XADD", "weir:{shop}:purges", "*", "x", "y")
+    try until("it is applied") { try one.client.status.applied == 1 }
+    try one.inStep()
+  }
+}
