@@ -86,6 +86,9 @@ let package = Package(
 
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
+    .target(
+      name: "Accounting", dependencies: ["CLinux", "Bytes", "EventLoop", "Metrics"],
+      swiftSettings: strict),
     .target(name: "Tracing", dependencies: ["Bytes"], swiftSettings: hot),
     .target(
       name: "AccessLog", dependencies: ["CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
@@ -140,6 +143,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
         "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
+        "Accounting",
       ],
       resources: [
         .embedInCode("Dashboard/page.html"), .embedInCode("Dashboard/style.css"),
@@ -150,7 +154,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
         "Origins", "RateLimiting", "StaticFiles", "Authentication", "Tracing", "Edge", "Admin",
-        "GeoDatabase", "TLS",
+        "GeoDatabase", "TLS", "Accounting",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -248,6 +252,8 @@ let package = Package(
       name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "TLS", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "TracingTests", dependencies: ["Tracing", "Bytes"], swiftSettings: strict),
+    .testTarget(
+      name: "AccountingTests", dependencies: ["Accounting", "Metrics"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "AccessLogTests", dependencies: ["AccessLog", "Bytes", "EventLoop"],

@@ -83,6 +83,9 @@ package final class LiveLog: @unchecked Sendable {
     var readers: [Reader] = []
     var lastID: UInt64 = 0
     var thread: LoopThread?
+    /// Called when there are lines after there were none; on the filters' thread.
+    var announce: (@Sendable () -> Void)?
+    var isAnnounced = false
     var isStopped = false
   }
 
@@ -130,10 +133,19 @@ package final class LiveLog: @unchecked Sendable {
     }
   }
 
+  /// Whether there is no place for another reader.
+  package var isFull: Bool { state.withLock { $0.readers.count >= Self.mostReaders } }
+
+  /// Has `announce` called, on a thread of its own, when there are lines that nobody has taken yet.
+  package func setAnnouncement(_ announce: @escaping @Sendable () -> Void) {
+    state.withLock { $0.announce = announce }
+  }
+
   /// What has come for a reader since the last call: whole lines of JSON without their ends, and how many
   /// lines may have been lost. At most `limit` bytes, unless one line is longer.
   package func take(_ id: UInt64, limit: Int) -> (lines: [[UInt8]], lost: UInt64) {
     state.withLock { state in
+      state.isAnnounced = false
       guard let place = state.readers.firstIndex(where: { $0.id == id }) else { return ([], 0) }
       var count = 0
       var bytes = 0
@@ -248,8 +260,8 @@ package final class LiveLog: @unchecked Sendable {
   }
 
   private func deliver(_ lines: [[UInt8]], to id: UInt64) {
-    state.withLock { state in
-      guard let place = state.readers.firstIndex(where: { $0.id == id }) else { return }
+    let announce = state.withLock { state -> (@Sendable () -> Void)? in
+      guard let place = state.readers.firstIndex(where: { $0.id == id }) else { return nil }
       for line in lines {
         if state.readers[place].bytes + line.count > Self.mostForReader {
           state.readers[place].lost += 1
@@ -258,7 +270,11 @@ package final class LiveLog: @unchecked Sendable {
           state.readers[place].bytes += line.count
         }
       }
+      if state.isAnnounced { return nil }
+      state.isAnnounced = true
+      return state.announce
     }
+    announce?()
   }
 }
 

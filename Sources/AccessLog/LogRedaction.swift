@@ -34,8 +34,6 @@ package struct LogRedaction: Sendable, Equatable {
     LogRedaction(names: names.map { Array($0.lowercased().utf8) })
   }
 
-  private init(names: [[UInt8]]) { self.names = names }
-
   /// What stands in place of a value.
   static let mark: StaticString = "***"
 

@@ -239,15 +239,20 @@ final class AdminConnection {
     response.write(
       to: &output, wall: loop.now.wall, connection: connection,
       hasContent: request?.method != .head)
-    let streams = response.isStream && request?.method != .head && !loop.isStopping
+    let stream = request?.method != .head && !loop.isStopping ? response.stream : nil
     request = nil
     content = ContentReader(.none)
     headHasBegun = false
-    phase = streams ? .streaming : isLast ? .closing : .head
-    if streams { loop.service.streams.begin(token) }
+    phase = stream != nil ? .streaming : isLast ? .closing : .head
+    if let stream { loop.service.begin(stream, for: token) }
     setDeadline(Self.patience)
     flush()
     loop.runAgain(token)
+  }
+
+  /// How many bytes more of a stream the client may be behind.
+  var streamRoom: Int {
+    phase == .streaming ? max(0, Self.maxBehind - (output.count - sent)) : 0
   }
 
   /// Sends a message of the stream. A client that is too far behind is dropped.

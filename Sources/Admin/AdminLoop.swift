@@ -9,6 +9,8 @@ enum AdminMessage: Sendable {
   case purged(Purge, PurgeOutcome)
   /// The node has carried out an order for its configuration, or not.
   case configured(ConfigurationAnswer, connection: UInt64)
+  /// There are lines for who watches the access log.
+  case lines
   /// Close everything and end.
   case stop
 }
@@ -112,6 +114,7 @@ final class AdminLoop {
       case .configured(let answer, let connection):
         let response = service.finish(answer)
         connections.element(connection)?.respond(response)
+      case .lines: sendLines()
       case .stop: beginStop()
       }
     }
@@ -138,6 +141,7 @@ final class AdminLoop {
     poller.remove(connection.socket)
     connections.remove(connection.token)
     service.streams.end(connection.token)
+    service.lines.end(connection.token)
   }
 
   private func ringTimers() {
@@ -153,8 +157,21 @@ final class AdminLoop {
   /// Notes the figures, and sends them to who watches.
   private func secondPassed() {
     timers.set(deadline: now.monotonic + EventStreams.period, token: Token.second)
+    sendLines()
+    if let comment = service.lines.comment() {
+      for token in service.lines.watching { connections.element(token)?.push(comment) }
+    }
     guard let message = service.secondPassed(at: now) else { return }
     for token in service.streams.watching { connections.element(token)?.push(message) }
+  }
+
+  /// Sends what has come to who watches the access log.
+  private func sendLines() {
+    for token in service.lines.watching {
+      guard let connection = connections.element(token) else { continue }
+      let message = service.lines.message(for: token, room: connection.streamRoom)
+      if !message.isEmpty { connection.push(message) }
+    }
   }
 
   // MARK: Accepting

@@ -12,8 +12,10 @@ struct AdminResponse: Sendable {
   var fields: [(name: String, value: String)] = []
   /// The content.
   var content: [UInt8]
-  /// Whether the content is the beginning of a stream, which ends with the connection.
-  var isStream = false
+  /// What goes on behind the content until the connection ends; nil: nothing.
+  var stream: AdminStream?
+  /// Whether the content is the beginning of a stream.
+  var isStream: Bool { stream != nil }
 
   /// An answer of plain text.
   static func text(_ text: String) -> AdminResponse {

@@ -20,7 +20,7 @@ struct AdminRoute: Sendable, Equatable {
     case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
-    case record
+    case record, lines, accounting
     case configuration, compareConfiguration, reload, rollback, upgrade
   }
 
@@ -142,6 +142,12 @@ struct AdminRoute: Sendable, Equatable {
       method: .get, path: "/v1/record", access: .changing, verb: .read, action: .record,
       text: "What was served since the last such request, for `weir record`: see below."),
     AdminRoute(
+      method: .get, path: "/v1/log", access: .changing, verb: .read, action: .lines,
+      text: "Lines of the access log as they come, as server-sent events: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/accounting", access: .reading, verb: .read, action: .accounting,
+      text: "What each route was asked and sent, by hour or day, as JSON or CSV: see below."),
+    AdminRoute(
       method: .get, path: "/v1/config", access: .changing, verb: .config, action: .configuration,
       text: "The configuration in force, without its secrets: see below."),
     AdminRoute(
@@ -216,7 +222,10 @@ package enum AdminReference {
   }
 
   private static var tables: [String: [String]] {
-    ["<!-- routes -->": routes, "<!-- problems -->": problems, "<!-- conditions -->": conditions]
+    [
+      "<!-- routes -->": routes, "<!-- problems -->": problems, "<!-- conditions -->": conditions,
+      "<!-- lines -->": lines,
+    ]
   }
 
   private static var routes: [String] {
@@ -234,6 +243,11 @@ package enum AdminReference {
     case .reading: "unless on loopback"
     case .changing: "always"
     }
+  }
+
+  private static var lines: [String] {
+    ["| name | type | what |", "|---|---|---|"]
+      + LineExpression.names.map { "| `\($0.name)` | \($0.type) | \($0.text) |" }
   }
 
   private static var conditions: [String] {

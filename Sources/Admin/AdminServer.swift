@@ -12,6 +12,7 @@
 // Nothing of it blocks or is waited for by a worker. It reads the figures that they count (each in its
 // own memory) and hands purges to the store, whose journal answers through the loop's inbox.
 
+package import Accounting
 package import Edge
 package import EventLoop
 internal import Synchronization
@@ -30,10 +31,12 @@ package final class AdminServer: Sendable {
   ///   - ownAddress: a listener of the node's by which it can ask itself; nil: nothing can be warmed.
   ///   - note: called on the server's thread with a line for the operator's log, for each change.
   ///   - configuration: what is asked about the node's configuration.
+  ///   - accounting: what was served; nil: nothing is kept.
   package init(
     listener: Listener, context: NodeContext, audit: AuditLog? = nil,
     ownAddress: SocketAddress? = nil,
-    note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil
+    note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil,
+    accounting: AccountingBook? = nil
   ) throws(Errno) {
     let inbox = try Inbox<AdminMessage>()
     let address = Socket.localAddress(of: listener.socket)
@@ -42,7 +45,8 @@ package final class AdminServer: Sendable {
     let service = AdminService(
       context: context,
       access: AdminAccess(context.tokens, isLoopback: address?.isLoopback ?? false),
-      inbox: inbox, audit: audit, warming: warming, note: note, configuration: configuration)
+      inbox: inbox, audit: audit, warming: warming, note: note, configuration: configuration,
+      accounting: accounting)
     self.inbox = inbox
     loop = AdminLoopBox(
       try AdminLoop(listener: listener, clock: context.clock, service: service, inbox: inbox))

@@ -5,6 +5,8 @@
 //
 // Used on the loop's thread only.
 
+internal import AccessLog
+internal import Accounting
 internal import Bytes
 internal import Edge
 internal import EventLoop
@@ -43,12 +45,17 @@ final class AdminService {
   let startedAt: Instant
   /// Who is sent figures every second.
   let streams = EventStreams()
+  /// What was served; nil: nothing is kept.
+  let accounting: AccountingBook?
+  /// Who watches the access log.
+  let lines: LineStreams
 
   init(
     context: NodeContext, access: AdminAccess, inbox: Inbox<AdminMessage>,
     audit: AuditLog? = nil, warming: Warming? = nil, note: @escaping @Sendable (String) -> Void,
-    configuration: (any ConfigurationControl)? = nil
+    configuration: (any ConfigurationControl)? = nil, accounting: AccountingBook? = nil
   ) {
+    self.accounting = accounting
     self.warming = warming
     self.audit = audit
     self.configuration = configuration
@@ -57,6 +64,8 @@ final class AdminService {
     self.inbox = inbox
     self.note = note
     startedAt = context.clock.now()
+    lines = LineStreams(context.liveLog)
+    context.liveLog?.setAnnouncement { inbox.post(.lines) }
   }
 
   /// The route that a request is for; throws why it is refused.
@@ -132,6 +141,18 @@ final class AdminService {
     case .record:
       do throws(Problem) {
         return try showRecords(route, asked)
+      } catch {
+        return error.response
+      }
+    case .accounting:
+      do throws(Problem) {
+        return try beginAccounting(route, asked)
+      } catch {
+        return error.response
+      }
+    case .lines:
+      do throws(Problem) {
+        return try beginLines(route)
       } catch {
         return error.response
       }

@@ -58,7 +58,7 @@ extension AdminService {
     // Whoever reconnects does so after this many milliseconds.
     let content = Array("retry: 2000\n\n".utf8) + streams.historyMessage + figures(at: now)
     var response = AdminResponse(contentType: "text/event-stream", content: content)
-    response.isStream = true
+    response.stream = .figures
     return response
   }
 

@@ -5,7 +5,7 @@
 /// A family of figures on /metrics.
 package enum Metric: Int, CaseIterable, Sendable {
   // The node.
-  case info, startTime, workers, loopTurns, loopEvents
+  case info, startTime, workers, loopTurns, loopEvents, loopTurn
   case configGeneration, configGenerations, configReloads
   // Clients.
   case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
@@ -15,13 +15,14 @@ package enum Metric: Int, CaseIterable, Sendable {
   case handshakes, connectionsByVersion, connectionsByProtocol, http2Failures
   // Requests.
   case requests, requestsRejected, requestsLimited, requestsShed, responseBytes
-  case requestDuration
+  case storedBytes, routeOriginBytes, requestDuration, routeDuration
   // Origins.
   case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
   case originRetries, originErrors, originReceivedBytes, originSentBytes, originTLSHandshakes
   // Servers of origins, and origins as a whole.
   case originServerState, originServerInFlight, originServerRequests, originServerFailures
-  case originServerLatency, originServerEjections, originServerBreakerOpenings, originServerChecks
+  case originServerLatency, originServerConnect, originServerFirstByte, originServerEjections,
+    originServerBreakerOpenings, originServerChecks
   case originInFlight, originWaiting, originPoolRetries, originHedges, originRetriesRefused
   case originRefused, originPanics, originBreakerOpen
   // The cache.
@@ -82,7 +83,7 @@ extension Metric {
 
   private var line: MetricDescriptor {
     switch self {
-    case .info, .startTime, .workers, .loopTurns, .loopEvents, .configGeneration,
+    case .info, .startTime, .workers, .loopTurns, .loopEvents, .loopTurn, .configGeneration,
       .configGenerations, .configReloads:
       nodeLine
     case .connections, .connectionsAccepted, .connectionsRefused, .connectionsLimited,
@@ -91,14 +92,14 @@ extension Metric {
       clientLine
     case .handshakes, .connectionsByVersion, .connectionsByProtocol, .http2Failures: secureLine
     case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes,
-      .requestDuration:
+      .storedBytes, .routeOriginBytes, .requestDuration, .routeDuration:
       requestLine
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
       .originRetries, .originErrors, .originReceivedBytes, .originSentBytes, .originTLSHandshakes:
       originLine
     case .originServerState, .originServerInFlight, .originServerRequests, .originServerFailures,
-      .originServerLatency, .originServerEjections, .originServerBreakerOpenings,
-      .originServerChecks:
+      .originServerLatency, .originServerConnect, .originServerFirstByte, .originServerEjections,
+      .originServerBreakerOpenings, .originServerChecks:
       serverLine
     case .originInFlight, .originWaiting, .originPoolRetries, .originHedges, .originRetriesRefused,
       .originRefused, .originPanics, .originBreakerOpen:
@@ -140,6 +141,10 @@ extension Metric {
         "Reloads and rollbacks: `done`, or `refused`, which changed nothing.")
     case .loopTurns:
       Line("weir_loop_turns_total", .counter, "turns", [], "Turns of the workers' event loops.")
+    case .loopTurn:
+      Line(
+        "weir_loop_turn_seconds", .histogram, "seconds", ["worker"],
+        "How long a worker's turns took: so long whatever else was there had to wait.")
     default:
       Line(
         "weir_loop_events_total", .counter, "events", [],
@@ -228,7 +233,19 @@ extension Metric {
     case .responseBytes:
       Line(
         "weir_response_bytes_total", .counter, "bytes", ["route"],
-        "Bytes of responses sent to clients, heads included, by route.")
+        "Bytes of content sent to clients, by route.")
+    case .storedBytes:
+      Line(
+        "weir_response_stored_bytes_total", .counter, "bytes", ["route"],
+        "Of the bytes of responses, those of stored ones: their share is the hit ratio by bytes.")
+    case .routeOriginBytes:
+      Line(
+        "weir_route_origin_bytes_total", .counter, "bytes", ["route"],
+        "Bytes received from origins, by the route that asked.")
+    case .routeDuration:
+      Line(
+        "weir_route_duration_seconds", .histogram, "seconds", ["route"],
+        "From a request's first byte to its response's last, by route.")
     default:
       Line(
         "weir_request_duration_seconds", .histogram, "seconds", ["cache"],
@@ -293,6 +310,14 @@ extension Metric {
       Line(
         "weir_origin_server_latency_seconds", .gauge, "seconds", labels,
         "How long a server takes to the head of its response: a moving average that rises at once.")
+    case .originServerConnect:
+      Line(
+        "weir_origin_server_connect_seconds", .histogram, "seconds", labels,
+        "How long connections to a server took to be made, TLS included.")
+    case .originServerFirstByte:
+      Line(
+        "weir_origin_server_first_byte_seconds", .histogram, "seconds", labels,
+        "From a try's begin at a server to the head of its response, of those that were answered.")
     case .originServerEjections:
       Line(
         "weir_origin_server_ejections_total", .counter, "ejections", labels,

@@ -108,9 +108,47 @@ package final class MetricsRegistry: Sendable {
           }
         }
         writer.add(.responseBytes, block.bytes(route: row), [route])
+        writer.add(.storedBytes, block.storedBytes(route: row), [route])
+        writer.add(.routeOriginBytes, block.originBytes(route: row), [route])
       }
     }
-    if !blocks.isEmpty { addDurations(blocks, to: &writer) }
+    if !blocks.isEmpty {
+      addDurations(blocks, to: &writer)
+      addRouteDurations(blocks, to: &writer)
+    }
+    for (worker, block) in blocks.enumerated() {
+      let turns = block.turnLengths()
+      writer.add(
+        .loopTurn, histogram: turns.counts, bounds: RequestCounters.bounds.map { Double($0) / 1e9 },
+        sum: Double(turns.sum) / 1e9, ["\(worker)"])
+    }
+  }
+
+  /// Of routes that were asked for.
+  private func addRouteDurations(_ blocks: [RequestCounters], to writer: inout MetricsWriter) {
+    var order: [String] = []
+    var totals: [String: (counts: [UInt64], sum: UInt64)] = [:]
+    for block in blocks {
+      for (row, route) in Self.rows(of: block) {
+        let durations = block.durations(route: row)
+        if durations.counts.allSatisfy({ $0 == 0 }) { continue }
+        guard let known = totals[route] else {
+          order.append(route)
+          totals[route] = durations
+          continue
+        }
+        totals[route] = (
+          zip(known.counts, durations.counts).map { $0 &+ $1 }, known.sum &+ durations.sum
+        )
+      }
+    }
+    let bounds = RequestCounters.boundsOfRoute.map { Double($0) / 1e9 }
+    for route in order {
+      guard let total = totals[route] else { continue }
+      writer.add(
+        .routeDuration, histogram: total.counts, bounds: bounds, sum: Double(total.sum) / 1e9,
+        [route])
+    }
   }
 
   private func addDurations(_ blocks: [RequestCounters], to writer: inout MetricsWriter) {

@@ -1,15 +1,17 @@
-// Requests, counted where they end: one word for each (route, status, result), one for a route's
-// bytes, and a histogram of durations for each result. All of a worker's words lie in one block; to
-// count a request is four additions at computed places.
+// Requests, counted where they end: one word for each (route, status, result), a route's bytes and
+// durations, and a histogram of durations for each result; and the turns of the worker's loop by how long
+// they took. To count a request is six additions at computed places.
 //
-//   route r:  (slots × results) counts | bytes        … one more row for requests of no route
+//   route r:  (slots × results) counts | bytes not from the store | bytes from the store
+//             | bytes from origins | sum of nanoseconds | 11 buckets   … one more row for no route
 //   result c: 22 buckets | sum of nanoseconds | unused
+//   turns:    the same
 //
 // Rows of routes come in chunks of 64. A reload may bring more routes: their chunks are added, and what is
 // there never moves, so that whoever reads the figures meanwhile needs no lock.
 //
 // The bounds of the histogram are 50 µs × 2ⁿ up to 52.4 s, so that the bucket is the position of the
-// highest bit of (duration − 1) / 50 µs.
+// highest bit of (duration − 1) / 50 µs. A route has every second of these bounds, from 100 µs to 26.2 s.
 
 /// What the cache did for a request; the `cache` label of logs and figures.
 package enum CacheResult: UInt8, CaseIterable, Sendable {
@@ -45,6 +47,16 @@ package enum CacheResult: UInt8, CaseIterable, Sendable {
   }
 }
 
+extension CacheResult {
+  /// Whether a stored response was the answer, without a word from the origin before it.
+  var isFromStore: Bool {
+    switch self {
+    case .hit, .stale: true
+    case .miss, .revalidated, .collapsed, .pass, .error, .none: false
+    }
+  }
+}
+
 /// Which status codes are counted apart. The rest count by class, so that `status=~"5.."` finds all.
 enum StatusSlots {
   static let known: [UInt16] = [
@@ -73,13 +85,22 @@ package final class RequestCounters: @unchecked Sendable {
   private let slots: [UInt8] = StatusSlots.bySlot
   private let rowLength: Int
   private let histograms: Int
+  private let turns: Int
   private let names: RouteNames
+  // Cells of a row, behind the counts.
+  private let bytes: Int
+  private let originBytes: Int
+  private let routeSum: Int
+  private let routeBuckets: Int
 
   static let results = CacheResult.allCases.count
   static let buckets = 22
   /// The bounds in nanoseconds; the last bucket has none.
   static var bounds: [Int64] { (0..<buckets - 1).map { 50_000 << Int64($0) } }
   private static let histogramLength = buckets + 2
+  static let bucketsOfRoute = buckets / 2
+  /// The bounds of a route's durations in nanoseconds; the last bucket has none.
+  static var boundsOfRoute: [Int64] { (0..<bucketsOfRoute - 1).map { 100_000 << Int64($0 * 2) } }
 
   /// All at 0, for these routes.
   package convenience init(routes: [String]) { self.init(names: RouteNames(routes)) }
@@ -87,9 +108,14 @@ package final class RequestCounters: @unchecked Sendable {
   /// All at 0, for the routes that have names now; `addRoutes` makes room for later ones.
   package init(names: RouteNames) {
     self.names = names
-    rowLength = StatusSlots.count * Self.results + 1
+    bytes = StatusSlots.count * Self.results
+    originBytes = bytes + 2
+    routeSum = bytes + 3
+    routeBuckets = bytes + 4
+    rowLength = routeBuckets + Self.bucketsOfRoute
     histograms = rowLength
-    words = CounterWords(count: histograms + Self.results * Self.histogramLength)
+    turns = histograms + Self.results * Self.histogramLength
+    words = CounterWords(count: turns + Self.histogramLength)
     rows = CounterRows(rowLength: rowLength)
     addRoutes()
   }
@@ -106,17 +132,41 @@ package final class RequestCounters: @unchecked Sendable {
     route: Int, status: UInt16, result: CacheResult, bytes: UInt64, duration: Int64
   ) {
     let cell = cell(slots[Int(min(status, 600))], result)
+    let duration = max(duration, 0)
+    let bucket = Self.bucket(duration)
+    let sent = self.bytes &+ (result.isFromStore ? 1 : 0)
+    let routeBucket = routeBuckets &+ bucket / 2
     if rows.has(route) {
       rows.add(route, cell, 1)
-      rows.add(route, rowLength &- 1, bytes)
+      rows.add(route, sent, bytes)
+      rows.add(route, routeSum, UInt64(duration))
+      rows.add(route, routeBucket, 1)
     } else {
       words.add(cell, 1)
-      words.add(rowLength &- 1, bytes)
+      words.add(sent, bytes)
+      words.add(routeSum, UInt64(duration))
+      words.add(routeBucket, 1)
     }
-    let duration = max(duration, 0)
     let histogram = histograms &+ Int(result.rawValue) &* Self.histogramLength
-    words.add(histogram &+ Self.bucket(duration), 1)
+    words.add(histogram &+ bucket, 1)
     words.add(histogram &+ Self.buckets, UInt64(duration))
+  }
+
+  /// Counts bytes that an origin has sent for a request of a route. Only on the owning thread.
+  package func addOriginBytes(route: Int, _ count: UInt64) {
+    if rows.has(route) {
+      rows.add(route, originBytes, count)
+    } else {
+      words.add(originBytes, count)
+    }
+  }
+
+  /// Counts a turn of the worker's loop that took so long, in nanoseconds. Only on the owning thread.
+  @inline(__always)
+  package func recordTurn(_ duration: Int64) {
+    let duration = max(duration, 0)
+    words.add(turns &+ Self.bucket(duration), 1)
+    words.add(turns &+ Self.buckets, UInt64(duration))
   }
 
   /// The histogram's bucket of a duration.
@@ -138,7 +188,25 @@ package final class RequestCounters: @unchecked Sendable {
   }
 
   /// A route's bytes (nil: of none).
-  func bytes(route: Int?) -> UInt64 { value(route, rowLength - 1) }
+  func bytes(route: Int?) -> UInt64 { value(route, bytes) &+ value(route, bytes + 1) }
+
+  /// Of these, those of stored responses.
+  func storedBytes(route: Int?) -> UInt64 { value(route, bytes + 1) }
+
+  /// Bytes that origins have sent for a route.
+  func originBytes(route: Int?) -> UInt64 { value(route, originBytes) }
+
+  /// A route's durations, bucket by bucket, and their sum in nanoseconds.
+  func durations(route: Int?) -> (counts: [UInt64], sum: UInt64) {
+    (
+      (0..<Self.bucketsOfRoute).map { value(route, routeBuckets + $0) }, value(route, routeSum)
+    )
+  }
+
+  /// The loop's turns, as `durations`.
+  func turnLengths() -> (counts: [UInt64], sum: UInt64) {
+    ((0..<Self.buckets).map { words.value(turns + $0) }, words.value(turns + Self.buckets))
+  }
 
   private func value(_ route: Int?, _ cell: Int) -> UInt64 {
     guard let route else { return words.value(cell) }

@@ -28,7 +28,42 @@ package struct RouteTotals: Sendable, Equatable {
   package var bytes: UInt64 = 0
 }
 
+/// What is accounted of a route, from the node's start.
+package struct RouteAccount: Sendable, Equatable {
+  /// Requests answered.
+  package var requests: UInt64 = 0
+  /// Bytes of content sent to clients.
+  package var sent: UInt64 = 0
+  /// Of these, those of stored responses.
+  package var stored: UInt64 = 0
+  /// Bytes received from origins.
+  package var received: UInt64 = 0
+
+  /// Nothing yet.
+  package init() {}
+}
+
 extension MetricsRegistry {
+  /// What is accounted of each route that was asked for, by its name. Reads every word of every route.
+  package func accounts() -> [String: RouteAccount] {
+    var accounts: [String: RouteAccount] = [:]
+    for block in requestBlocks {
+      for (row, name) in Self.rows(of: block) {
+        let (counts, _) = block.durations(route: row)
+        let requests = counts.reduce(0, &+)
+        let received = block.originBytes(route: row)
+        if requests == 0 && received == 0 { continue }
+        var account = accounts[name] ?? RouteAccount()
+        account.requests &+= requests
+        account.sent &+= block.bytes(route: row)
+        account.stored &+= block.storedBytes(route: row)
+        account.received &+= received
+        accounts[name] = account
+      }
+    }
+    return accounts
+  }
+
   /// The classes of status codes, as `statusClasses()` counts them.
   package static let statusClasses = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"]
 
@@ -74,16 +109,6 @@ extension MetricsRegistry {
       }
     }
     return (totals, classes)
-  }
-}
-
-extension CacheResult {
-  /// Whether a stored response was the answer, without a word from the origin before it.
-  fileprivate var isFromStore: Bool {
-    switch self {
-    case .hit, .stale: true
-    case .miss, .revalidated, .collapsed, .pass, .error, .none: false
-    }
   }
 }
 

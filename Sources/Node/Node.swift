@@ -2,6 +2,7 @@
 // the right order.
 
 internal import AccessLog
+internal import Accounting
 internal import Admin
 internal import Bytes
 package import Configuration
@@ -45,6 +46,7 @@ package final class Node: Sendable {
   /// What a successor will listen on.
   let waitingSockets = Mutex<[[Listener]]>([])
   let keeper: LimitKeeper?
+  private let accounts: AccountKeeper?
   private let fileWatcher: FileWatcher
   private let traces: TraceExporter?
   let certificates: NodeCertificates
@@ -143,6 +145,12 @@ package final class Node: Sendable {
     } else {
       keeper = nil
     }
+    let book = configuration.store.map { [metrics] store in
+      AccountingBook(
+        directory: store.path + "/accounting", now: clock.now().wall,
+        figures: { metrics.accounts() }, note: note)
+    }
+    accounts = try book.map { try AccountKeeper($0, clock: clock) }
     let sockets = listeners.take()
     texts = Mutex(ConfigurationTexts(present: text, former: nil, since: clock.now().wall))
     addressBook = Mutex(OpenAddresses(configuration.listeners, sockets.data))
@@ -153,7 +161,7 @@ package final class Node: Sendable {
       let server = try AdminServer(
         listener: listener, context: context, audit: audit,
         ownAddress: Self.ownAddress(configuration, sockets.data), note: note,
-        configuration: WeakControl(self))
+        configuration: WeakControl(self), accounting: book)
       admin.withLock { $0 = server }
     }
     addFigures()
@@ -163,6 +171,7 @@ package final class Node: Sendable {
     traces?.start()
     resolver.start()
     keeper?.start()
+    accounts?.start()
     watcher.start()
     fileWatcher.start()
     try checker.withLock { try $0?.start() }
@@ -346,6 +355,7 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin.withLock { $0?.stop() }
     keeper?.stop()
+    accounts?.stop()
     watcher.stop()
     fileWatcher.stop()
     resolver.stop()

@@ -56,6 +56,42 @@ struct AdminClient {
     return try read(from: socket)
   }
 
+  /// Reads server-sent events until `take`, which is called with each one's name (`message` if it has none)
+  /// and data, says no, or until the node ends them; `isWanted` is asked between them, a few times a second.
+  /// An answer with another status than 200 is returned, and has no events.
+  func follow(
+    _ path: String, while isWanted: () -> Bool,
+    _ take: (_ name: String, _ data: ArraySlice<UInt8>) -> Bool
+  ) throws(Failure) -> Answer? {
+    let socket: Descriptor
+    do throws(Errno) {
+      socket = try Socket.connect(to: address)
+    } catch {
+      throw Failure(text: "cannot connect to \(address): \(error)")
+    }
+    try send(request("GET", path, nil), on: socket)
+    var events = EventReader()
+    while isWanted() {
+      var descriptors = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
+      if unsafe poll(&descriptors, 1, 200) == 0 { continue }
+      var buffer = ByteBuffer()
+      let result = socket.receive(onto: &buffer, limit: 64 << 10)
+      guard let count = result.count else {
+        if result.wouldBlock { continue }
+        throw Failure(text: "the node at \(address) broke the connection off")
+      }
+      if count == 0 {
+        if events.isStream { return nil }
+        return try Self.answer(events.bytes, from: address)
+      }
+      events.add(buffer.view.array)
+      while let event = events.next() {
+        if !take(event.name, event.data) { return nil }
+      }
+    }
+    return nil
+  }
+
   private func request(_ method: String, _ path: String, _ json: String?) -> [UInt8] {
     var text = "\(method) \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n"
     if let token { text += "Authorization: Bearer \(token)\r\n" }

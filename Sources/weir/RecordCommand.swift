@@ -13,9 +13,8 @@ struct RecordCommand: ParsableCommand {
     usage: "weir record --out <file> [<options>]",
     discussion: """
       Asks the admin listener that the configuration names, with its token, until --duration is over or \
-      SIGINT comes. The node must have an access log. Clients' addresses and the values in queries are \
-      replaced by others, always the same for the same one; what rules log is left out. One recorder at a \
-      time.
+      SIGINT comes. Clients' addresses and the values in queries are replaced by others, always the \
+      same for the same one; what rules log is left out. One recorder at a time.
 
       Example: weir record --out today.log --duration 600 --sample 0.1
 

@@ -16,7 +16,8 @@ import ArgumentParser
       ObjectCommand.self, ObjectsCommand.self, MissesCommand.self, WarmCommand.self,
       LimitCommand.self, OriginsCommand.self, TokenCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
-      ReplayCommand.self, RecordCommand.self, NodeCommand.self,
+      ReplayCommand.self, RecordCommand.self, LogCommand.self, AccountingCommand.self,
+      NodeCommand.self,
     ])
 }
 

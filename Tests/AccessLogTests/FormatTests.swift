@@ -137,6 +137,24 @@ private func template(_ text: String) throws -> AccessLogFormat { .template(try 
   }
 }
 
+@Suite("The page about logs") struct LogPageTests {
+  private static func page() throws -> String {
+    let path =
+      #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
+      .joined(separator: "/") + "/docs/logs.md"
+    return try String(contentsOf: URL(filePath: path), encoding: .utf8)
+  }
+
+  @Test func `it has every field and every name that is redacted`() throws {
+    let page = try Self.page()
+    for field in LogTemplate.Field.allCases {
+      #expect(page.contains("`\(field.rawValue)`"), "\(field)")
+    }
+    for name in LogTemplate.aliases.keys { #expect(page.contains("`$\(name)`"), "\(name)") }
+    for name in LogRedaction.usualNames { #expect(page.contains("`\(name)`"), "\(name)") }
+  }
+}
+
 @Suite("Clients' addresses") struct AddressTests {
   @Test(arguments: [
     ("198.51.100.7", "198.51.100.0"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"), ("::1", "::"),

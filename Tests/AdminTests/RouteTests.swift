@@ -100,6 +100,14 @@ struct DocumentationTests {
     }
   }
 
+  @Test func `the names of filters in the documentation are those of the code`() {
+    let text = Documents.read("docs/observability.md")
+    let updated = AdminReference.updated(document: text)
+    if Documents.isUpdating { Documents.write(updated, to: "docs/observability.md") }
+    #expect(Documents.isUpdating || text == updated)
+    #expect(updated.contains("| `user_agent` | text |"))
+  }
+
   @Test func `no route is there twice`() {
     let names = AdminRoute.all.map { "\($0.method) \($0.path)" }
     #expect(Set(names).count == names.count)

@@ -35,6 +35,42 @@ private struct AskedSetup {
 
 @Suite("Commands that ask a node")
 struct NodeCommandsTests {
+  @Test func `requests are shown as they are answered`() async throws {
+    let setup = try await AskedSetup()
+    let people = try WeirProcess(
+      ["log", "-f", #"path == "/a" && cache == "hit""#, "--lines", "1"], in: setup.directory)
+    let json = try WeirProcess(["log", "-f", "--json", "--lines", "1"], in: setup.directory)
+    // Whoever has begun to watch sees the next one; so it asks until both have.
+    try await eventually("both to have their line") {
+      for target in ["/b", "/a?token=secret", "/a"] { _ = try await setup.node.get(target) }
+      return people.printed.hasSuffix("\n") && json.printed.hasSuffix("\n")
+    }
+    #expect(try await people.exitStatus() == 0)
+    #expect(try await json.exitStatus() == 0)
+    #expect(people.printed.contains(" 200 hit"))
+    #expect(people.printed.contains(" GET example.com/a"))
+    #expect(people.printed.split(separator: "\n").count == 1)
+    #expect(try JSONValue(parsing: json.printed)["status"]?.int == 200)
+    let wrong = try await setup.weir("log", "-f", "stauts == 1")
+    #expect(wrong.status == 1 && wrong.said.contains("did you mean status?"), "\(wrong.said)")
+    #expect(try await setup.weir("log").status == 64)
+  }
+
+  @Test func `what was served is shown by day, and as values`() async throws {
+    let setup = try await AskedSetup()
+    try await eventually("the requests to be counted") {
+      try await setup.weir("accounting").printed.contains("2026-01-01  */     2  ")
+    }
+    let table = try await setup.weir("accounting", "--per", "site")
+    #expect(table.status == 0, "\(table.said)")
+    #expect(table.printed.hasPrefix("START       SITE  REQUESTS  SENT  FROM THE STORE  RECEIVED\n"))
+    let csv = try await setup.weir("accounting", "--csv", "--by", "hour")
+    #expect(csv.printed.contains("\r\n2026-01-01T00,*,*/,2,2,0,"))
+    let json = try await setup.weir("accounting", "--json", "--per", "node")
+    #expect(try JSONValue(parsing: json.printed)["rows"]?[0]?["requests"]?.int == 2)
+    #expect(try await setup.weir("accounting", "--from", "never").status == 1)
+  }
+
   @Test func `what is stored is shown, counted and purged`() async throws {
     let setup = try await AskedSetup()
     let object = try await setup.weir("object", setup.url("/a"))

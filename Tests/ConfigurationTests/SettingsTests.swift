@@ -30,6 +30,21 @@ struct SettingsTests {
     }
   }
 
+  @Test func `the examples of the page about logs are good configurations`() {
+    let document = String(
+      decoding: Places.read(Places.document.replacing("configuration.md", with: "logs.md")),
+      as: UTF8.self)
+    let examples = document.split(separator: "```nginx\n").dropFirst().compactMap {
+      $0.split(separator: "```", omittingEmptySubsequences: false).first.map(String.init)
+    }
+    #expect(examples.count == 4)
+    for example in examples {
+      let loaded = ConfigurationFile.parse(example, name: "edge.conf", directory: "/etc/weir")
+      #expect(Diagnostic.text(loaded.diagnostics) == "")
+      #expect(loaded.configuration?.accessLog.target != .off)
+    }
+  }
+
   @Test func `each setting has one name in its block and is documented`() {
     var seen: Set<String> = []
     for setting in Setting.all {

@@ -79,8 +79,8 @@ extension Worker {
   // MARK: Overload
 
   /// Notes how long this turn took: so long waited whoever came at its begin.
-  func watchLoad(since began: Int64) {
-    overload.observe(lag: clock.monotonic() &- began, now: began)
+  func watchLoad(_ length: Int64, since began: Int64) {
+    overload.observe(lag: length, now: began)
     isOverloaded = overload.level > 0
   }
 

@@ -13,6 +13,8 @@ final class Connecting {
   var plan: ConnectPlan
   var racers: [OriginConnection] = []
   let deadline: Int64
+  /// When it was begun, monotonic.
+  let began: Int64
   /// Whether there was any address.
   var hasBegun = false
   /// Whether the node itself has no descriptor or port left.
@@ -23,8 +25,9 @@ final class Connecting {
   /// What the last of them failed with.
   var failure = OriginFailure.connectFailed
 
-  init(_ plan: ConnectPlan, deadline: Int64) {
+  init(_ plan: ConnectPlan, began: Int64, deadline: Int64) {
     self.plan = plan
+    self.began = began
     self.deadline = deadline
   }
 }
@@ -56,7 +59,7 @@ extension OriginRequest {
     var addresses = ConnectPlan(AddressList())
     if case .host = server.location { addresses = server.connectPlan(now: now) }
     let connecting = Connecting(
-      addresses, deadline: plan.deadline(now: now, timeout: settings.connectTimeout))
+      addresses, began: now, deadline: plan.deadline(now: now, timeout: settings.connectTimeout))
     self.connecting = connecting
     if side.pool.tls != nil, follows(to: server, connecting) { return }
     if case .unix = server.location {
@@ -78,6 +81,13 @@ extension OriginRequest {
   var serverOfAttempt: OriginServer? {
     switch attempt {
     case .some(let attempt): attempt.server
+    case .none: nil
+    }
+  }
+
+  private var placeOfAttempt: Int? {
+    switch attempt {
+    case .some(let attempt): attempt.index
     case .none: nil
     }
   }
@@ -147,6 +157,9 @@ extension OriginRequest {
     guard stage == .connecting, let connecting else { return }
     self.connecting = nil
     setTimer(.max)
+    if let index = placeOfAttempt {
+      side.pool.connected(index, after: worker.now.monotonic &- connecting.began)
+    }
     for racer in connecting.racers where racer !== connection {
       // Begun before, and not there yet: next time it comes last.
       if racer.number < connection.number, let address = racer.address {

@@ -98,7 +98,7 @@ extension OriginRequest {
       }
       return 0
     }
-    worker.counters.add(.originBytesReceived, UInt64(count))
+    noteReceived(count)
     // The answer may be whole, and the connection idle or closed.
     if stage == .content { connection.setDeadline(worker.now.monotonic + betweenBytesTimeout) }
     return count

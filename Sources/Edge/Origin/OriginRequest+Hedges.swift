@@ -90,7 +90,7 @@ extension OriginRequest {
       if !result.wouldBlock { hedgeFailed(connection.isReused ? .staleConnection : .reset) }
       return
     }
-    worker.counters.add(.originBytesReceived, UInt64(count))
+    noteReceived(count)
     self.hedge = nil
     dropStream()
     if let first = self.connection { worker.close(first) }
@@ -129,7 +129,8 @@ extension OriginRequest {
       stage = .connecting
       let deadline = plan.deadline(
         now: worker.now.monotonic, timeout: side.settings.connectTimeout)
-      let connecting = Connecting(ConnectPlan(AddressList()), deadline: deadline)
+      let connecting = Connecting(
+        ConnectPlan(AddressList()), began: worker.now.monotonic, deadline: deadline)
       connecting.hasBegun = true
       connecting.racers = [hedge.connection]
       self.connecting = connecting

@@ -392,7 +392,7 @@ final class OriginRequest {
       if !result.wouldBlock { failed(.closedEarly, on: connection) }
       return 0
     }
-    worker.counters.add(.originBytesReceived, UInt64(count))
+    noteReceived(count)
     receivedAny = true
     dropHedge()
     parse(bytes, isOwned: !connection.input.isEmpty)

@@ -344,7 +344,8 @@ extension Exchange {
     if generation.routes.routes[route].tellsTiming { appendServerTiming(worker) }
     let room = worker.rules
     guard !ruled.skipsResponseRules, generation.routes.routes[route].hasResponseRules,
-      let program = generation.routes.programs[route] else {
+      let program = generation.routes.programs[route]
+    else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,
         minorVersion: minorVersion)

@@ -37,11 +37,21 @@ extension NodeContext {
     writer.add(.originServerRequests, server.requests, names)
     writer.add(.originServerFailures, server.failures, names)
     writer.add(.originServerLatency, seconds: Double(server.peakLatency) / 1_000_000, names)
+    Self.add(.originServerConnect, server.connectTimes, names, to: &writer)
+    Self.add(.originServerFirstByte, server.firstByteTimes, names, to: &writer)
     writer.add(.originServerEjections, server.ejections, names)
     writer.add(.originServerBreakerOpenings, server.breakerOpenings, names)
     let passed = server.checks >= server.failedChecks ? server.checks - server.failedChecks : 0
     writer.add(.originServerChecks, passed, names + ["passed"])
     writer.add(.originServerChecks, server.failedChecks, names + ["failed"])
+  }
+
+  private static func add(
+    _ metric: Metric, _ timings: ServerTimings, _ names: [String], to writer: inout MetricsWriter
+  ) {
+    writer.add(
+      metric, histogram: timings.counts, bounds: ServerTimings.bounds.map { Double($0) / 1e9 },
+      sum: Double(timings.sum) / 1e9, names)
   }
 }
 

@@ -265,7 +265,9 @@ package final class Worker {
     if !handshakes.isEmpty { goOnWithHandshakes() }
     tellReaders()
     reader?.endTurn()
-    if watchesLoad { watchLoad(since: began) }
+    let length = clock.monotonic() &- began
+    requestCounters.recordTurn(length)
+    if watchesLoad { watchLoad(length, since: began) }
   }
 
   /// Hears first what idle connections to origins have to say: they are closed before anybody uses them.

@@ -53,6 +53,10 @@ package struct ServerReport: Sendable {
   package let timeouts: UInt64
   /// Answers with 5xx, whether they count as failures or not.
   package let serverErrors: UInt64
+  /// How long connections took to be made.
+  package let connectTimes: ServerTimings
+  /// How long tries took to a response's head, of those that were answered.
+  package let firstByteTimes: ServerTimings
   /// The mean time to a response's head, in microseconds; 0 before the first.
   package let meanLatency: UInt64
   /// Its peak EWMA, in microseconds.
@@ -155,6 +159,8 @@ extension OriginPool {
       maxConnections: limits[index], requests: requests, failures: words.load(Word.failures),
       connectFailures: words.load(Word.connectFailures), timeouts: words.load(Word.timeouts),
       serverErrors: words.load(Word.serverErrors),
+      connectTimes: cells.timings(at: Word.connectTimes),
+      firstByteTimes: cells.timings(at: Word.firstByteTimes),
       meanLatency: requests > 0 ? words.load(Word.latencySum) / requests : 0,
       peakLatency: cells.latency.value(now: now), load: cells.reportedLoad(now: now),
       ejections: words.load(Word.ejections), ejectionReason: cells.ejection.reason,

@@ -29,6 +29,7 @@ extension OriginPool {
     if isFirst {
       cells.words.add(Word.requests)
       cells.words.add(Word.latencySum, UInt64(passed / 1000))
+      if case .answered = result { cells.add(passed, to: Word.firstByteTimes) }
       cells.words.add(Word.windowRequests)
       if !isFailure { cells.words.add(Word.windowLatency, UInt64(passed / 1000)) }
       cells.words.update(Word.latency) { PeakLatency(word: $0).adding(latency, now: now).word }

@@ -3,6 +3,7 @@
 //   line 0   state, read for each choice and changed rarely
 //   line 1   counts that change with each request
 //   line 2   totals, for reports only
+//   line 3 on  how long connections, and the heads of responses, took: `ServerTimings`
 //
 // A time is nanoseconds of the monotonic clock; 0 means that there is none.
 
@@ -82,9 +83,11 @@ struct ServerCells: Sendable {
     static var breakerOpenings: Int { 39 }
     static var checks: Int { 40 }
     static var failedChecks: Int { 41 }
+    static var connectTimes: Int { 48 }
+    static var firstByteTimes: Int { 80 }
   }
 
-  static func allocate() -> ServerCells { ServerCells(words: .allocate(lines: 3)) }
+  static func allocate() -> ServerCells { ServerCells(words: .allocate(lines: 7)) }
 
   var administrative: AdministrativeState {
     AdministrativeState(rawValue: UInt8(truncatingIfNeeded: words.load(Word.administrative)))

@@ -1,5 +1,4 @@
 internal import CLinux
-package import EventLoop
 
 /// A small file that is read and written as a whole, beside the store.
 package enum StateFile {
