@@ -131,13 +131,13 @@ let package = Package(
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
         "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS", "HTTP2",
-        "Tracing",
+        "Tracing", "Fleet",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
-        "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
+        "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography", "Fleet",
       ],
       resources: [
         .embedInCode("Dashboard/page.html"), .embedInCode("Dashboard/style.css"),
@@ -148,7 +148,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
         "Origins", "RateLimiting", "StaticFiles", "Authentication", "Tracing", "Edge", "Admin",
-        "GeoDatabase", "TLS",
+        "GeoDatabase", "TLS", "Fleet", "Redis",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -282,7 +282,7 @@ let package = Package(
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication", "TLS",
-        "Tracing",
+        "Tracing", "RedisTesting",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

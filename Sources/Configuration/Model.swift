@@ -50,6 +50,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var overloadDelay: Int64? = 50_000_000
   /// Which requests are traced; nil: none.
   public var trace: TraceConfiguration?
+  /// The PoPs that purges are shared with; nil: none.
+  public var fleet: FleetConfiguration?
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
   /// Whom the node runs as; nil: who starts it.

@@ -21,6 +21,7 @@ struct Draft {
   var tokens = TokenConfiguration(name: "")
   var service = AuthenticationServiceConfiguration(name: "")
   var trace = TraceConfiguration(collector: "")
+  var fleet = FleetConfiguration(name: "")
   var admin = AdminConfiguration(address: Reader.usualAdmin, token: nil)
   var siteOrigin: Placed<String>?
   var sitePurges = false

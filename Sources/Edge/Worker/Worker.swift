@@ -10,6 +10,7 @@ internal import Bytes
 internal import ClientAddress
 internal import Configuration
 package import EventLoop
+internal import Fleet
 internal import GeoDatabase
 internal import HTTP1
 internal import HTTP2
@@ -83,6 +84,8 @@ package final class Worker {
   var generation: WorkerGeneration
   /// Its number.
   var generationNumber: UInt64
+  /// What may be served from the store, as the fleet says.
+  var fleetMode = FleetGate.Mode.serve
   /// What a client may take of a connection, in time and size: always the newest configuration's.
   var clientSettings: ClientConfiguration
   let limitHash: SipHash
@@ -247,6 +250,7 @@ package final class Worker {
     tokenChecksLeft = Gates.checksPerTurn
     lookAtGeo()
     handshakes.beginTurn()
+    if let fleet = context.fleet { fleetMode = fleet.gate.mode }
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     hearIdleOrigins(count)
