@@ -79,7 +79,9 @@ let package = Package(
       swiftSettings: hot),
     .target(
       name: "Configuration",
-      dependencies: ["CLinux", "Bytes", "Rules", "Cryptography", "Authentication", "TLS"],
+      dependencies: [
+        "CLinux", "Bytes", "Rules", "Cryptography", "Authentication", "TLS", "AccessLog",
+      ],
       swiftSettings: strict),
 
     // What a node has: figures, a log, a store, origins.

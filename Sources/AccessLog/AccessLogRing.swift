@@ -1,13 +1,14 @@
 // A worker's way to the log: a ring of bytes with one writer and one reader.
 //
 // Positions only grow; a position's low bits are its place. A record lies in one piece: a fixed
-// header, then the five texts and the members that rules add. One that does not fit before the ring's end is put at its beginning,
-// and a header with nothing but its length fills the gap.
+// header, then the five texts and the members that rules add. One that does not fit before the ring's
+// end is put at its beginning, and a header with nothing but its length fills the gap.
 //
 //    0 length of the whole, a multiple of 8 (u32)      4 1: a record, 0: a gap (u32)
 //    8 wall   16 duration   24 origin duration   32 sent   40 received   48, 56 address
 //   64 port   66 status   68 route   70 cache   71 version   72 detail   73 1: a text was cut
-//   74 lengths of the five texts (u16 each)            84 length of the members (u16)   88 the texts
+//   74 lengths of the five texts (u16 each)            84 length of the members (u16)
+//   86 channel   87 1: no line is wanted, it is only for who watches   88 the texts
 //
 // When to wake the reader is one word that all rings share:
 //
@@ -45,6 +46,12 @@ final class LogSignal: @unchecked Sendable {
 
   deinit { unsafe word.deallocate() }
 
+  /// Whether somebody records, whatever lines are wanted.
+  @inline(__always)
+  var isRecording: Bool { unsafe weir_load_relaxed(word + 1) != 0 }
+
+  func setRecording(_ isOn: Bool) { unsafe weir_store_relaxed(word + 1, isOn ? 1 : 0) }
+
   @inline(__always)
   func set(_ state: UInt64) { unsafe weir_store_seqcst(word, state) }
 
@@ -72,6 +79,7 @@ package final class AccessLogRing: @unchecked Sendable {
   private let words: UnsafeMutablePointer<UInt64>
   private let capacity: UInt64
   private let signal: LogSignal
+  private let live: LiveLog
 
   static let headerLength = 88
   // Words of the worker's line: how far it has written, how far it knows the reader to be, losses.
@@ -82,11 +90,12 @@ package final class AccessLogRing: @unchecked Sendable {
   private static let read = 16
 
   /// `capacity` is rounded up to a power of two of at least 32 KiB, so that the longest record fits.
-  init(capacity: Int, signal: LogSignal) {
+  init(capacity: Int, signal: LogSignal, live: LiveLog) {
     var size = 32 << 10
     while size < capacity && size < 1 << 30 { size *= 2 }
     self.capacity = UInt64(size)
     self.signal = signal
+    self.live = live
     unsafe bytes = .allocate(byteCount: size, alignment: 128)
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 256, alignment: 128)
     unsafe words = memory.bindMemory(to: UInt64.self, capacity: 32)
@@ -107,6 +116,10 @@ package final class AccessLogRing: @unchecked Sendable {
   }
 
   // MARK: The worker's side
+
+  /// Whether somebody watches, or records, also requests of which no line is wanted.
+  @inline(__always)
+  package var isWatched: Bool { live.isWatched || signal.isRecording }
 
   /// Leaves a record for the log; false if there was no room, which is counted. Allocates nothing
   /// and makes no system call but, now and then, one to wake the log's thread.
@@ -188,6 +201,8 @@ package final class AccessLogRing: @unchecked Sendable {
     unsafe start.storeBytes(of: record.version, toByteOffset: 71, as: UInt8.self)
     unsafe start.storeBytes(of: record.detail, toByteOffset: 72, as: UInt8.self)
     unsafe start.storeBytes(of: isCut ? 1 : 0, toByteOffset: 73, as: UInt8.self)
+    unsafe start.storeBytes(of: record.channel, toByteOffset: 86, as: UInt8.self)
+    unsafe start.storeBytes(of: record.isOnlyWatched ? 1 : 0, toByteOffset: 87, as: UInt8.self)
   }
 
   @inline(__always)
@@ -253,6 +268,8 @@ struct StoredRecord {
   var version: UInt8 { bytes[71] }
   var detail: UInt8 { bytes[72] }
   var isCut: Bool { bytes[73] == 1 }
+  var channel: UInt8 { bytes[86] }
+  var isOnlyWatched: Bool { bytes[87] == 1 }
 
   /// The members that rules add.
   var members: ByteView {

@@ -14,13 +14,26 @@ package final class AccessLogWriter: Sendable {
   private let isClosed = Mutex(false)
   private let flushing = Mutex(())
 
-  /// Opens the destination and starts the log's thread. Throws what opening met.
+  /// Opens the destinations and starts the log's thread. Records carry the channel's place in `channels`.
+  /// Throws what opening met.
   package init(
-    target: AccessLogDestination, format: AccessLogFormat = .json, labels: AccessLogLabels
+    channels: [AccessLogChannel], labels: AccessLogLabels, live: LiveLog? = nil
   ) throws(Errno) {
-    let drain = try LogDrain(file: LogFile.open(target), format: format, labels: labels)
+    let followed: LiveLog
+    if let live { followed = live } else { followed = try LiveLog(labels: labels) }
+    let drain = try LogDrain(channels, labels: labels, live: followed)
     self.drain = drain
     thread = LoopThread(name: "weir-log") { drain.run() }
+  }
+
+  /// A log of one channel.
+  package convenience init(
+    target: AccessLogDestination, format: AccessLogFormat = .json, labels: AccessLogLabels,
+    redaction: LogRedaction = .usual(), rotation: LogRotation? = nil
+  ) throws(Errno) {
+    let channel = AccessLogChannel(
+      target, format: format, redaction: redaction, rotation: rotation)
+    try self.init(channels: [channel], labels: labels)
   }
 
   deinit { close() }
@@ -82,10 +95,28 @@ package final class AccessLogWriter: Sendable {
   package var turns: UInt64 { drain.turns.load(ordering: .relaxed) }
 }
 
+/// A channel as the log's thread has it.
+private final class LogOutput {
+  /// Where its lines go; nil: nowhere.
+  let sink: LogSink?
+  var formatter: LineFormatter
+  /// Lines for who watches: JSON with every field, with as little to be read in it.
+  var liveFormatter: LineFormatter
+
+  init(_ channel: AccessLogChannel, _ sink: LogSink?, _ labels: LogLabelTable) {
+    self.sink = sink
+    formatter = LineFormatter(
+      format: channel.format, labels: labels, redaction: channel.redaction,
+      addresses: channel.addresses)
+    liveFormatter = LineFormatter(
+      format: .json, labels: labels, redaction: channel.redaction, addresses: channel.addresses)
+  }
+}
+
 /// What the thread works on.
 final class LogDrain: @unchecked Sendable {
-  // Sendable because `file`, `formatter` and `buffer` are only touched by the log's thread, and the
-  // rest is atomic or locked.
+  // Sendable because sinks, formatters and buffers are only touched by the log's thread, and the rest is
+  // atomic or locked.
   let signal: LogSignal
   let flushed: Waker
   let flushAsked = Atomic<UInt64>(0)
@@ -97,37 +128,58 @@ final class LogDrain: @unchecked Sendable {
   let writeErrors = Atomic<UInt64>(0)
   let lastError = Atomic<Int32>(0)
   let turns = Atomic<UInt64>(0)
-  let tap = LogTap(secret: Random.hash128())
+  let tap: LogTap
 
   private let rings = Mutex<[AccessLogRing]>([])
-  private var file: LogFile
-  private var formatter: LineFormatter
-  private var buffer = LineBuffer(capacity: batch + LineFormatter.longestLine)
+  private let outputs: [LogOutput]
+  private let sinks: [LogSink]
+  private let live: LiveLog
+  private var liveBatch = ByteBuffer()
+  private var liveCount: UInt64 = 0
+  private var liveRecord = ByteBuffer()
+  // A line for who watches: memory only while somebody does.
+  private var liveLine = LineBuffer(capacity: 0)
   // For the tap: always JSON, and memory only while somebody comes for lines.
   private var tapFormatter: LineFormatter
   private var tapLines = LineBuffer(capacity: 0)
   private var tapRecord = ByteBuffer()
   private let clock = NodeClock()
-  /// How many lines are in the buffer.
-  private var buffered: UInt64 = 0
-
-  /// So many bytes are written at a time.
-  private static let batch = 64 << 10
   /// How long a nap is.
   private static let nap: Int32 = 50
+  /// How often files that are put aside by age are looked after while nothing is logged.
+  private static let tending: Int32 = 60_000
+  private let needsTending: Bool
 
   init(
-    file: consuming LogFile, format: AccessLogFormat, labels: AccessLogLabels
+    _ channels: [AccessLogChannel], labels: AccessLogLabels, live: LiveLog
   ) throws(Errno) {
     signal = try LogSignal()
     flushed = try Waker()
-    self.file = file
-    formatter = LineFormatter(format: format, labels: labels)
-    tapFormatter = LineFormatter(format: .json, labels: labels)
+    tap = LogTap(secret: Random.hash128(), signal: signal)
+    self.live = live
+    let table = LogLabelTable(labels)
+    var opened: [(destination: AccessLogDestination, sink: LogSink?)] = []
+    var outputs: [LogOutput] = []
+    for channel in channels {
+      let known = opened.first { $0.destination == channel.destination }
+      let sink =
+        if let known { known.sink } else {
+          try LogSink.open(channel.destination, rotation: channel.rotation)
+        }
+      if known == nil { opened.append((channel.destination, sink)) }
+      outputs.append(LogOutput(channel, sink, table))
+    }
+    self.outputs = outputs
+    sinks = opened.compactMap(\.sink)
+    needsTending = sinks.contains(where: \.needsTending)
+    tapFormatter = LineFormatter(format: .json, labels: table, redaction: .none)
+    for sink in sinks {
+      if let error = sink.openingError { note(error) }
+    }
   }
 
   func makeRing(_ capacity: Int) -> AccessLogRing {
-    let ring = AccessLogRing(capacity: capacity, signal: signal)
+    let ring = AccessLogRing(capacity: capacity, signal: signal, live: live)
     rings.withLock { $0.append(ring) }
     return ring
   }
@@ -145,7 +197,11 @@ final class LogDrain: @unchecked Sendable {
       let reopens = wantsReopen.exchange(false, ordering: .acquiringAndReleasing)
       let rings = rings.withLock { $0 }
       let count = drainAll(rings)
-      if reopens, let error = file.reopen() { note(error) }
+      if reopens {
+        for sink in sinks {
+          if let error = sink.reopen() { note(error) }
+        }
+      }
       if ticket > flushDone.load(ordering: .relaxed) || closes {
         flushDone.store(closes ? .max : ticket, ordering: .releasing)
         flushed.wake()
@@ -166,7 +222,11 @@ final class LogDrain: @unchecked Sendable {
     signal.set(LogSignal.sleeping)
     // The list is read anew: a ring made since the last turn may hold a record already.
     if !rings.withLock({ $0 }).allSatisfy(\.isEmpty) { return }
-    signal.waker.wait(milliseconds: -1)
+    signal.waker.wait(milliseconds: needsTending ? Self.tending : -1)
+    if !needsTending { return }
+    for sink in sinks {
+      if let error = sink.tend() { note(error) }
+    }
   }
 
   private func drainAll(_ rings: [AccessLogRing]) -> Int {
@@ -176,15 +236,21 @@ final class LogDrain: @unchecked Sendable {
       tapLines = LineBuffer(capacity: 0)
       tapRecord.release()
     }
+    let isWatched = live.isWatched
+    if !isWatched && liveLine.capacity > 0 { forgetLive() }
     for ring in rings {
       count += ring.drain { record in
         if let order { copy(record, order) }
-        formatter.format(record, into: &buffer)
-        buffered &+= 1
-        if buffer.count >= Self.batch { writeOut() }
+        guard Int(record.channel) < outputs.count else { return }
+        let output = outputs[Int(record.channel)]
+        if isWatched { follow(record, output) }
+        guard !record.isOnlyWatched, let sink = output.sink else { return }
+        output.formatter.format(record, into: &sink.buffer)
+        if sink.count() { writeOut(sink) }
       }
     }
-    writeOut()
+    for sink in sinks { writeOut(sink) }
+    if liveCount > 0 { postLive() }
     return count
   }
 
@@ -198,34 +264,44 @@ final class LogDrain: @unchecked Sendable {
     tap.add(tapLines.view, count: 1)
   }
 
-  private func writeOut() {
-    if buffer.count == 0 { return }
-    let batch = buffer.view
-    let (written, error) = file.write(batch)
-    if let error {
-      let lost = Self.count(batch.dropping(first: written))
-      note(error)
-      unwritten.add(lost, ordering: .relaxed)
-      buffered &-= lost
-    }
-    lines.add(buffered, ordering: .relaxed)
-    buffered = 0
-    buffer.removeAll()
+  /// A record and its line for who watches.
+  private func follow(_ record: StoredRecord, _ output: LogOutput) {
+    if liveLine.capacity == 0 { liveLine = LineBuffer(capacity: LineFormatter.longestLine) }
+    liveLine.removeAll()
+    output.liveFormatter.format(record, into: &liveLine)
+    let client = output.liveFormatter.shown(record)
+    liveRecord.removeAll()
+    liveRecord.append(record.bytes)
+    liveRecord.overwrite(at: 48, littleEndian: client.high)
+    liveRecord.overwrite(at: 56, littleEndian: client.low)
+    liveRecord.overwrite(at: 64, littleEndian: client.port)
+    LiveBatch.append(
+      liveRecord.view, line: liveLine.view.prefix(liveLine.count - 1), to: &liveBatch)
+    liveCount += 1
+    if liveBatch.count > 256 << 10 { postLive() }
+  }
+
+  private func postLive() {
+    live.post(liveBatch.view, count: liveCount)
+    liveBatch.removeAll()
+    liveCount = 0
+  }
+
+  private func forgetLive() {
+    liveLine = LineBuffer(capacity: 0)
+    liveRecord.release()
+    liveBatch.release()
+  }
+
+  private func writeOut(_ sink: LogSink) {
+    let outcome = sink.writeOut(at: clock.now().wall)
+    for error in outcome.errors { note(error) }
+    if outcome.lost > 0 { unwritten.add(outcome.lost, ordering: .relaxed) }
+    lines.add(outcome.written, ordering: .relaxed)
   }
 
   private func note(_ error: Errno) {
     lastError.store(error.code, ordering: .relaxed)
     writeErrors.add(1, ordering: .relaxed)
-  }
-
-  /// How many lines end in a run of bytes.
-  private static func count(_ bytes: ByteView) -> UInt64 {
-    var count: UInt64 = 0
-    var from = 0
-    while let end = bytes.firstIndex(of: ASCII.lf, from: from) {
-      count += 1
-      from = end + 1
-    }
-    return count
   }
 }

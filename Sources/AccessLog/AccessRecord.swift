@@ -19,6 +19,10 @@ package struct AccessRecord {
   package var route: UInt16 = .max
   /// The version as two digits: 10, 11 or 20.
   package var version: UInt8 = 11
+  /// The channel that it goes by; one that there is not stands for none.
+  package var channel: UInt8 = 0
+  /// Whether no line is wanted of it, and it is only for who watches.
+  package var isOnlyWatched = false
   /// The client.
   package var client = SocketAddress(high: 0, low: 0, port: 0)
   /// Bytes of the response that were sent, its head included.

@@ -25,6 +25,13 @@ struct LineBuffer: ~Copyable {
 
   mutating func removeAll() { count = 0 }
 
+  /// Removes one byte that there is.
+  mutating func remove(at index: Int) {
+    precondition(index >= 0 && index < count, "no such byte")
+    unsafe memmove(bytes + index, bytes + index + 1, count &- index &- 1)
+    count &-= 1
+  }
+
   /// A literal that needs no escaping.
   @inline(__always)
   mutating func append(_ literal: StaticString) {

@@ -25,59 +25,82 @@ package struct AccessLogLabels: Sendable {
 }
 
 /// What a line looks like.
-package enum AccessLogFormat: Sendable {
+package enum AccessLogFormat: Sendable, Equatable {
   /// A JSON object with every field.
   case json
   /// NCSA's combined log format.
   case combined
+  /// A JSON object with these fields in this order, and what rules log if `members`.
+  case fields([LogTemplate.Field], members: Bool)
+  /// As an operator writes it.
+  case template(LogTemplate)
 }
 
 /// Turns records into lines; see docs/logs.md for the fields.
 struct LineFormatter: ~Copyable {
-  /// More than the longest line takes: six texts, each byte escaped, and what is around them.
-  static var longestLine: Int { 6 * (AccessRecord.textLimit * 6 + 32) + 4096 }
+  /// More than the longest line takes: every text as often as fields of choice can name it, each byte
+  /// escaped, marks in place of short values, and what is around them.
+  static var longestLine: Int { 12 * (AccessRecord.textLimit * 6 + 32) + 4096 }
 
-  // Whole fields, comma, name and value, ready to be copied.
-  private var routes: [[UInt8]]
-  private let laterRoutes: @Sendable () -> [String]
-  private let cache: [[UInt8]]
-  private let details: [[UInt8]]
+  let labels: LogLabelTable
   private let format: AccessLogFormat
   private var second: Int64 = .min
   private var secondText = LineBuffer(capacity: 64)
+  let redaction: LogRedaction
+  private var mask: AddressMask
+  // Where texts are written that lose something on the way.
+  private var targetText = ByteBuffer()
+  private var refererText = ByteBuffer()
 
-  init(format: AccessLogFormat, labels: AccessLogLabels) {
+  init(
+    format: AccessLogFormat, labels: LogLabelTable, redaction: LogRedaction = .usual(),
+    addresses: ClientAddressStyle = .full
+  ) {
     self.format = format
-    laterRoutes = labels.laterRoutes
-    routes = labels.routes.map { Self.field("route", $0) }
-    cache = labels.cache.map { Self.field("cache", $0) }
-    details = labels.details.map { Self.field("detail", $0) }
+    self.labels = labels
+    self.redaction = redaction
+    mask = AddressMask(addresses)
   }
 
-  private static func field(_ name: StaticString, _ value: String) -> [UInt8] {
-    let value = Array(value.utf8.prefix(512))
-    var buffer = LineBuffer(capacity: value.count * 6 + 64)
-    buffer.append(",\"")
-    buffer.append(name)
-    buffer.append("\":\"")
-    value.withView { buffer.append(escaping: $0) }
-    buffer.append(ASCII.quote)
-    return buffer.view.array
+  /// A client's address as lines have it.
+  mutating func shown(_ record: StoredRecord) -> SocketAddress {
+    mask.shown(record.client, at: record.wall)
   }
+
+  /// Whether lines have the client's port.
+  var showsPort: Bool { mask.style == .full }
 
   /// Appends the record's line. There must be room for `longestLine`.
   mutating func format(_ record: StoredRecord, into line: inout LineBuffer) {
     switch format {
     case .json: formatJSON(record, into: &line)
     case .combined: formatCombined(record, into: &line)
+    case .fields(let fields, let members):
+      formatFields(fields, members: members, record, into: &line)
+    case .template(let template): formatTemplate(template, record, into: &line)
     }
+  }
+
+  /// A record's texts as they may be read; good until the next call, and as long as the record.
+  mutating func texts(of record: StoredRecord) -> LineTexts {
+    var texts = LineTexts()
+    record.withTexts { method, host, target, referer, userAgent in
+      texts.method = method
+      texts.host = host
+      texts.target = redaction.apply(target, &targetText)
+      texts.referer = redaction.apply(referer, &refererText)
+      texts.userAgent = userAgent
+    }
+    return texts
   }
 
   /// `ADDRESS - - [TIME] "METHOD TARGET PROTOCOL" STATUS BYTES "REFERER" "USER AGENT"`.
   private mutating func formatCombined(_ record: StoredRecord, into line: inout LineBuffer) {
-    line.append(address: record.client)
+    line.append(address: shown(record))
     appendLocalTime(record.wall, to: &line)
     record.withTexts { method, _, target, referer, userAgent in
+      let target = redaction.apply(target, &targetText)
+      let referer = redaction.apply(referer, &refererText)
       line.append(quoting: method)
       line.append(ASCII.space)
       line.append(quoting: target)
@@ -101,10 +124,15 @@ struct LineFormatter: ~Copyable {
   private mutating func formatJSON(_ record: StoredRecord, into line: inout LineBuffer) {
     appendTime(record.wall, to: &line)
     line.append("\",\"client\":\"")
-    line.append(address: record.client)
-    line.append("\",\"client_port\":")
-    line.append(decimal: UInt64(record.client.port))
+    line.append(address: shown(record))
+    line.append(ASCII.quote)
+    if showsPort {
+      line.append(",\"client_port\":")
+      line.append(decimal: UInt64(record.client.port))
+    }
     record.withTexts { method, host, target, referer, userAgent in
+      let target = redaction.apply(target, &targetText)
+      let referer = redaction.apply(referer, &refererText)
       Self.append(method, as: ",\"method\":\"", to: &line)
       Self.append(host, as: ",\"host\":\"", to: &line)
       Self.append(target, as: ",\"target\":\"", to: &line)
@@ -112,15 +140,24 @@ struct LineFormatter: ~Copyable {
       if !referer.isEmpty { Self.append(referer, as: ",\"referer\":\"", to: &line) }
       if !userAgent.isEmpty { Self.append(userAgent, as: ",\"user_agent\":\"", to: &line) }
     }
+    appendMembers(record, to: &line)
+    if record.isCut { line.append(",\"cut\":true") }
+    line.append("}\n")
+  }
+
+  /// What rules log, each behind a comma.
+  func appendMembers(_ record: StoredRecord, to line: inout LineBuffer) {
     LogMembers.forEach(record.members) { name, value in
       line.append(",\"")
       line.append(escaping: name)
       line.append("\":\"")
-      line.append(escaping: value)
+      if redaction.hidesMember(name, value) {
+        line.append(LogRedaction.mark)
+      } else {
+        line.append(escaping: value)
+      }
       line.append(ASCII.quote)
     }
-    if record.isCut { line.append(",\"cut\":true") }
-    line.append("}\n")
   }
 
   private static func append(_ text: ByteView, as field: StaticString, to line: inout LineBuffer) {
@@ -147,21 +184,9 @@ struct LineFormatter: ~Copyable {
       line.append(",\"origin_us\":")
       line.append(decimal: UInt64(record.originDuration) / 1000)
     }
-    Self.append(cache, Int(record.cache), to: &line)
-    Self.append(details, Int(record.detail), to: &line)
-    if record.route != .max && Int(record.route) >= routes.count { learnRoutes() }
-    Self.append(routes, Int(record.route), to: &line)
-  }
-
-  /// Takes in the names of routes that a reload has brought.
-  private mutating func learnRoutes() {
-    let all = laterRoutes()
-    guard all.count > routes.count else { return }
-    routes += all[routes.count...].map { Self.field("route", $0) }
-  }
-
-  private static func append(_ fields: [[UInt8]], _ index: Int, to line: inout LineBuffer) {
-    if index < fields.count { fields[index].withView { line.append($0) } }
+    labels.append(.cache, Int(record.cache), to: &line)
+    labels.append(.detail, Int(record.detail), to: &line)
+    labels.append(.route, Int(record.route), to: &line)
   }
 
   /// `{"time":"2026-07-01T12:34:56.789Z` (RFC 3339), all but the last digits kept for a second.
@@ -192,7 +217,7 @@ struct LineFormatter: ~Copyable {
     line.append(0x5A as UInt8)
   }
 
-  private static let months: [StaticString] = [
+  static let months: [StaticString] = [
     "/Jan/", "/Feb/", "/Mar/", "/Apr/", "/May/", "/Jun/", "/Jul/", "/Aug/", "/Sep/", "/Oct/",
     "/Nov/", "/Dec/",
   ]

@@ -35,18 +35,23 @@ package final class LogTap: Sendable {
   /// Until when somebody is expected to come again, monotonic; 0: nobody does.
   private let awaited = Atomic<Int64>(0)
   private let hash: SipHash
+  private let signal: LogSignal
 
   /// So much is kept for a recorder that is late.
   private static let capacity = 8 << 20
   /// So long a recorder may stay away, in nanoseconds.
   private static let patience: Int64 = 15_000_000_000
 
-  init(secret: Hash128) { hash = SipHash(key: secret) }
+  init(secret: Hash128, signal: LogSignal) {
+    hash = SipHash(key: secret)
+    self.signal = signal
+  }
 
   /// The lines since the last call, and how many were lost; from now on there are lines for what is asked.
   /// `now` is monotonic.
   package func take(_ order: TapOrder, now: Int64) -> (lines: [UInt8], lost: UInt64) {
     awaited.store(now + Self.patience, ordering: .relaxed)
+    signal.setRecording(true)
     return state.withLock { state in
       // What was collected for another order is not for this one.
       if state.order != order { state = State() }
@@ -64,6 +69,7 @@ package final class LogTap: Sendable {
     if until == 0 { return nil }
     if now() < until { return state.withLock { $0.order } }
     awaited.store(0, ordering: .relaxed)
+    signal.setRecording(false)
     state.withLock { $0 = State() }
     return nil
   }

@@ -8,8 +8,9 @@ public struct LoadedConfiguration: Sendable {
 
 /// Reads `edge.conf`.
 ///
-/// Everything is checked, and everything that is wrong is reported at once. Besides the file itself
-/// only token files are read. It is linear in the file's size; a file has at most 16 MiB.
+/// Everything is checked, and everything that is wrong is reported at once; but what is wrong with includes,
+/// variables and snippets comes first, alone. Besides the file itself, files that it names are read. It is
+/// linear in the file's size; a file has at most 16 MiB.
 public enum ConfigurationFile {
   /// Reads the file at `path`; relative paths in it start from the directory that it stands in.
   public static func load(path: String) -> LoadedConfiguration {
@@ -36,12 +37,21 @@ public enum ConfigurationFile {
   public static func parse(
     _ source: [UInt8], name: String, directory: String
   ) -> LoadedConfiguration {
+    parse(source, name: name, directory: directory, .system)
+  }
+
+  /// The same with files and variables from somewhere.
+  static func parse(
+    _ source: [UInt8], name: String, directory: String, _ surroundings: Surroundings
+  ) -> LoadedConfiguration {
     if source.count > SourceText.largest {
       let problem = FileProblem.tooLarge(most: SourceText.largest)
       return unreadable(name, "the configuration \(problem.described)")
     }
-    var findings = Findings(source: SourceText(name: name, bytes: source))
-    guard isText(&findings) else { return LoadedConfiguration(diagnostics: findings.diagnostics()) }
+    var findings = expanded(SourceText(name: name, bytes: source), directory, surroundings)
+    guard findings.errorCount == 0 else {
+      return LoadedConfiguration(diagnostics: findings.diagnostics())
+    }
     let tree = Parser.parse(source: 0, &findings, isSettingName: Setting.isName)
     if tree.directives.isEmpty && findings.errorCount == 0 {
       findings.general(
@@ -60,15 +70,30 @@ public enum ConfigurationFile {
   public static func admin(path: String) -> AdminConfiguration? {
     let contents = FileContents.read(path, most: SourceText.largest, onlyRegular: false)
     guard case .success(let read) = contents else { return nil }
-    var findings = Findings(source: SourceText(name: path, bytes: read.bytes))
-    guard isText(&findings) else { return nil }
+    let directory = directory(of: path)
+    var findings = expanded(SourceText(name: path, bytes: read.bytes), directory, .system)
+    guard findings.sources[0].firstUnreadable() == nil else { return nil }
     var tree = Parser.parse(source: 0, &findings, isSettingName: Setting.isName)
     tree.directives.removeAll { $0.name.text != "admin" }
     var reader = Reader(
-      directory: directory(of: path), isComplete: false,
-      findings: Findings(source: findings.sources[0]))
+      directory: directory, isComplete: false, findings: Findings(source: findings.sources[0]))
     reader.readFile(tree)
     return reader.draft.node.admin
+  }
+
+  /// The text that is to be parsed, as the first source of what has been found so far.
+  private static func expanded(
+    _ text: SourceText, _ directory: String, _ surroundings: Surroundings
+  ) -> Findings {
+    var findings = Findings(source: text)
+    guard isText(&findings) else { return findings }
+    var (expansion, wrong) = Expander.expand(text, directory: directory, surroundings)
+    if expansion.isPlain { return findings }
+    findings = Findings(source: SourceText(name: text.name, bytes: expansion.text))
+    if wrong.errorCount > 0 { return wrong }
+    expansion.text = []
+    findings.expansion = expansion
+    return findings
   }
 
   /// Whether the source can be read as text; if not, that is the only thing to say.

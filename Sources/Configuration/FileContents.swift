@@ -38,7 +38,7 @@ enum FileProblem: Error, Equatable {
   }
 
   /// What an errno means.
-  fileprivate init(errno code: Int32) {
+  init(errno code: Int32) {
     switch code {
     case ENOENT, ENOTDIR: self = .missing
     case EACCES, EPERM: self = .forbidden
@@ -95,5 +95,85 @@ extension FileContents {
     guard isKnown else { return nil }
     let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+// What stands for files and values by name.
+extension FileContents {
+  /// The value of a variable of the environment; nil if it is not set, or not text.
+  static func variable(_ name: String) -> String? {
+    // Safe: nothing here changes the environment while a configuration is read.
+    guard let value = unsafe getenv(name) else { return nil }
+    return unsafe String(validatingCString: value)
+  }
+
+  /// The most paths that a pattern may stand for.
+  static let mostMatches = 1_000
+
+  /// The paths that an absolute pattern stands for, sorted by bytes; `*` and `?` stand for characters of
+  /// one name, and not for its first dot. Without those it is one path, which must be there.
+  static func matching(_ pattern: String) -> Result<[String], FileProblem> {
+    let isPattern: (Substring) -> Bool = { $0.contains("*") || $0.contains("?") }
+    guard isPattern(pattern[...]) else {
+      var status = stat()
+      if unsafe stat(pattern, &status) != 0 { return .failure(FileProblem(errno: weir_errno())) }
+      return .success([pattern])
+    }
+    var paths = [""]
+    for part in pattern.split(separator: "/") {
+      if !isPattern(part) {
+        paths = paths.map { "\($0)/\(part)" }
+        continue
+      }
+      let wanted = Array(part.utf8)
+      paths = paths.flatMap { directory in
+        names(in: directory.isEmpty ? "/" : directory).filter { name in
+          (name.first != 0x2E || wanted.first == 0x2E) && matches(name[...], wanted[...])
+        }.map { "\(directory)/\(String(decoding: $0, as: UTF8.self))" }
+      }
+      if paths.count > mostMatches { return .failure(.failed(E2BIG)) }
+    }
+    let found = paths.filter { path in
+      var status = stat()
+      return unsafe stat(path, &status) == 0 && status.st_mode & mode_t(S_IFMT) != mode_t(S_IFDIR)
+    }
+    return .success(found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
+  }
+
+  private static func names(in directory: String) -> [[UInt8]] {
+    guard let stream = unsafe opendir(directory) else { return [] }
+    defer { unsafe closedir(stream) }
+    var names: [[UInt8]] = []
+    while names.count <= 100_000, let entry = unsafe readdir(stream) {
+      // Safe: the entry is good until the next readdir, its name ends with a zero.
+      guard let text = unsafe weir_entry_name(entry) else { continue }
+      names.append(unsafe Array(UnsafeRawBufferPointer(start: text, count: strlen(text))))
+    }
+    return names
+  }
+
+  /// Whether a name is what a pattern says, in time linear in both for each `*`.
+  private static func matches(_ name: ArraySlice<UInt8>, _ pattern: ArraySlice<UInt8>) -> Bool {
+    var (name, pattern) = (name, pattern)
+    var star: (pattern: ArraySlice<UInt8>, name: ArraySlice<UInt8>)?
+    while true {
+      if let next = pattern.first, next == UInt8(ascii: "*") {
+        pattern = pattern.dropFirst()
+        star = (pattern, name)
+      } else if let byte = name.first, let next = pattern.first,
+        next == byte || next == UInt8(ascii: "?")
+      {
+        name = name.dropFirst()
+        pattern = pattern.dropFirst()
+      } else if name.isEmpty && pattern.isEmpty {
+        return true
+      } else if let (after, from) = star, !from.isEmpty {
+        star = (after, from.dropFirst())
+        name = from.dropFirst()
+        pattern = after
+      } else {
+        return false
+      }
+    }
   }
 }

@@ -26,6 +26,8 @@ struct Finding {
 struct Findings {
   /// The files, by the numbers that ranges carry.
   var sources: [SourceText]
+  /// Where the first of them was written, if it was put together from others.
+  var expansion: Expansion?
   private var list: [Finding] = []
   /// How many errors there were, those that are not kept included.
   private(set) var errorCount = 0
@@ -93,14 +95,22 @@ struct Findings {
 }
 
 extension Findings {
+  /// The line, from 1, of its file in which an offset of the first source was written.
+  func line(at offset: Int) -> Int {
+    expansion?.line(at: offset) ?? sources[0].line(at: offset)
+  }
+
   /// All of it in the order of the text.
   func diagnostics() -> [Diagnostic] {
     let order = list.indices.sorted { left, right in
       let (a, b) = (list[left].range, list[right].range)
       return (a.source, a.lower, left) < (b.source, b.lower, right)
     }
-    let positions = Positions(of: list, in: sources)
-    var result = order.map { diagnostic(list[$0], positions) }
+    let files = expansion?.files ?? sources
+    let placed = expansion.map { expansion in list.map { $0.placed(by: expansion) } } ?? list
+    let hidden = expansion.map { expansion in secrets.map { expansion.origin(of: $0).range } }
+    let positions = Positions(of: placed, in: files)
+    var result = order.map { diagnostic(placed[$0], positions, files, hidden ?? secrets) }
     if omitted > 0, let last = result.last {
       result.append(
         Diagnostic(
@@ -111,8 +121,10 @@ extension Findings {
     return result
   }
 
-  private func diagnostic(_ finding: Finding, _ positions: Positions) -> Diagnostic {
-    let source = sources[finding.range.source]
+  private func diagnostic(
+    _ finding: Finding, _ positions: Positions, _ files: [SourceText], _ secrets: [SourceRange]
+  ) -> Diagnostic {
+    let source = files[finding.range.source]
     let position = positions[finding.range]
     var diagnostic = Diagnostic(
       severity: finding.severity, file: source.name, line: position.line,
@@ -127,10 +139,27 @@ extension Findings {
     if let related = finding.related {
       let position = positions[related.range]
       diagnostic.related = Diagnostic.Related(
-        file: sources[related.range.source].name, line: position.line, column: position.column,
+        file: files[related.range.source].name, line: position.line, column: position.column,
         message: related.message)
     }
     return diagnostic
+  }
+}
+
+extension Finding {
+  /// The same by the places in the files that a text was put together from; in a snippet with where that
+  /// is used, unless there is another place to name.
+  fileprivate func placed(by expansion: Expansion) -> Finding {
+    if isGeneral { return self }
+    var finding = self
+    let origin = expansion.origin(of: range)
+    finding.range = origin.range
+    if let related {
+      finding.related?.range = expansion.origin(of: related.range).range
+    } else if let use = origin.use {
+      finding.related = Note(message: "the snippet is used here", range: use)
+    }
+    return finding
   }
 }
 

@@ -144,12 +144,26 @@ extension Lexer {
     var isName = true
     while offset < bytes.count && !isDelimiter(bytes[offset]) && !atQuote {
       let byte = bytes[offset]
+      if byte == UInt8(ascii: "$"), let end = endOfVariable() {
+        offset = end
+        isName = false
+        continue
+      }
       if isName && byte == UInt8(ascii: "=") { nameLength = offset - start }
       isName = isName && isNameByte(byte)
       offset += 1
     }
     text.append(contentsOf: bytes[start..<offset])
     return nameLength
+  }
+
+  /// Where a `${…}` ends that begins here; nil if none does. A file that is only looked through, for what
+  /// of it is secret, still has these.
+  private func endOfVariable() -> Int? {
+    guard offset + 1 < bytes.count, bytes[offset + 1] == UInt8(ascii: "{") else { return nil }
+    var index = offset + 2
+    while index < bytes.count, !isDelimiter(bytes[index]) { index += 1 }
+    return index < bytes.count && bytes[index] == UInt8(ascii: "}") ? index + 1 : nil
   }
 
   private func reportJoin(_ findings: inout Findings) {
@@ -210,7 +224,7 @@ extension Lexer {
     if byte == UInt8(ascii: "\n") { return false }
     offset += 1
     switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"): text.append(byte)
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "$"): text.append(byte)
     case UInt8(ascii: "n"): text.append(0x0A)
     case UInt8(ascii: "r"): text.append(0x0D)
     case UInt8(ascii: "t"): text.append(0x09)

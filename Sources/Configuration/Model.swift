@@ -13,10 +13,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var admin: AdminConfiguration?
   /// Where responses are kept; nil: nothing is stored.
   public var store: StoreConfiguration?
-  /// Where the access log goes.
-  public var accessLog: AccessLogTarget = .off
-  /// What a line of it looks like.
-  public var accessLogFormat = AccessLogFormat.json
+  /// The access log, of sites that have none of their own.
+  public var accessLog = AccessLogConfiguration()
   /// How long a stopping node waits for what is in flight.
   public var drainTimeout: Int64 = 30_000_000_000
   /// Timeouts and limits of client connections.
@@ -111,24 +109,6 @@ public struct StoreConfiguration: Sendable, Equatable {
 
   /// A store in a directory.
   public init(path: String) { self.path = path }
-}
-
-/// What a line of the access log looks like.
-public enum AccessLogFormat: Sendable, Equatable {
-  /// A JSON object with every field.
-  case json
-  /// NCSA's combined log format, as Apache, nginx and Varnish write it.
-  case combined
-}
-
-/// Where the access log goes.
-public enum AccessLogTarget: Sendable, Equatable {
-  /// Nowhere.
-  case off
-  /// Standard output.
-  case standardOutput
-  /// A file, absolute, reopened on SIGUSR1.
-  case file(String)
 }
 
 /// The `client` block: what a client may take, in time and size.
@@ -226,6 +206,8 @@ public struct SiteConfiguration: Sendable, Equatable {
   public var strictTransport: StrictTransport?
   /// The port that plain HTTP is redirected to; nil: it is answered.
   public var redirectPort: UInt16?
+  /// The access log of its requests; nil: the node's.
+  public var accessLog: AccessLogConfiguration?
 
   /// A site of those names.
   public init(hosts: [String]) { self.hosts = hosts }
@@ -268,6 +250,8 @@ public struct RouteConfiguration: Sendable, Equatable {
   package var rules: RuleCode?
   /// Those for when no server can answer.
   package var failureRules: RuleCode?
+  /// Whether responses say how long what took (`Server-Timing`).
+  public var serverTiming = false
   /// Pages for errors of the node's own; the first that is for a status counts.
   public var errorPages: [ErrorPageConfiguration] = []
   /// The route's name in logs and metrics, unique in the configuration: its path behind the site's

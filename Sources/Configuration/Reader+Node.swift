@@ -36,15 +36,6 @@ extension Reader {
     draft.node.geoDatabases.append(resolve(path.value))
   }
 
-  /// Sets where the access log goes.
-  mutating func setAccessLog(_ target: AccessLogTarget) {
-    if case .file(let path) = target {
-      draft.node.accessLog = .file(resolve(path))
-    } else {
-      draft.node.accessLog = target
-    }
-  }
-
   /// `store DIR { … }`
   mutating func readStore(_ arguments: inout Arguments) {
     draft.store = StoreConfiguration(path: "")
@@ -120,39 +111,6 @@ extension Reader {
         help: "use at least 16 characters, for example of openssl rand -hex 16")
     }
     return token.value
-  }
-
-  /// The token in a file; nil, with the reason reported, if there is none.
-  mutating func token(inFile path: Placed<String>) -> String? {
-    let contents: FileContents
-    switch FileContents.read(resolve(path.value), most: 64 << 10, onlyRegular: true) {
-    case .success(let read): contents = read
-    case .failure(let problem):
-      findings.error(
-        "token_file: \(quoted(path.value)) \(problem.described)", at: path.range,
-        help: "the path starts from the configuration's directory")
-      return nil
-    }
-    if contents.isReadableByOthers {
-      findings.warning(
-        "token_file: \(quoted(path.value)) can be read by every user", at: path.range,
-        help: "chmod o-rwx it")
-    }
-    guard let text = String(validating: contents.bytes, as: UTF8.self) else {
-      findings.error("token_file: \(quoted(path.value)) is not text", at: path.range)
-      return nil
-    }
-    let isSpace: (Character) -> Bool = { $0.isWhitespace }
-    let trimmed = text.drop(while: isSpace).reversed().drop(while: isSpace).reversed()
-    do throws(Problem) {
-      let token = try Syntax<String>.token.read(String(trimmed))
-      return checkedToken(Placed(value: token, range: path.range))
-    } catch {
-      findings.error(
-        "token_file: \(quoted(path.value)): \(error.message)", at: path.range,
-        help: "expected one line of \(Syntax<String>.token.expected)")
-      return nil
-    }
   }
 }
 

@@ -43,7 +43,7 @@ extension Reader {
     var context = RuleContext(files: ruleFiles)
     context.routeName = route
     context.isFailure = isFailure
-    context.line = { source.line(at: $0) }
+    context.line = { [findings] in findings.line(at: $0) }
     guard
       let code = RuleLanguage.compile(rules, text: source.bytes, context, &ruleFindings)
     else { return nil }

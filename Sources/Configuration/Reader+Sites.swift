@@ -17,6 +17,8 @@ struct OpenRoute {
   var authentication: AuthenticationChoice?
   /// Where it names its limits.
   var limits: [String: SourceRange] = [:]
+  /// Whether it shows timings; nil: as the site says.
+  var serverTiming: Bool?
 }
 
 extension Reader {
@@ -26,6 +28,8 @@ extension Reader {
     draft.openRoutes = []
     draft.siteRules = []
     draft.siteErrorPages = []
+    draft.siteLog = nil
+    draft.siteServerTiming = false
     draft.siteAuthentication = .off
     draft.siteAccess = AccessConfiguration()
     draft.sitePurges = false
@@ -63,9 +67,13 @@ extension Reader {
       site.routes[index].failureRules = compile(
         failure ?? [], of: site.routes[index].name, isFailure: true)
       site.routes[index].errorPages += draft.siteErrorPages
+      site.routes[index].serverTiming =
+        (draft.openRoutes.isEmpty ? nil : draft.openRoutes[index].serverTiming)
+        ?? draft.siteServerTiming
       checkLimitCount(of: site.routes[index])
     }
     endSiteTLS(&site)
+    if let options = draft.siteLog { draft.siteLogs.append((number, options)) }
     draft.node.sites.append(site)
   }
 
@@ -113,6 +121,7 @@ extension Reader {
     draft.route = Draft().route
     draft.routeRules = []
     draft.routeAuthentication = nil
+    draft.routeServerTiming = nil
     declared.routeLimits = [:]
     let path = readRoutePath(&arguments)
     let seen = read(.route, arguments.body, of: arguments.directive)
@@ -130,7 +139,8 @@ extension Reader {
       route: draft.route, directive: arguments.directive,
       namesOrigin: seen.has("origin") || seen.has("files") || !arguments.directive.isWhole,
       rules: draft.routeRules, hasCache: seen.has("cache"),
-      authentication: draft.routeAuthentication, limits: declared.routeLimits)
+      authentication: draft.routeAuthentication, limits: declared.routeLimits,
+      serverTiming: draft.routeServerTiming)
     draft.openRoutes.append(open)
   }
 

@@ -23,6 +23,16 @@ struct Draft {
   var trace = TraceConfiguration(collector: "")
   var fleet = FleetConfiguration(name: "")
   var admin = AdminConfiguration(address: Reader.usualAdmin, token: nil)
+  /// What the node's access log, and that of the open block, has been told.
+  var nodeLog = AccessLogOptions()
+  var log = AccessLogOptions()
+  /// The same of the open site; nil: nothing.
+  var siteLog: AccessLogOptions?
+  /// What sites have been told, by their places.
+  var siteLogs: [(site: Int, options: AccessLogOptions)] = []
+  var siteServerTiming = false
+  /// Of the open route; nil: the site's.
+  var routeServerTiming: Bool?
   var siteOrigin: Placed<String>?
   var sitePurges = false
   var health = HealthConfiguration(path: nil)
@@ -129,6 +139,7 @@ struct Reader {
     findings.add(ruleFindings, of: 0)
     checkReferences()
     decideCachingOfFiles()
+    decideAccessLogs()
     checkTLS()
   }
 
@@ -166,6 +177,8 @@ struct Reader {
   }
 
   private mutating func read(_ directive: Directive, as setting: Setting) {
+    var directive = directive
+    if setting.isSecret && !takeSecrets(of: &directive) { return }
     var arguments = Arguments(directive, names: setting.argumentNames)
     setting.read(&arguments, &self)
     arguments.finish(&findings)

@@ -37,6 +37,8 @@ public struct Setting: Sendable {
     case trace
     /// `fleet NAME { … }`
     case fleet
+    /// `access_log TARGET { … }`
+    case accessLog = "access_log"
     /// `site HOST… { … }`
     case site
     /// `route PATH { … }`

@@ -5,7 +5,7 @@ extension Setting {
   public static let all: [Setting] =
     topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originTransport
     + originHealth + originTLS + files + limit + tls + http2 + tokens + authenticationService
-    + trace + fleet
+    + trace + fleet + accessLog
     + site + tlsSite
     + admission(in: .site) + route + limitRoute + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
@@ -32,17 +32,7 @@ extension Setting {
       "workers", in: .top, .count(1...1_024, of: "threads"), none: "auto", isWord: true,
       to: \.node.workers, aliases: ["worker_processes", "threads"],
       "How many threads serve clients; `auto` is one for each processor."),
-    Setting(
-      "access_log", in: .top, .accessLog, default: "off", aliases: ["log", "accesslog"],
-      "Where a line goes for each request. A file is opened anew on SIGUSR1."
-    ) { target, reader in reader.setAccessLog(target.value) },
-    Setting(
-      "access_log_format", in: .top, .choice([("json", .json), ("combined", .combined)]),
-      to: \.node.accessLogFormat, aliases: ["log_format"],
-      """
-      What a line of the access log looks like: `json` has every field, `combined` is the format of \
-      Apache and nginx, a third as long.
-      """),
+    accessLogTop, accessLogFormat,
     Setting(
       "drain_timeout", in: .top, .duration(0...(24 * 3_600 * second)), to: \.node.drainTimeout,
       aliases: ["worker_shutdown_timeout", "grace_period"],
@@ -106,7 +96,7 @@ extension Setting {
     Setting(
       "token", in: .admin, .token, presence: .atMostOne(of: "token"), aliases: ["password", "key"],
       secret: true,
-      "The bearer token that purges and changes need."
+      "The bearer token that purges and changes need; `file:PATH` for one in a file."
     ) { token, reader in reader.draft.admin.token = reader.checkedToken(token) },
     Setting(
       "token_file", in: .admin, .path("FILE", of: "a file"), presence: .atMostOne(of: "token"),
@@ -217,7 +207,7 @@ extension Setting {
       "The origin of those routes that name none. A site without routes has one for `/`."
     ) { name, reader in reader.setSiteOrigin(name) },
     siteFiles,
-    errorPage(in: .site),
+    errorPage(in: .site), accessLogSite, serverTiming(in: .site),
     Setting(
       "purge", in: .site, .flag, to: \.sitePurges, aliases: ["purge_method", "proxy_cache_purge"],
       """
@@ -245,7 +235,7 @@ extension Setting {
       "The origin that answers what is not stored."
     ) { name, reader in reader.setRouteOrigin(name) },
     routeFiles,
-    errorPage(in: .route),
+    errorPage(in: .route), serverTiming(in: .route),
     Setting(
       "cache", in: .route, shape: "[on|off]", body: .optional(.cache), default: "on",
       aliases: ["proxy_cache"],

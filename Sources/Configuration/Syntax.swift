@@ -148,32 +148,6 @@ extension Syntax where Value == ServerTarget {
   }
 }
 
-extension Syntax where Value == AccessLogTarget {
-  /// A file, standard output, or nothing.
-  static var accessLog: Syntax {
-    Syntax(
-      "FILE|stdout|off", expected: "the path of a file, stdout, or off",
-      read: { text throws(Problem) in
-        switch text {
-        case "off": return .off
-        case "stdout": return .standardOutput
-        default: return .file(try path(text))
-        }
-      },
-      write: { target in
-        switch target {
-        case .off: "off"
-        case .standardOutput: "stdout"
-        case .file(let path): path
-        }
-      })
-  }
-
-  private static func path(_ text: String) throws(Problem) -> String {
-    try Syntax<String>.path("FILE", of: "a file").read(text)
-  }
-}
-
 extension Syntax where Value == String {
   /// The path of a file or directory.
   static func path(_ shape: String, of what: String) -> Syntax {

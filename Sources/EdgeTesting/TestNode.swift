@@ -158,9 +158,12 @@ package final class TestNode: Sendable {
     node?.store?.flush()
   }
 
+  /// Waits until what was logged is in the files.
+  package func flushLogs() { node?.flushLogs() }
+
   /// The lines of the access log so far.
   package func log() throws -> [JSONValue] {
-    node?.flushLogs()
+    flushLogs()
     return try AccessLogFile(directory.file("access.log")).lines()
   }
 

@@ -27,6 +27,18 @@ package enum Socket {
     return socket
   }
 
+  /// A UDP socket that sends to an address, non-blocking.
+  package static func datagrams(to address: SocketAddress) throws(Errno) -> Descriptor {
+    let kind = Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    let number = socket(address.isIPv4 ? AF_INET : AF_INET6, kind, 0)
+    guard number >= 0 else { throw .current }
+    let socket = Descriptor(owning: number)
+    // Safe: the kernel reads the address during the call.
+    let result = unsafe address.withKernelForm { unsafe CLinux.connect(socket.number, $0, $1) }
+    guard result == 0 else { throw .current }
+    return socket
+  }
+
   /// Takes a connection off a listening socket's queue; nil when there is none.
   package static func accept(
     from listener: borrowing Descriptor, address: inout SocketAddress

@@ -4,7 +4,6 @@
 // Values are views into the map. A view from a read transaction is good until the transaction is reset;
 // one from a write transaction until its next change. Neither is checked by the compiler (see ByteView).
 
-package import Bytes
 internal import CLMDB
 
 /// A database within an environment; its keys are 64-bit integers in ascending order.
@@ -84,24 +83,6 @@ package struct Environment: ~Copyable, @unchecked Sendable {
     var descriptor: Int32 = -1
     _ = unsafe mdb_env_get_fd(handle, &descriptor)
     return descriptor
-  }
-
-  /// Where a value begins in the data file, if it has pages of its own (from about half a page on); nil
-  /// for one that shares its page, which LMDB may rewrite elsewhere at any commit.
-  package func fileOffset(ofValue view: ByteView) -> Int? {
-    // Such a value follows its page's header, 16 bytes: u64 page number, u16 pad, u16 flags (4: overflow
-    // page), u32 pages. No value that shares a page can begin there.
-    let header = 16
-    guard unsafe UInt(bitPattern: view.baseAddress) % UInt(pageSize) == UInt(header) else {
-      return nil
-    }
-    // Safe: the header is on the same page, right before the value.
-    let page = unsafe ByteView(unsafeStart: view.baseAddress - header, count: header)
-    guard page.uint16(at: 10) & 4 != 0, let number = Int(exactly: page.uint64(at: 0)) else {
-      return nil
-    }
-    let (offset, overflow) = number.multipliedReportingOverflow(by: pageSize)
-    return overflow || offset >= mapSize ? nil : offset + header
   }
 
   /// Begins a transaction that reads the newest commit.

@@ -182,12 +182,13 @@ extension Node: ConfigurationControl {
     let fileSites = try Self.fileSites(of: wanted)
     let needsThreads = fileSites.contains { $0 != nil }
     let hasSameLog =
-      wanted.accessLog == former.configuration.accessLog
-      && wanted.accessLogFormat == former.configuration.accessLogFormat
+      AccessLogPlan(wanted).logs == AccessLogPlan(former.configuration).logs
     let credentials = try NodeCredentials(wanted, clock: clock, after: former.credentials)
     return Opened(
       limits: limits,
-      log: hasSameLog ? former.log : try Self.openLog(wanted, context.routeNames),
+      log: hasSameLog
+        ? former.log
+        : try Self.openLog(wanted, context.routeNames, live: context.liveLog, note: note),
       fileSites: fileSites,
       fileThreads: try former.fileThreads ?? (needsThreads ? FileThreads() : nil),
       credentials: credentials,

@@ -102,7 +102,8 @@ package final class Node: Sendable {
     store = Self.openStore(
       configuration, workers: workerCount, hasPredecessor: asSuccessor, note: note)
     let routeNames = NodeContext.makeRouteNames()
-    let log = try Self.openLog(configuration, routeNames)
+    let live = try LiveLog(labels: NodeContext.logLabels(routes: routeNames))
+    let log = try Self.openLog(configuration, routeNames, live: live, note: note)
     let audit = try Self.openAudit(configuration, note: note)
     self.audit = audit
     let pools = Self.pools(
@@ -132,7 +133,7 @@ package final class Node: Sendable {
       purgeNote: { event in
         note(event.line)
         audit?.write(event)
-      }, traces: traces?.queue,
+      }, traces: traces?.queue, liveLog: live,
       fleet: try Self.fleet(of: configuration, store: store, note: note))
     watcher = try CertificateWatcher(context, certificates, configuration, note: note)
     fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
@@ -287,24 +288,6 @@ package final class Node: Sendable {
     }
   }
 
-  static func openLog(
-    _ configuration: NodeConfiguration, _ names: RouteNames
-  ) throws -> AccessLogWriter? {
-    let target: AccessLogDestination
-    switch configuration.accessLog {
-    case .off: return nil
-    case .standardOutput: target = .standardOutput
-    case .file(let path): target = .file(path)
-    }
-    do {
-      return try AccessLogWriter(
-        target: target, format: configuration.accessLogFormat == .json ? .json : .combined,
-        labels: NodeContext.logLabels(routes: names))
-    } catch {
-      throw NodeError("cannot open the access log \(configuration.accessLog): \(error)")
-    }
-  }
-
   /// Where the node can ask itself as a client would: a listener without TLS and PROXY header.
   private static func ownAddress(
     _ configuration: NodeConfiguration, _ listeners: [[Listener]]
@@ -377,6 +360,7 @@ package final class Node: Sendable {
     traces?.stop()
     store?.close()
     context.current.log?.close()
+    context.liveLog?.stop()
   }
 
   /// Reads the files again that have changed: keys, users, lists of addresses, geo databases. A file that

@@ -305,15 +305,6 @@ package final class StoreReader: @unchecked Sendable {
     }
   }
 
-  /// Where a chunk stands in the data file; nil if it is not there or damaged, or so small (a last chunk
-  /// of less than half a page) that it has no place of its own. Pin the body first.
-  package func chunkLocation(body: UInt64, number: UInt32) -> ChunkLocation? {
-    guard let bytes = chunk(body: body, number: number),
-      let offset = core.environment.fileOffset(ofValue: bytes)
-    else { return nil }
-    return ChunkLocation(file: core.environment.dataFile, offset: offset, count: bytes.count)
-  }
-
   /// Keeps a body's chunks after its record is gone, until `unpin`. Within the turn that found it.
   package func pin(_ body: UInt64) {
     if body != 0 { core.pins[slot - 1].insert(body) }

@@ -106,16 +106,6 @@ package struct FillMark: Sendable, Equatable {
   package let sequence: UInt64
 }
 
-/// Where a chunk's bytes stand in the store's data file, for sendfile. Good while its body is pinned.
-package struct ChunkLocation: Sendable, Equatable {
-  /// The data file's descriptor, owned by the store.
-  package var file: Int32
-  /// Where the chunk begins, in bytes from the file's start.
-  package var offset: Int
-  /// How many bytes it has.
-  package var count: Int
-}
-
 /// The store's figures. Counts go from the store's opening, unless said otherwise.
 package struct StoreStatistics: Sendable, Equatable {
   /// Objects stored now; variants and Vary rules count each.

@@ -11,9 +11,11 @@ import Configuration
 import EventLoop
 
 struct ConfigurationSource {
+  /// The text, with the files that it includes.
+  let text: ConfigurationText
+
   /// What the file is called, in diagnostics and for the paths in it.
-  let path: String
-  private let bytes: [UInt8]
+  var path: String { text.name }
 
   /// Reads a file; nil if it cannot be read.
   init?(path: String) {
@@ -22,8 +24,7 @@ struct ConfigurationSource {
     let file = Descriptor(owning: number)
     let read = unsafe Self.bytes { unsafe CLinux.read(file.number, $0.baseAddress, $0.count) }
     guard let bytes = read else { return nil }
-    self.path = path
-    self.bytes = bytes
+    text = ConfigurationText(name: path, directory: Self.directory(of: path), bytes: bytes)
   }
 
   /// Reads the copy that a supervisor has made of the file at `path`; nil if it is none.
@@ -36,32 +37,21 @@ struct ConfigurationSource {
       return count
     }
     guard let bytes else { return nil }
-    self.path = path
-    self.bytes = bytes
-  }
-
-  /// The same, for a node.
-  var text: ConfigurationText {
-    ConfigurationText(name: path, directory: Self.directory(of: path), bytes: bytes)
+    text = ConfigurationText(name: path, directory: Self.directory(of: path), archive: bytes)
   }
 
   /// A text that a node has sent.
-  init(_ text: ConfigurationText) {
-    path = text.name
-    bytes = text.bytes
-  }
+  init(_ text: ConfigurationText) { self.text = text }
 
   /// The configuration that it says.
-  func parsed() -> LoadedConfiguration {
-    ConfigurationFile.parse(bytes, name: path, directory: Self.directory(of: path))
-  }
+  func parsed() -> LoadedConfiguration { text.parsed() }
 
   /// A copy for another process.
   func copied() throws(Errno) -> Descriptor {
     let number = unsafe weir_memory_file("edge.conf")
     guard number >= 0 else { throw .current }
     let copy = Descriptor(owning: number)
-    var rest = bytes[...]
+    var rest = text.archive[...]
     while !rest.isEmpty {
       let count = unsafe rest.withUnsafeBytes { buffer in
         unsafe CLinux.write(copy.number, buffer.baseAddress, buffer.count)

@@ -14,7 +14,7 @@ struct LoadingTests {
       let loaded = ConfigurationFile.load(path: directory + "/edge.conf")
       #expect(Diagnostic.text(loaded.diagnostics) == "")
       #expect(loaded.configuration?.store?.path == directory + "/cache")
-      #expect(loaded.configuration?.accessLog == .file(directory + "/logs/access.json"))
+      #expect(loaded.configuration?.accessLog.target == .file(directory + "/logs/access.json"))
       #expect(loaded.configuration?.admin?.token == "0123456789abcdef0123")
     }
   }

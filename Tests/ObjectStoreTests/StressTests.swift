@@ -106,23 +106,6 @@ import Testing
     }
   }
 
-  @Test func `a chunk's place in the data file holds its bytes`() throws {
-    try withStore { fixture in
-      let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &>> 2) }
-      var object = fixture.object("a")
-      object.body = try #require(fixture.chunks(bytes))
-      fixture.store(object)
-      let body = try #require(fixture.found("a")).bodyID
-      let place = try #require(fixture.reader.chunkLocation(body: body, number: 1))
-      var read = [UInt8](repeating: 0, count: place.count)
-      let count = unsafe read.withUnsafeMutableBytes {
-        unsafe pread(place.file, $0.baseAddress, $0.count, off_t(place.offset))
-      }
-      #expect(count == place.count)
-      #expect(read == Array(bytes[262_120...]))
-    }
-  }
-
   @Test func `a body with a missing or surplus chunk is refused`() throws {
     try withStore { fixture in
       guard

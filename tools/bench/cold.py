@@ -7,17 +7,13 @@ objects of 100 KiB, drawn evenly from all that are stored: most of these must co
 load generators have the other processors. Needs root, for the control groups.
 """
 
-import argparse
 import os
 import re
-import resource
-import shutil
 import subprocess
-import sys
-import tempfile
 
 import measure
 from servers import Nginx, Origin, Weir
+from stage import HERE, LOAD_CPUS, ORIGIN_CPU, SERVER_CPU, Stage, parser, play, say
 
 HOT = ("/1k/", 1_000)
 
@@ -58,24 +54,19 @@ class GroupedNginx(Grouped, Nginx):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(
-        prog="tools/bench/cold",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
+    options = parser("cold", __doc__)
+    add = options.add_argument
     add("--objects", type=int, default=20_000, help="objects of 100 KiB that are stored (20000)")
     add("--memory", type=int, default=384, help="MiB that each server may have (384)")
     add("--seconds", type=int, default=10, help="length of each of the two measurements (10)")
     add("--readers", type=int, default=16, help="clients that read cold objects (16)")
-    add("--weir", metavar="BINARY", required=True, help="the weir that is measured")
-    return parser.parse_args()
+    return options.parse_args()
 
 
 def wrk(server, connections, seconds, script, prefix, count):
-    path = os.path.join(measure.HERE, "configs", script)
+    path = os.path.join(HERE, "configs", script)
     return subprocess.Popen(
-        ["taskset", "-c", measure.LOAD_CPUS, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+        ["taskset", "-c", LOAD_CPUS, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
         + ["--latency", "-s", path, f"http://127.0.0.1:{server.port}", "--", prefix, str(count)],
         stdout=subprocess.PIPE,
         text=True,
@@ -98,14 +89,14 @@ def figures(process, server):
 
 
 def measured(server, options):
-    measure.say(f"{server.name}: storing {options.objects} objects")
+    say(f"{server.name}: storing {options.objects} objects")
     measure.fetch_all(server, "/100k/", options.objects)
     measure.fetch_all(server, *HOT)
     # What is still to be written would be measured with it.
     os.sync()
-    measure.say(f"{server.name}: hot alone")
+    say(f"{server.name}: hot alone")
     alone = figures(wrk(server, 32, options.seconds, "objects.lua", *HOT), server)
-    measure.say(f"{server.name}: hot beside cold")
+    say(f"{server.name}: hot beside cold")
     cold = wrk(server, options.readers, options.seconds + 2, "random.lua", "/100k/", options.objects)
     beside = figures(wrk(server, 32, options.seconds, "objects.lua", *HOT), server)
     return {"alone": alone, "beside": beside, "cold": figures(cold, server)}
@@ -135,40 +126,24 @@ def main():
     options = arguments()
     if os.geteuid() != 0:
         raise SystemExit("bench: control groups need root: run it by sudo")
-    if len(measure.PROCESSORS) < 2:
-        raise SystemExit("bench: one processor is not enough: the load must not share it")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    root = tempfile.mkdtemp(prefix="weir-bench-")
-    os.chmod(root, 0o755)
-    running, groups, results = [], [], {}
+    groups, results = [], {}
     try:
-        origin = Origin("origin", root, 0, measure.ORIGIN_CPU)
-        running.append(origin.start())
-        common = (root, origin.port, measure.SERVER_CPU)
-        weir = GroupedWeir("weir", *common, binary=os.path.abspath(options.weir))
-        nginx = GroupedNginx("nginx", *common, sendfile="on")
-        for server in weir, nginx:
-            server.group = Group(server.name, options.memory << 20)
-            groups.append(server.group)
-            running.append(server)
-            server.start()
-            results[server.name] = measured(server, options)
-            server.stop()
+        with Stage() as stage:
+            origin = stage.start(Origin("origin", stage.root, 0, ORIGIN_CPU))
+            common = (stage.root, origin.port, SERVER_CPU)
+            weir = GroupedWeir("weir", *common, binary=options.weir)
+            nginx = GroupedNginx("nginx", *common, sendfile="on")
+            for server in weir, nginx:
+                server.group = Group(server.name, options.memory << 20)
+                groups.append(server.group)
+                results[server.name] = measured(stage.start(server), options)
+                stage.stop(server)
     finally:
-        for server in reversed(running):
-            server.stop()
+        # Empty by now.
         for group in groups:
             group.remove()
-        shutil.rmtree(root, ignore_errors=True)
     print(report(options, results))
 
 
 if __name__ == "__main__":
-    import signal
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    play(main)

@@ -7,24 +7,52 @@ that are not installed are left out. Read the processor time per request first: 
 generator too.
 """
 
-import argparse
 import json
 import os
 import random
-import re
-import resource
 import shutil
+import signal
+import socket
 import subprocess
-import sys
-import tempfile
 import time
 
-from measure import LOAD_CPUS, ORIGIN_CPU, PROCESSORS, SERVER_CPU, connect_idle, say
-from servers import Origin, Server, wait_for_port
+from measure import connect_idle
+from servers import Origin, Server, free_port, wait_for_port
+from stage import LOAD_CPUS, ORIGIN_CPU, SERVER_CPU, Stage, parser, play, say
 
 CLIENTS = 64
+# title, path, objects
 HITS = [("hit, 1 KiB", "1k", 1_000), ("hit, 100 KiB", "100k", 200), ("hit, 10 MiB", "10m", 2)]
-HERE = os.path.dirname(os.path.abspath(__file__))
+LIMITED = ("hit, 1 KiB, limited by address", "limited/1k", 1_000)
+# title, path, objects, HTTP/2?
+SECURE = [
+    ("hit, 1 KiB, TLS", "1k", 1_000, False),
+    ("hit, 1 KiB, TLS, HTTP/2", "1k", 1_000, True),
+    ("hit, 100 KiB, TLS, HTTP/2", "100k", 200, True),
+    ("hit, 10 MiB, TLS, HTTP/2", "10m", 2, True),
+]
+MISS = "miss, 1 KiB"
+ROWS = [title for title, *_ in HITS] + [LIMITED[0]] + [title for title, *_ in SECURE] + [MISS]
+# Objects that are stored for the figures of memory and of a restart.
+STORED = 20_000
+
+
+def certify(directory):
+    """Puts a certificate of its own into a directory."""
+    key, certificate = f"{directory}/key.pem", f"{directory}/cert.pem"
+    if os.path.exists(key):
+        return
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", "-days", "30", "-newkey", "ec", "-pkeyopt"]
+        + ["ec_paramgen_curve:P-256", "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1"]
+        + ["-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
+    with open(f"{directory}/both.pem", "w") as both:
+        for name in certificate, key:
+            with open(name) as part:
+                both.write(part.read())
 
 
 class Files(Origin):
@@ -42,14 +70,15 @@ class Cache(Server):
     """A cache of so many MiB."""
 
     needs = None
+    limits = secures = lasts = False
 
     def __init__(self, name, root, origin, cpus, mib, binary):
         super().__init__(name, root, origin, cpus)
-        self.mib, self.binary = mib, binary
+        self.mib, self.binary, self.secure = mib, binary, free_port()
 
     def configure(self, template, **values):
-        return super().configure(template, MIB=self.mib, **values)
-
+        certify(self.directory)
+        return super().configure(template, MIB=self.mib, TLS=self.secure, **values)
 
     def give_away(self):
         """For servers that do not want to be root: all files to nobody."""
@@ -58,6 +87,8 @@ class Cache(Server):
 
 
 class Weir(Cache):
+    limits = secures = lasts = True
+
     def launch(self):
         self.spawn(self.binary, "run", self.configure("compare-weir.conf"))
 
@@ -65,6 +96,7 @@ class Weir(Cache):
 class Nginx(Cache):
     needs = "nginx"
     sendfile = "off"
+    limits = secures = lasts = True
 
     def launch(self):
         config = self.configure("compare-nginx.conf", SENDFILE=self.sendfile)
@@ -94,6 +126,7 @@ class Varnish(Cache):
 
 class HAProxy(Cache):
     needs = "haproxy"
+    limits = secures = True
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -114,11 +147,12 @@ class Squid(Cache):
 
 class TrafficServer(Cache):
     needs = "traffic_server"
+    secures = lasts = True
 
     def launch(self):
         base = os.path.join(self.directory, "ats")
         for name in "etc", "log", "run", "cache":
-            os.makedirs(os.path.join(base, name))
+            os.makedirs(os.path.join(base, name), exist_ok=True)
         records = self.configure("compare-ats-records.config", RAM=min(self.mib, 1024) << 20)
         shutil.copy(records, os.path.join(base, "etc", "records.config"))
         with open(os.path.join(base, "etc", "remap.config"), "w") as file:
@@ -127,6 +161,8 @@ class TrafficServer(Cache):
             file.write(f"{base}/cache {max(self.mib, 64)}M\n")
         with open(os.path.join(base, "etc", "ip_allow.yaml"), "w") as file:
             file.write("ip_allow:\n- apply: in\n  ip_addrs: 0/0\n  action: allow\n  methods: ALL\n")
+        with open(os.path.join(base, "etc", "ssl_multicert.config"), "w") as file:
+            file.write("dest_ip=* ssl_cert_name=cert.pem ssl_key_name=key.pem\n")
         for name in "plugin.config", "cache.config":
             open(os.path.join(base, "etc", name), "w").close()
         environment = {
@@ -165,27 +201,37 @@ class Bench:
                 file.write("\n".join(lines) + "\n")
         return path
 
-    def replay(self, server, recording, *more):
+    def replay(self, server, recording, *more, secure=False):
         """Replays at a server; the report, and the server's processor time for each answer."""
         before = sum(server.cpu())
+        to = f"https://127.0.0.1:{server.secure}" if secure else f"http://127.0.0.1:{server.port}"
         output = subprocess.run(
             ["taskset", "-c", LOAD_CPUS, self.options.replay, "replay", recording, "--json", "--quiet"]
-            + ["--to", f"http://127.0.0.1:{server.port}", "--pace", "max", *more],
+            + ["--to", to, "--pace", "max", *more],
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
         report = json.loads(output)
         report["cpu_us"] = (sum(server.cpu()) - before) / max(report["answers"], 1) * 1e6
         return report
 
-    def hits(self, server, path, count):
+    def hits(self, server, path, count, *more, secure=False):
+        """Hits of so many objects; each is fetched once before."""
         names = [f"/{path}/{number}" for number in range(count)]
         random.Random(1).shuffle(names)
-        recording = self.recording(f"hits-{path}", names)
-        self.replay(server, recording, "--clients", "4", "--timeout", "60")
+        recording = self.recording(f"hits-{path.replace('/', '-')}", names)
+        self.replay(server, recording, "--clients", "4", "--timeout", "60", *more, secure=secure)
         return self.replay(
             server, recording, "--clients", str(CLIENTS), "--loops", "0", "--timeout", "60",
-            "--duration", str(self.seconds),
+            "--duration", str(self.seconds), *more, secure=secure,
         )  # fmt: skip
+
+    def secure_hits(self, server, path, count, http2):
+        """Over TLS 1.3; HTTP/2 with 16 connections of 32 streams, 10 MiB with fewer."""
+        how = ["--insecure"]
+        if http2:
+            streams, clients = (4, 16) if path == "10m" else (32, 512)
+            how += ["--http2", "--streams", str(streams), "--clients", str(clients)]
+        return self.hits(server, path, count, *how, secure=True)
 
     def misses(self, server):
         recording = self.recording("misses", [f"/1k/miss-{number}" for number in range(20_000)])
@@ -209,6 +255,41 @@ class Bench:
         for connection in connections:
             connection.close()
         return added
+
+    def stored(self, server, origin):
+        """What 20,000 objects of 1 KiB take, and what is left of them after a kill -9."""
+        count = STORED // 10 if self.options.quick else STORED
+        recording = self.recording("stored", [f"/1k/kept-{number}" for number in range(count)])
+        before = server.memory()
+        self.replay(server, recording, "--clients", "16")
+        time.sleep(1)
+        result = {"object": (server.memory() - before) / count}
+        if not server.lasts:
+            return result
+        time.sleep(2)
+        for pid in server.pids():
+            os.kill(pid, signal.SIGKILL)
+        for process in server.processes:
+            process.wait()
+        server.processes.clear()
+        begin = time.monotonic()
+        server.launch()
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+                    connection.sendall(b"GET /1k/kept-0 HTTP/1.0\r\nHost: bench\r\n\r\n")
+                    if connection.recv(4096)[8:12] == b" 200":
+                        break
+            except OSError:
+                pass
+            if time.monotonic() - begin > 60:
+                raise SystemExit(f"{server.name} does not come back")
+            time.sleep(0.002)
+        result["restart_ms"] = (time.monotonic() - begin) * 1_000
+        asked = origin.requests()
+        self.replay(server, recording, "--clients", "16")
+        result["warm"] = 1 - (origin.requests() - asked - 1) / count
+        return result
 
     def trace(self, kind):
         """A trace by Zipf's law whose objects are twenty times what the store holds, through a new server."""
@@ -271,10 +352,18 @@ def measured(bench, name, kind, root, origin):
         for title, path, count in HITS:
             say(f"{name}: {title}")
             result[title] = bench.hits(server if path == "1k" else large, path, count)
+        if server.limits:
+            say(f"{name}: {LIMITED[0]}")
+            result[LIMITED[0]] = bench.hits(server, *LIMITED[1:])
+        for title, path, count, http2 in SECURE if server.secures else []:
+            say(f"{name}: {title}")
+            result[title] = bench.secure_hits(server if path == "1k" else large, path, count, http2)
         say(f"{name}: misses")
-        result["miss, 1 KiB"] = bench.misses(server)
+        result[MISS] = bench.misses(server)
         say(f"{name}: a thousand clients, one key")
         result["collapse"] = bench.collapse(server, origin)
+        say(f"{name}: {STORED:,} objects, kept over a kill -9")
+        result |= bench.stored(server, origin)
     finally:
         server.stop()
         if large is not server:
@@ -289,12 +378,14 @@ def measured(bench, name, kind, root, origin):
 
 
 def table(results):
-    rows = [title for title, *_ in HITS] + ["miss, 1 KiB"]
     lines = ["| CPU µs/request (requests/s) | " + " | ".join(results) + " |", "|---|" + "---:|" * len(results)]
-    for row in rows:
-        best = min(one[row]["cpu_us"] for one in results.values())
+    for row in ROWS:
+        best = min((one[row]["cpu_us"] for one in results.values() if row in one), default=0)
         cells = []
         for one in results.values():
+            if row not in one:
+                cells.append("–")
+                continue
             cell = f"{one[row]['cpu_us']:,.1f}"
             cell = f"**{cell}**" if one[row]["cpu_us"] == best else cell
             failed = f", {one[row]['failed']:,} failed" if one[row]["failed"] else ""
@@ -306,6 +397,9 @@ def table(results):
         ("trace: byte hit ratio", lambda one: f"{one['trace']['byte_hit_ratio']:.3f}"),
         ("trace: CPU µs/request", lambda one: f"{one['trace']['cpu_us']:.1f}"),
         ("an idle connection, KiB", lambda one: f"{one['idle'] / 1024:.2f}"),
+        ("an object of 1 KiB, private memory, bytes", lambda one: f"{one['object']:,.0f}"),
+        ("kill -9 to the first answer, ms", lambda one: f"{one['restart_ms']:,.0f}" if "warm" in one else "–"),
+        ("of the objects then still stored", lambda one: f"{one['warm']:.1%}" if "warm" in one else "–"),
     ]
     for title, cell in others:
         lines.append(f"| {title} | " + " | ".join(cell(one) for one in results.values()) + " |")
@@ -314,13 +408,14 @@ def table(results):
 
 def chart(results):
     """Bars of the processor time of each row, against the largest."""
-    rows = [title for title, *_ in HITS] + ["miss, 1 KiB"]
     height, y, body = 0, 8, ""
-    for row in rows:
-        largest = max(one[row]["cpu_us"] for one in results.values())
+    for row in ROWS:
+        largest = max((one[row]["cpu_us"] for one in results.values() if row in one), default=1)
         body += f'<text class="h" x="0" y="{y + 12}">{row}: CPU µs a request</text>'
         y += 20
         for name, one in results.items():
+            if row not in one:
+                continue
             width = 420 * one[row]["cpu_us"] / largest
             style = "w" if name == "weir" else "o"
             body += f'<text x="96" y="{y + 11}" text-anchor="end">{name}</text>'
@@ -354,47 +449,34 @@ def put_into(path, text, drawing):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog="tools/bench/compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--weir", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--replay", help="the weir that replays, if it is another")
-    parser.add_argument("--servers", default=",".join(SERVERS), help="which of them, separated by commas")
-    parser.add_argument("--seconds", type=int, default=8, help="length of a round (8)")
-    parser.add_argument("--quick", action="store_true", help="rounds of one second, a short trace")
-    parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of a table")
-    parser.add_argument("--out", metavar="FILE", help="put the table between the markers <!-- compare --> of FILE")
-    options = parser.parse_args()
-    options.weir = os.path.abspath(options.weir)
+    made = parser("compare", __doc__)
+    made.add_argument("--replay", help="the weir that replays, if it is another")
+    made.add_argument("--servers", default=",".join(SERVERS), help="which of them, separated by commas")
+    made.add_argument("--seconds", type=int, default=8, help="length of a round (8)")
+    made.add_argument("--quick", action="store_true", help="rounds of one second, a short trace")
+    made.add_argument("--json", action="store_true", help="print all figures as JSON instead of a table")
+    made.add_argument("--out", metavar="FILE", help="put the table between the markers <!-- compare --> of FILE")
+    options = made.parse_args()
     options.replay = os.path.abspath(options.replay or options.weir)
     if options.quick:
         options.seconds = 1
     names = options.servers.split(",")
     if unknown := set(names) - set(SERVERS):
-        parser.error(f"unknown server {', '.join(sorted(unknown))}")
-    if len(PROCESSORS) < 2:
-        raise SystemExit("bench: one processor is not enough: the load must not share it")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    root = tempfile.mkdtemp(prefix="weir-compare-")
-    os.chmod(root, 0o755)
-    origin = Files("origin", root, 0, ORIGIN_CPU)
-    bench, results = Bench(options, root), {}
-    try:
-        origin.start()
+        made.error(f"unknown server {', '.join(sorted(unknown))}")
+    results = {}
+    with Stage() as stage:
+        origin = stage.start(Files("origin", stage.root, 0, ORIGIN_CPU))
+        bench = Bench(options, stage.root)
         for name in names:
             kind = SERVERS[name]
             if kind.needs and not shutil.which(kind.needs, path=os.environ["PATH"] + ":/usr/sbin"):
                 say(f"{name} is not installed and left out")
                 continue
             try:
-                results[name] = measured(bench, name, kind, root, origin)
+                results[name] = measured(bench, name, kind, stage.root, origin)
             except (SystemExit, subprocess.CalledProcessError, OSError) as problem:
                 # The others are worth measuring all the same.
                 say(f"{name} is left out: {problem}")
-    finally:
-        origin.stop()
-        shutil.rmtree(root, ignore_errors=True)
     if not results:
         raise SystemExit("bench: there is nothing to compare")
     report = table(results)
@@ -404,11 +486,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended by a signal as by Ctrl-C: the servers are stopped on the way out.
-    import signal
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    play(main)

@@ -9,32 +9,21 @@ for twice what a limit of 1000/s with a bucket of 1000 allows, and for as much a
 can: what it lets through is compared with the bound.
 """
 
-import argparse
 import datetime
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 
 from servers import Origin, Server, Weir
+from stage import HERE, LOAD_CPUS, ORIGIN_CPU, PROCESSORS, SERVER_CPU, Stage, parser, play, say
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PROCESSORS = sorted(os.sched_getaffinity(0))
-SERVER_CPU = str(PROCESSORS[0])
-LOAD_CPUS = ",".join(map(str, PROCESSORS[1:])) or SERVER_CPU
-ORIGIN_CPU = str(PROCESSORS[-1])
 LIMITS = [("none", "/1k/free/", 1), ("by address", "/1k/address/", 1),
           ("by a field, 10,000 keys", "/1k/header/", 100_000)]  # fmt: skip
 # A second of tokens, so that a pause of the load generator costs none.
 RATE, BURST = 1000, 1000
 CONNECTIONS = 64
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 class LimitedWeir(Weir):
@@ -144,37 +133,24 @@ def exactness(common, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog="tools/bench/limits", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--weir", required=True, metavar="BINARY", help="the weir that is measured")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
-    parser.add_argument("--seconds", type=int, default=6, help="length of a round (6)")
-    parser.add_argument("--exact", type=int, default=30, help="seconds of the run for exactness (30)")
-    options = parser.parse_args()
-    root = tempfile.mkdtemp(prefix="weir-bench-")
-    started = []
-    try:
-        origin = Origin("origin", root, 0, ORIGIN_CPU)
-        started.append(origin)
-        origin.start()
-        common = (root, origin.port, SERVER_CPU)
-        running = {"Weir": LimitedWeir("weir", *common, binary=os.path.abspath(options.weir))}
+    options = parser("limits", __doc__)
+    options.add_argument("--rounds", type=int, default=3, help="rounds (3)")
+    options.add_argument("--seconds", type=int, default=6, help="length of a round (6)")
+    options.add_argument("--exact", type=int, default=30, help="seconds of the run for exactness (30)")
+    options = options.parse_args()
+    with Stage() as stage:
+        origin = stage.start(Origin("origin", stage.root, 0, ORIGIN_CPU))
+        common = (stage.root, origin.port, SERVER_CPU)
+        running = {"Weir": LimitedWeir("weir", *common, binary=options.weir)}
         running["nginx limit_req"] = LimitedNginx("nginx", *common)
         if shutil.which("haproxy"):
             running["HAProxy stick table"] = HAProxy("haproxy", *common)
         for server in running.values():
-            started.append(server)
-            server.start()
+            stage.start(server)
         rows = costs(options, running) if options.rounds else []
         print("\n".join(rows + [""] + exactness(common, options)))
         print(f"\nload of the machine at the end: {os.getloadavg()[0]:.1f}")
-    finally:
-        for server in reversed(started):
-            server.stop()
-        shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main()
+    play(main)

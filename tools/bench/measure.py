@@ -13,15 +13,13 @@ import json
 import os
 import platform
 import re
-import resource
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 from servers import Floor, Nginx, Origin, Varnish, Weir
+from stage import HERE, LOAD_CPUS, ORIGIN_CPU, PROCESSORS, SERVER_CPU, Stage, play, say
 
 OBJECTS = 10_000
 CONNECTIONS = 64
@@ -31,11 +29,6 @@ SCENARIOS = [
     ("100 KiB, 10,000 objects", "/100k/", OBJECTS, "on"),
     ("100 KiB, one object", "/100k/", 1, "on"),
 ]
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def arguments():
@@ -78,10 +71,6 @@ def congestion(name=None):
 
 
 # Processors: 0 for what is measured, the last for the origin, all but 0 for the load.
-PROCESSORS = sorted(os.sched_getaffinity(0))
-SERVER_CPU = str(PROCESSORS[0])
-LOAD_CPUS = ",".join(map(str, PROCESSORS[1:])) or SERVER_CPU
-ORIGIN_CPU = str(PROCESSORS[-1])
 
 
 def started(options, root, origin):
@@ -305,33 +294,20 @@ def put_into(path, text):
 
 def main():
     options = arguments()
-    if len(PROCESSORS) < 2:
-        raise SystemExit("bench: one processor is not enough: the load must not share it")
-    if (busy := os.getloadavg()[0]) > 0.5:
-        say(f"the machine is busy (load {busy:.1f}); figures will be higher than on a quiet one")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    root = tempfile.mkdtemp(prefix="weir-bench-")
-    os.chmod(root, 0o755)
-    running = []
     usual = congestion()
-    try:
-        if options.congestion:
-            congestion(options.congestion)
-        origin = Origin("origin", root, 0, ORIGIN_CPU)
-        running.append(origin.start())
-        servers = started(options, root, origin)
-        for server in servers.values():
-            running.append(server)
-            server.start()
-        memories = memory(options, servers)
-        hits = scenarios(options, servers, origin)
-    finally:
-        for server in reversed(running):
-            server.stop()
-        shutil.rmtree(root, ignore_errors=True)
-        if options.congestion:
-            congestion(usual)
+    with Stage() as stage:
+        try:
+            if options.congestion:
+                congestion(options.congestion)
+            origin = stage.start(Origin("origin", stage.root, 0, ORIGIN_CPU))
+            servers = started(options, stage.root, origin)
+            for server in servers.values():
+                stage.start(server)
+            memories = memory(options, servers)
+            hits = scenarios(options, servers, origin)
+        finally:
+            if options.congestion:
+                congestion(usual)
     report = tables(hits, memories, options.congestion or usual)
     if options.out:
         put_into(options.out, report)
@@ -342,11 +318,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended by a signal as by Ctrl-C: the servers are stopped on the way out.
-    import signal
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    play(main)

@@ -7,15 +7,9 @@ generator and the origin (nginx, connections kept) have the others. Both write a
 The servers take turns; the round with the least processor time per request counts.
 """
 
-import argparse
-import os
-import resource
-import shutil
-import sys
-import tempfile
-
 import measure
 from servers import Nginx, Origin, Weir
+from stage import ORIGIN_CPU, SERVER_CPU, Stage, parser, play, say
 
 SCENARIOS = [
     ("1 KiB, proxied", "/pass/", 10_000, "objects.lua"),
@@ -49,21 +43,8 @@ class FullWeir(MissWeir):
 
     def fill(self, prefix, count, script):
         while self.evicted() == 0:
-            measure.say("filling the store")
+            say("filling the store")
             measure.load(self, prefix, count, 2, script)
-
-
-def arguments():
-    parser = argparse.ArgumentParser(
-        prog="tools/bench/miss",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--rounds", type=int, default=5, help="rounds per scenario (5)")
-    add("--seconds", type=int, default=8, help="length of a round (8)")
-    add("--weir", metavar="BINARY", required=True, help="the weir that is measured")
-    return parser.parse_args()
 
 
 def measured(server, origin, prefix, count, script, seconds):
@@ -110,31 +91,21 @@ def report(results):
 
 
 def main():
-    options = arguments()
-    if len(measure.PROCESSORS) < 2:
-        raise SystemExit("bench: one processor is not enough: the load must not share it")
-    if (busy := os.getloadavg()[0]) > 0.5:
-        measure.say(f"the machine is busy (load {busy:.1f}); figures will be higher")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    root = tempfile.mkdtemp(prefix="weir-bench-")
-    os.chmod(root, 0o755)
-    running = []
+    options = parser("miss", __doc__)
+    options.add_argument("--rounds", type=int, default=5, help="rounds per scenario (5)")
+    options.add_argument("--seconds", type=int, default=8, help="length of a round (8)")
+    options = options.parse_args()
     results = {}
-    try:
-        origin = Origin("origin", root, 0, measure.ORIGIN_CPU)
-        running.append(origin.start())
-        common = (root, origin.port, measure.SERVER_CPU)
-        weir = MissWeir("weir", *common, binary=os.path.abspath(options.weir))
-        nginx = MissNginx("nginx", *common, sendfile="off")
-        for server in weir, nginx:
-            running.append(server)
-            server.start()
+    with Stage() as stage:
+        origin = stage.start(Origin("origin", stage.root, 0, ORIGIN_CPU))
+        common = (stage.root, origin.port, SERVER_CPU)
+        weir = stage.start(MissWeir("weir", *common, binary=options.weir))
+        nginx = stage.start(MissNginx("nginx", *common, sendfile="off"))
         for title, prefix, count, script in SCENARIOS:
             rounds = {"weir": [], "nginx": []}
             for number in range(options.rounds):
                 for server in weir, nginx:
-                    measure.say(f"{title}: round {number + 1} of {options.rounds}, {server.name}")
+                    say(f"{title}: round {number + 1} of {options.rounds}, {server.name}")
                     rounds[server.name].append(
                         measured(server, origin, prefix, count, script, options.seconds)
                     )
@@ -142,26 +113,15 @@ def main():
                 name: min(figures, key=lambda one: one["cpu_us"])
                 for name, figures in rounds.items()
             }
-        full = FullWeir("weir-full", *common, binary=os.path.abspath(options.weir))
-        running.append(full.start())
+        full = stage.start(FullWeir("weir-full", *common, binary=options.weir))
         full.fill(*FULL[1:])
         rounds = []
         for number in range(options.rounds):
-            measure.say(f"{FULL[0]}: round {number + 1} of {options.rounds}")
+            say(f"{FULL[0]}: round {number + 1} of {options.rounds}")
             rounds.append(into_full_store(full, origin, options.seconds))
         results[FULL[0]] = {"weir": min(rounds, key=lambda one: one["cpu_us"])}
-    finally:
-        for server in reversed(running):
-            server.stop()
-        shutil.rmtree(root, ignore_errors=True)
     print(report(results))
 
 
 if __name__ == "__main__":
-    import signal
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    play(main)

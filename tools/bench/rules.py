@@ -7,26 +7,18 @@ node has processor 0, the load generator and the origin the others. Rounds take 
 of each the round with the least processor time counts.
 """
 
-import argparse
 import base64
 import hashlib
 import hmac
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
 
 from servers import Origin, Weir
+from stage import HERE, LOAD_CPUS, ORIGIN_CPU, PROCESSORS, SERVER_CPU, Stage, parser, play, say
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PROCESSORS = sorted(os.sched_getaffinity(0))
-SERVER_CPU = str(PROCESSORS[0])
-LOAD_CPUS = ",".join(map(str, PROCESSORS[1:])) or SERVER_CPU
-ORIGIN_CPU = str(PROCESSORS[-1])
 ROUTES = [
     ("neither", "/1k/free/"),
     ("five rules", "/1k/rules/"),
@@ -35,10 +27,6 @@ ROUTES = [
     ("five that edit fields, and a known token", "/1k/edits/"),
 ]
 SECRET = b"a secret that is as long as the hash that it is for, and no secret"
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def encoded(data):
@@ -93,27 +81,17 @@ def measured(server, origin, path, objects, seconds, bearer):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog="tools/bench/rules", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--weir", required=True, metavar="BINARY", help="the weir that is measured")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
-    parser.add_argument("--seconds", type=int, default=4, help="length of a round (4)")
-    parser.add_argument("--objects", type=int, default=100, help="objects that are asked for (100)")
-    options = parser.parse_args()
-    root = tempfile.mkdtemp(prefix="weir-bench-")
-    started = []
+    options = parser("rules", __doc__)
+    options.add_argument("--rounds", type=int, default=5, help="rounds (5)")
+    options.add_argument("--seconds", type=int, default=4, help="length of a round (4)")
+    options.add_argument("--objects", type=int, default=100, help="objects that are asked for (100)")
+    options = options.parse_args()
     bearer = token()
-    try:
-        origin = Origin("origin", root, 0, ORIGIN_CPU)
-        started.append(origin)
-        origin.start()
-        server = RuledWeir(
-            "weir", root, origin.port, SERVER_CPU, binary=os.path.abspath(options.weir)
+    with Stage() as stage:
+        origin = stage.start(Origin("origin", stage.root, 0, ORIGIN_CPU))
+        server = stage.start(
+            RuledWeir("weir", stage.root, origin.port, SERVER_CPU, binary=options.weir)
         )
-        started.append(server)
-        server.start()
         best = {}
         for number in range(options.rounds):
             for title, path in ROUTES:
@@ -133,11 +111,7 @@ def main():
                 f"| {rate:,.0f} |"
             )
         print(f"\nload of the machine at the end: {os.getloadavg()[0]:.1f}")
-    finally:
-        for server in reversed(started):
-            server.stop()
-        shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main()
+    play(main)

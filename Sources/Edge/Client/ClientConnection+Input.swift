@@ -107,6 +107,7 @@ extension ClientConnection {
     isLast = !head.keepAlive || worker.isEnding
     body.begin(head.framing)
     phase = .exchange
+    takeExchange()
     exchange.begin(head, on: self)
   }
 
@@ -118,6 +119,7 @@ extension ClientConnection {
     clearDeadline()
     waitUntil = .max
     body.begin(.none)
+    takeExchange()
     exchange.refuseUnparsed(status: status, text: text, on: self)
   }
 }

@@ -72,7 +72,8 @@ final class ClientConnection: ClientPeer {
   private var timerSet = Int64.max
   /// When the exchange is to go on.
   private var wakeSet = Int64.max
-  let exchange: Exchange
+  /// Its request's way to the answer; between requests the worker's that rests.
+  private(set) var exchange: Exchange
   var body = RequestBody()
   /// How the current response is framed.
   var framing = ResponseFraming.length
@@ -104,8 +105,7 @@ final class ClientConnection: ClientPeer {
     self.address = address
     self.secure = secure
     if expectsProxyHeader { phase = .proxy }
-    exchange = Exchange(worker.generation)
-    exchange.secure = secure
+    exchange = worker.restingExchange
   }
 
   func opened() {
@@ -146,7 +146,9 @@ final class ClientConnection: ClientPeer {
     step()
     guard phase != .closed else { return }
     _ = flush()
-    if phase != .closed { stash() }
+    guard phase != .closed else { return }
+    stash()
+    if case .head = phase { restExchange() }
   }
 
   private func step() {
@@ -192,6 +194,20 @@ final class ClientConnection: ClientPeer {
       return true
     case .waiting: return false
     }
+  }
+
+  /// Has an exchange for the request that begins.
+  func takeExchange() {
+    guard exchange === worker.restingExchange else { return }
+    exchange = worker.takeExchange()
+    exchange.secure = secure
+  }
+
+  /// Leaves its exchange to other connections: one that is idle needs none.
+  private func restExchange() {
+    guard exchange !== worker.restingExchange, case .idle = exchange.state else { return }
+    worker.giveBack(exchange)
+    exchange = worker.restingExchange
   }
 
   // MARK: Time
@@ -347,6 +363,7 @@ final class ClientConnection: ClientPeer {
       closeTunnelPeer()
       exchange.settleLimits(worker)
     }
+    restExchange()
     worker.poller.remove(socket)
     worker.out.removeAll()
     worker.counters.add(.connectionsClosed)

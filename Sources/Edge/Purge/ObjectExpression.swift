@@ -15,6 +15,20 @@ package final class ObjectExpression: ObjectCondition {
     package let text: String
     /// Where, in bytes from the text's begin.
     package let offset: Int
+
+    init(text: String, offset: Int) {
+      self.text = text
+      self.offset = offset
+    }
+
+    /// What the first of some findings says.
+    init(_ findings: RuleFindings) {
+      let first = findings.list.first { $0.isError }
+      var message = first?.message ?? "it is no condition"
+      if let suggestion = first?.suggestion { message += "; did you mean \(suggestion)?" }
+      if let help = first?.help { message += " (\(help))" }
+      self.init(text: message, offset: first?.range.lower ?? 0)
+    }
   }
 
   /// Bytes that a condition may have.
@@ -36,11 +50,7 @@ package final class ObjectExpression: ObjectCondition {
     }
     var findings = RuleFindings()
     guard let code = RuleLanguage.compile(objectCondition: text, &findings) else {
-      let first = findings.list.first { $0.isError }
-      var message = first?.message ?? "it is no condition"
-      if let suggestion = first?.suggestion { message += "; did you mean \(suggestion)?" }
-      if let help = first?.help { message += " (\(help))" }
-      throw Defect(text: message, offset: first?.range.lower ?? 0)
+      throw Defect(findings)
     }
     return ObjectExpression(text: text, code: code)
   }

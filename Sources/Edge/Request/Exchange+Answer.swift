@@ -281,12 +281,23 @@ extension Exchange {
   func log(duration: Int64, on connection: some ClientStream) {
     let worker = connection.worker
     guard let ring = generation.logRing else { return }
+    let how = generation.routes.logs[route]
+    var isOnlyWatched = false
+    if !how.takesAll, !how.takes(status: status, &worker.traceNumbers) {
+      guard ring.isWatched else { return }
+      isOnlyWatched = true
+    }
     let head = isRuled ? clientHead(worker) : head(worker)
     let bytes = head.bytes
     var record = AccessRecord()
     record.wall = requestWall
     record.duration = duration
-    if originStarted >= 0 { record.originDuration = max(0, worker.now.monotonic - originStarted) }
+    record.channel = how.channel
+    record.isOnlyWatched = isOnlyWatched
+    if originStarted >= 0 {
+      record.originDuration =
+        originDuration >= 0 ? originDuration : max(0, worker.now.monotonic - originStarted)
+    }
     record.status = status
     record.cache = result.rawValue
     if let reason { record.detail = reason.rawValue }

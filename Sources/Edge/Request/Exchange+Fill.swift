@@ -140,6 +140,7 @@ extension Exchange {
     }
     status = response.status
     hasSentHead = true
+    originDuration = max(0, worker.now.monotonic - originStarted)
     if response.isValidated && isLeader {
       result = response.forwardedStatus == 304 ? .revalidated : .stale
     }

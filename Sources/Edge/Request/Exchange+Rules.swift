@@ -323,7 +323,7 @@ extension Exchange {
     if isRuled, !ruled.responseLines.isEmpty {
       ruled.responseLines.withView { connection.worker.lines.append($0) }
     }
-    guard route < generation.routes.unrouted, generation.routes.routes[route].hasResponseRules
+    guard route < generation.routes.unrouted, generation.routes.routes[route].editsHeads
     else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,
@@ -341,8 +341,10 @@ extension Exchange {
     isStored: Bool, on connection: some ClientStream
   ) -> Bool {
     let worker = connection.worker
+    if generation.routes.routes[route].tellsTiming { appendServerTiming(worker) }
     let room = worker.rules
-    guard !ruled.skipsResponseRules, let program = generation.routes.programs[route] else {
+    guard !ruled.skipsResponseRules, generation.routes.routes[route].hasResponseRules,
+      let program = generation.routes.programs[route] else {
       connection.sendHead(
         status: status, lines: lines, length: length, hasContent: hasContent,
         minorVersion: minorVersion)

@@ -94,6 +94,8 @@ final class Exchange {
   var reason: ForwardReason?
   var contentSent: UInt64 = 0
   var originStarted: Int64 = -1
+  /// From then to the head of the origin's response, nanoseconds; −1 before.
+  var originDuration: Int64 = -1
 
   // Where the content comes from.
   var fill: Fill?
@@ -143,7 +145,7 @@ final class Exchange {
   /// The configuration that the request began with.
   private(set) var generation: WorkerGeneration
   /// Its number: a look at it counts no reference.
-  private var generationNumber: UInt64
+  private(set) var generationNumber: UInt64
 
   init(_ generation: WorkerGeneration) {
     self.generation = generation
@@ -173,6 +175,7 @@ final class Exchange {
     reason = nil
     contentSent = 0
     originStarted = -1
+    originDuration = -1
     hasSentHead = false
     takesBody = false
     wasRefused = false
@@ -424,5 +427,22 @@ final class Exchange {
     } else {
       proceed(head, on: connection)
     }
+  }
+}
+
+// An exchange is 700 bytes that a connection needs only while it has a request. What is used next is what
+// was used last, which the processor's caches still have.
+extension Worker {
+  /// How many wait for reuse, at most.
+  private static let mostSpareExchanges = 1_024
+
+  func takeExchange() -> Exchange { spareExchanges.popLast() ?? Exchange(generation) }
+
+  /// Takes back one that has no request. Those of an earlier configuration and of tunnels are let go.
+  func giveBack(_ exchange: Exchange) {
+    guard exchange.generationNumber == generationNumber, !exchange.isTunnel, exchange.held == nil,
+      spareExchanges.count < Self.mostSpareExchanges
+    else { return }
+    spareExchanges.append(exchange)
   }
 }

@@ -35,6 +35,10 @@ struct Route: Sendable {
   /// Whether rules run for its requests, and for its responses.
   var hasRules: Bool
   var hasResponseRules: Bool
+  /// Whether responses say how long what took.
+  var tellsTiming: Bool
+  /// Whether heads of responses are not just sent.
+  var editsHeads: Bool { hasResponseRules || tellsTiming }
   /// Whether not everybody may ask.
   var hasAdmission: Bool
 }
@@ -77,6 +81,8 @@ final class RouteTable {
   let redirectPorts: [UInt16]
   /// What `Strict-Transport-Security` says; empty: nothing.
   let transportFields: [[UInt8]]
+  /// What becomes of their requests' lines; one more is for requests that no route takes.
+  let logs: [RouteLog]
   /// Their names; one more stands for requests that no route takes.
   let names: [String]
   private let siteOfRoute: [Int]
@@ -126,6 +132,7 @@ final class RouteTable {
               && route.caching.query == QueryNormalization(),
             ignoresClientDirectives: !route.caching.honoursClients, hasRules: route.rules != nil,
             hasResponseRules: route.rules?.hasResponseRules ?? false,
+            tellsTiming: route.serverTiming,
             hasAdmission: route.authentication != nil || !route.access.isOpen
               || site.redirectPort != nil))
         programs.append(route.rules.map { RuleProgram($0) })
@@ -161,6 +168,11 @@ final class RouteTable {
     transportFields = configuration.sites.flatMap { site in
       site.routes.map { _ in site.strictTransport.map { Array($0.fieldValue.utf8) } ?? [] }
     }
+    let plan = AccessLogPlan(configuration)
+    logs =
+      zip(configuration.sites, plan.ofSite).flatMap { site, log in
+        site.routes.map { _ in RouteLog(log, of: plan.logs[Int(log)]) }
+      } + [RouteLog(0, of: configuration.accessLog)]
     self.names = names + ["none"]
     siteOfRoute = configuration.sites.enumerated().flatMap { number, site in
       site.routes.map { _ in number }

@@ -49,14 +49,18 @@ package final class NodeContext: Sendable {
   private let generation: Mutex<NodeGeneration>
   private let posts = Mutex<[Inbox<WorkerMessage>]>([])
 
+  /// Lines for who watches; it outlives the log of a configuration.
+  package let liveLog: LiveLog?
+
   /// Puts together what the workers share.
   package init(
     _ parts: GenerationParts, clock: NodeClock, store: ObjectStore?, metrics: MetricsRegistry,
     routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil,
     tokens: TokenTable = TokenTable(),
     purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }, traces: TraceQueue? = nil,
-    fleet: FleetClient? = nil
+    liveLog: LiveLog? = nil, fleet: FleetClient? = nil
   ) {
+    self.liveLog = liveLog
     self.fleet = fleet
     self.traces = traces
     self.clock = clock

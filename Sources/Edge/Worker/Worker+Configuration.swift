@@ -33,6 +33,8 @@ extension Worker {
     for client in clients.all { client.exchange.joinNewest(self) }
     // What waits for reuse would keep the earlier one alive.
     spareStreams = []
+    spareExchanges = []
+    restingExchange.joinNewest(self)
     closeForeignOrigins()
     listen(on: added)
   }

@@ -66,6 +66,9 @@ package final class Worker {
   var sessions = Slab<HTTP2Connection>()
   var streams = Slab<HTTP2Stream>()
   var spareStreams: [HTTP2Stream] = []
+  /// What HTTP/1 connections have for an exchange between two requests, all the same one.
+  let restingExchange: Exchange
+  var spareExchanges: [Exchange] = []
   var http2: HTTP2Options
   /// Frames that are about to be sent.
   var frames = ByteBuffer()
@@ -183,6 +186,7 @@ package final class Worker {
     let configuration = present.configuration
     generation = WorkerGeneration(present, worker: index, seed: context.seed, after: nil)
     generationNumber = present.number
+    restingExchange = Exchange(generation)
     limitHash = present.limits.hash
     watchesLoad = configuration.overloadDelay != nil
     overload = Self.guardAgainstOverload(configuration)

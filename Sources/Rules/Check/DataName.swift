@@ -229,6 +229,8 @@ enum TextSource: Int32, Sendable {
   case subject
   // Of stored objects.
   case url, contentType, variant
+  // Of lines of the access log.
+  case lineMethod, lineProtocol, cacheResult, detail, route, referer, userAgent
 }
 
 /// Numbers that the request has one of.
@@ -236,6 +238,8 @@ enum NumberSource: Int32, Sendable {
   case contentLength, clientPort, listenerPort, network, now, status
   // Of stored objects.
   case size, age
+  // Of lines of the access log.
+  case duration, originDuration, received
 }
 
 /// Truths about the request.

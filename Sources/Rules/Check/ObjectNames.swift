@@ -8,6 +8,26 @@ enum Vocabulary: Sendable {
   case request
   /// A stored object.
   case storedObject
+  /// A line of the access log.
+  case logLine
+
+  /// The names that it has, but for those of requests.
+  var names: [DataName] {
+    switch self {
+    case .request: []
+    case .storedObject: DataName.ofObjects
+    case .logLine: DataName.ofLines
+    }
+  }
+
+  /// What it is about, in messages.
+  var subject: String {
+    switch self {
+    case .request: "a request"
+    case .storedObject: "a stored object"
+    case .logLine: "a line of the access log"
+    }
+  }
 }
 
 extension DataName {
@@ -56,8 +76,8 @@ extension DataName {
   static func find(
     _ name: String, in vocabulary: Vocabulary
   ) -> (entry: DataName, member: String)? {
-    guard case .storedObject = vocabulary else { return find(name) }
-    for entry in ofObjects {
+    if case .request = vocabulary { return find(name) }
+    for entry in vocabulary.names {
       guard entry.name.hasSuffix("NAME") else {
         if entry.name == name { return (entry, "") }
         continue
@@ -72,8 +92,9 @@ extension DataName {
 
   /// What was probably meant by a name that a vocabulary does not have.
   static func suggestion(for name: String, in vocabulary: Vocabulary) -> String? {
-    guard case .storedObject = vocabulary else { return suggestion(for: name) }
-    if let entry = ofObjects.first(where: { $0.aliases.contains(name) }) { return entry.name }
-    return Spelling.nearest(to: name, among: ofObjects.map(\.name))
+    if case .request = vocabulary { return suggestion(for: name) }
+    let names = vocabulary.names
+    if let entry = names.first(where: { $0.aliases.contains(name) }) { return entry.name }
+    return Spelling.nearest(to: name, among: names.map(\.name))
   }
 }

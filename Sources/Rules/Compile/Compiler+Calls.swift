@@ -22,11 +22,12 @@ extension Compiler {
       return nil
     }
     switch name {
-    case "header":
-      return emitNamed(isAboutObjects ? .responseField : .field, arguments[0], to)
-    case "cookie" where isAboutObjects, "claim" where isAboutObjects:
-      findings.error("a stored object has no \(name)", at: range)
+    case "header" where isAboutLines, "cookie" where !isAboutRequests,
+      "claim" where !isAboutRequests:
+      findings.error("\(vocabulary.subject) has no \(name)", at: range)
       return nil
+    case "header":
+      return emitNamed(isAboutRequests ? .field : .responseField, arguments[0], to)
     case "query": return emitNamed(.parameter, arguments[0], to)
     case "cookie": return emitNamed(.cookie, arguments[0], to)
     case "claim": return emitNamed(.claim, arguments[0], to)
@@ -57,8 +58,12 @@ extension Compiler {
     return function.result
   }
 
-  private var isAboutObjects: Bool {
-    if case .storedObject = vocabulary { true } else { false }
+  private var isAboutRequests: Bool {
+    if case .request = vocabulary { true } else { false }
+  }
+
+  private var isAboutLines: Bool {
+    if case .logLine = vocabulary { true } else { false }
   }
 
   private func count(_ least: Int, _ most: Int) -> String {

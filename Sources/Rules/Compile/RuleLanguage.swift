@@ -88,6 +88,19 @@ package enum RuleLanguage {
   package static func compile(
     objectCondition text: [UInt8], _ findings: inout RuleFindings
   ) -> RuleCode? {
+    compile(condition: text, over: .storedObject, &findings)
+  }
+
+  /// Compiles a condition over lines of the access log, all of a text; nil if there is an error in it.
+  package static func compile(
+    lineCondition text: [UInt8], _ findings: inout RuleFindings
+  ) -> RuleCode? {
+    compile(condition: text, over: .logLine, &findings)
+  }
+
+  private static func compile(
+    condition text: [UInt8], over vocabulary: Vocabulary, _ findings: inout RuleFindings
+  ) -> RuleCode? {
     let errors = findings.errorCount
     var parser = RuleParser(text, from: 0, to: text.count)
     guard let condition = parser.expression(&findings) else { return nil }
@@ -98,7 +111,7 @@ package enum RuleLanguage {
     }
     let files = RuleFiles { _ in .failure(RuleFileProblem(message: "cannot be read here")) }
     var compiler = Compiler(text: text, context: RuleContext(files: files), findings: findings)
-    compiler.vocabulary = .storedObject
+    compiler.vocabulary = vocabulary
     compiler.compile(condition: condition)
     findings = compiler.findings
     return findings.errorCount == errors ? compiler.code : nil

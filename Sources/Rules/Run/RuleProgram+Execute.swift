@@ -225,6 +225,13 @@ extension RuleProgram {
     case .url: return RuleValue(input.object?.url)
     case .contentType: return RuleValue(input.object?.contentType)
     case .variant: return RuleValue(input.object?.variant)
+    case .lineMethod: return RuleValue(input.object?.method)
+    case .lineProtocol: return RuleValue(input.object?.protocolName)
+    case .cacheResult: return RuleValue(input.object?.cacheResult)
+    case .detail: return RuleValue(input.object?.detail)
+    case .route: return RuleValue(input.object?.route)
+    case .referer: return RuleValue(input.object?.referer)
+    case .userAgent: return RuleValue(input.object?.userAgent)
     case nil: return .nothing
     }
   }
@@ -246,6 +253,9 @@ extension RuleProgram {
     case .network: return scratch.located(input)?.network(scratch.place) ?? 0
     case .size: return input.object?.size ?? 0
     case .age: return input.object?.age ?? 0
+    case .duration: return input.object?.duration ?? 0
+    case .originDuration: return input.object?.originDuration ?? 0
+    case .received: return input.object?.received ?? 0
     case nil: return 0
     }
   }
