@@ -142,6 +142,8 @@ public struct OriginConfiguration: Sendable, Equatable {
   public var name: String
   /// Its servers, at least one.
   public var servers: [ServerConfiguration] = []
+  /// Whether they are PoPs of the same fleet, which hear through where this one has purged.
+  public var isOfFleet = false
   /// A directory in their place.
   public var files: FilesConfiguration?
   /// TLS to the servers; nil: none.

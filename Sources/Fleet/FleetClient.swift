@@ -78,6 +78,8 @@ package struct FleetStatus: Sendable, Equatable {
 package final class FleetClient: Sendable {
   /// What may be served.
   package let gate: FleetGate
+  /// How far this PoP is.
+  package let progress = FleetProgress()
   /// How it takes part.
   package let settings: FleetSettings
   /// The random number that its store has.

@@ -172,7 +172,7 @@ extension Exchange {
   @inline(__always)
   private func isHeldBack(_ worker: Worker) -> Bool {
     switch worker.fleetMode {
-    case .serve: false
+    case .serve: asksForMore
     case .revalidate, .bypass: true
     }
   }
