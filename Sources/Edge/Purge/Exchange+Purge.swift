@@ -14,6 +14,7 @@
 internal import Bytes
 internal import Configuration
 package import EventLoop
+internal import Fleet
 internal import HTTPCaching
 internal import HTTPMessage
 package import ObjectStore
@@ -62,6 +63,11 @@ extension Exchange {
       return
     }
     guard let caller = purger(head, on: connection) else { return }
+    if let fleet = worker.context.fleet, !fleet.takesOrders {
+      worker.lines.removeAll()
+      answer(status: 503, text: "Too many purges wait for the fleet.", on: connection)
+      return
+    }
     let wish = PurgeWish(head)
     let target: PurgeOrder.Target
     do throws(PurgeDefect) {

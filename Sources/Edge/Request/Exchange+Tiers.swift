@@ -38,10 +38,9 @@ enum TierField {
 
 extension Exchange {
   /// What other PoPs have to say in a request's head. False if it has been here before, which is answered.
-  func hearsPoPs(_ head: RequestHead, _ fleet: FleetClient, on connection: some ClientStream)
-    -> Bool
-  {
+  func hearsPoPs(_ head: RequestHead, on connection: some ClientStream) -> Bool {
     purgedThrough = nil
+    asksForMore = false
     let worker = connection.worker
     let isPeer =
       connection.mayBeForwarded && generation.trustsProxies
@@ -61,7 +60,9 @@ extension Exchange {
       refuse(status: 508, text: "The request has been here before.", on: connection)
       return false
     }
-    asksForMore = purgedThrough.map { !fleet.progress.hasReached($0) } ?? false
+    if let purgedThrough, let fleet = worker.context.fleet {
+      asksForMore = !fleet.progress.hasReached(purgedThrough)
+    }
     return true
   }
 }

@@ -198,7 +198,7 @@ final class Exchange {
     route = generation.routes.unrouted
     if worker.traceThreshold != 0 { beginTrace(head, worker) }
     guard findsClient(head, on: connection) else { return }
-    if let fleet = worker.context.fleet, !hearsPoPs(head, fleet, on: connection) { return }
+    if worker.isInFleet, !hearsPoPs(head, on: connection) { return }
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)

@@ -89,6 +89,8 @@ package final class Worker {
   var generationNumber: UInt64
   /// What may be served from the store, as the fleet says.
   var fleetMode = FleetGate.Mode.serve
+  /// Whether there is a fleet. (The reference itself is every worker's: a hit does not touch it.)
+  private(set) lazy var isInFleet = context.fleet != nil
   /// This PoP's name in `CDN-Loop`; empty in a node that works alone.
   private(set) lazy var popName = context.fleet.map { TierField.name(of: $0) } ?? []
   /// What a client may take of a connection, in time and size: always the newest configuration's.
