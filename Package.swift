@@ -136,14 +136,14 @@ let package = Package(
         "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
         "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
         "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS", "HTTP2",
-        "Tracing",
+        "Tracing", "Fleet",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
         "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
-        "Accounting",
+        "Accounting", "Fleet",
       ],
       resources: [
         .embedInCode("Dashboard/page.html"), .embedInCode("Dashboard/style.css"),
@@ -154,7 +154,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
         "Origins", "RateLimiting", "StaticFiles", "Authentication", "Tracing", "Edge", "Admin",
-        "GeoDatabase", "TLS", "Accounting",
+        "GeoDatabase", "TLS", "Accounting", "Fleet", "Redis",
       ], swiftSettings: strict),
 
     // What keeps a node running: rules only.
@@ -290,7 +290,7 @@ let package = Package(
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication", "TLS",
-        "Tracing",
+        "Tracing", "RedisTesting",
       ], swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),

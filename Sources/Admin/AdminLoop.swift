@@ -2,11 +2,14 @@
 // threads say → timers → what is left over from the turn before.
 
 internal import EventLoop
+internal import Fleet
 
 /// What other threads tell the loop.
 enum AdminMessage: Sendable {
-  /// The journal has written a purge, or could not.
-  case purged(Purge, PurgeOutcome)
+  /// The journal has written a purge, or could not; and who of the fleet has applied it, if that was asked.
+  case purged(Purge, PurgeOutcome, FleetReach?)
+  /// Who there is in the fleet; nil: the engine does not say.
+  case fleet(FleetList?, connection: UInt64)
   /// The node has carried out an order for its configuration, or not.
   case configured(ConfigurationAnswer, connection: UInt64)
   /// There are lines for who watches the access log.
@@ -108,8 +111,10 @@ final class AdminLoop {
     now = clock.now()
     for message in inbox.take() {
       switch message {
-      case .purged(let purge, let outcome):
-        let answer = service.finish(purge, outcome, at: now)
+      case .fleet(let list, let connection):
+        connections.element(connection)?.respond(service.fleetAnswer(list))
+      case .purged(let purge, let outcome, let reach):
+        let answer = service.finish(purge, outcome, reach, at: now)
         connections.element(purge.connection)?.respond(answer)
       case .configured(let answer, let connection):
         let response = service.finish(answer)

@@ -20,6 +20,7 @@ struct AdminRoute: Sendable, Equatable {
     case objects, misses, hits, warm, warming
     case limits, limit, changeLimit, limitKeys, forgive
     case origins, server
+    case fleet
     case record, lines, accounting
     case configuration, compareConfiguration, reload, rollback, upgrade
   }
@@ -138,6 +139,11 @@ struct AdminRoute: Sendable, Equatable {
       method: .post, path: "/v1/origins/{origin}/servers/{server}", access: .changing,
       verb: .origins, action: .server,
       text: "Drains, disables or enables a server, or sets its weight: see below."),
+    AdminRoute(
+      method: .get, path: "/v1/fleet", access: .reading, action: .fleet,
+      text:
+        "The PoPs of the fleet, how far each has applied its purges, and how this one stands: see below."
+    ),
     AdminRoute(
       method: .get, path: "/v1/record", access: .changing, verb: .read, action: .record,
       text: "What was served since the last such request, for `weir record`: see below."),

@@ -3,6 +3,7 @@
 internal import Bytes
 internal import Edge
 internal import EventLoop
+internal import Fleet
 internal import ObjectStore
 
 extension AdminService {
@@ -43,13 +44,14 @@ extension AdminService {
     let sites = try scope(request.site, route.caller)
     let target = try target(of: request.selection, within: sites, in: store)
     if request.isDryRun { return try dryRun(request, target, store, asked) }
-    try purge(request, target, store, route, asked)
+    let mark = try mark(request, sites: sites, route.caller)
+    try purge(request, target, store, route, asked, mark)
     return nil
   }
 
   private func purge(
     _ request: PurgeRequest, _ target: PurgeOrder.Target, _ store: ObjectStore,
-    _ route: AdminRoute, _ asked: Asked
+    _ route: AdminRoute, _ asked: Asked, _ mark: FleetMark?
   ) throws(Problem) {
     var isCounted = false
     if case .tags = target { isCounted = true }
@@ -57,14 +59,16 @@ extension AdminService {
     if case .tags(let given) = request.selection, isCounted { tags = given }
     let purge = Purge(
       kind: request.kind, tags: tags, order: request.text, isSoft: request.isSoft,
-      caller: route.caller, peer: asked.peer, connection: asked.connection, began: asked.at)
+      caller: route.caller, peer: asked.peer, connection: asked.connection, began: asked.at,
+      wait: request.wait)
     let order = PurgeOrder(
       target, isSoft: request.isSoft, time: asked.at.wall, who: route.caller.name,
       what: Self.kept(request.text.text, route.caller.sites),
-      idempotencyKey: try Self.idempotencyKey(route))
+      idempotencyKey: try Self.idempotencyKey(route), fleet: mark)
     purgesUnderWay += 1
     let inbox = inbox
-    store.purge(order) { inbox.post(.purged(purge, $0)) }
+    let fleet = context.fleet
+    store.purge(order) { Self.finished(purge, $0, fleet, inbox) }
   }
 
   /// The order as the record keeps it. A long one is cut, and told apart from others by a hash; so are
@@ -87,12 +91,14 @@ extension AdminService {
   }
 
   /// The answer to a purge that the store is done with; writes it down.
-  func finish(_ purge: Purge, _ outcome: PurgeOutcome, at now: Instant) -> AdminResponse {
+  func finish(
+    _ purge: Purge, _ outcome: PurgeOutcome, _ reach: FleetReach? = nil, at now: Instant
+  ) -> AdminResponse {
     purgesUnderWay -= 1
     note(purge.line(outcome, at: now))
     audit?.write(purge.entry(outcome, at: now).line(at: now.wall))
     switch outcome {
-    case .success(let receipt): return .json(purge.answer(receipt, at: now))
+    case .success(let receipt): return .json(purge.answer(receipt, reach, at: now))
     case .failure(let failure): return Self.problem(failure).response
     }
   }

@@ -138,6 +138,12 @@ final class AdminService {
         return error.response
       }
     case .limits: return showLimits()
+    case .fleet:
+      do throws(Problem) {
+        return try showFleet(asked)
+      } catch {
+        return error.response
+      }
     case .record:
       do throws(Problem) {
         return try showRecords(route, asked)

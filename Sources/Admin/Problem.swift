@@ -46,6 +46,8 @@ struct Problem: Error {
     case configurationRefused = "configuration_refused"
     case noConfigurationFile = "no_configuration_file"
     case noSupervisor = "no_supervisor"
+    case noFleet = "no_fleet"
+    case fleetFull = "fleet_full"
 
     /// The status code of the answer; malformed requests have others too.
     var status: UInt16 {
@@ -55,7 +57,9 @@ struct Problem: Error {
         400
       case .unauthorized: 401
       case .noToken, .forbidden, .foreignSite: 403
-      case .notFound, .unknownLimit, .unknownKey, .noServer, .unknownPurge, .unknownWarming: 404
+      case .notFound, .unknownLimit, .unknownKey, .noServer, .unknownPurge, .unknownWarming,
+        .noFleet:
+        404
       case .methodNotAllowed: 405
       case .requestTimeout: 408
       case .lengthRequired: 411
@@ -65,7 +69,7 @@ struct Problem: Error {
       case .keyReused, .configurationRefused: 422
       case .tooManyPatterns, .tooMuchToWarm: 429
       case .noStore, .purgeFailed, .limitNotKept, .noListener, .noConfigurationFile, .noSupervisor,
-        .noLog, .tooManyStreams:
+        .noLog, .tooManyStreams, .fleetFull:
         503
       }
     }
@@ -116,6 +120,9 @@ struct Problem: Error {
       case .configurationRefused:
         "Nothing has changed; `detail` says why, and `diagnostics` what is wrong with the file."
       case .noConfigurationFile: "The node was started without a configuration file."
+      case .noFleet: "The node works alone: its configuration has no `fleet`."
+      case .fleetFull:
+        "65,536 purges wait for the fleet's engine: nothing is purged, not even here."
       case .noSupervisor: "The node runs without a supervisor, which an upgrade needs."
       }
     }

@@ -1,6 +1,7 @@
 internal import Bytes
 internal import Edge
 internal import EventLoop
+internal import Fleet
 internal import ObjectStore
 
 /// What the store says of a purge.
@@ -23,9 +24,13 @@ struct Purge: Sendable {
   let connection: UInt64
   /// When the content was there.
   let began: Instant
+  /// Whom the answer waits for.
+  var wait = PurgeWait()
 
   /// `{"id": 17, "time": "…", "target": "tags", "soft": false, "tags": {"a": 3}, "objects": 3, …}`
-  func answer(_ receipt: PurgeReceipt, at now: Instant) -> JSONText {
+  func answer(
+    _ receipt: PurgeReceipt, _ reach: FleetReach? = nil, at now: Instant
+  ) -> JSONText {
     var members: [(name: String, value: JSONText)] = [
       ("id", .number(receipt.record.id)), ("time", .string(Timestamp.text(receipt.record.time))),
       ("target", .string(kind)), ("soft", .bool(isSoft)),
@@ -38,6 +43,7 @@ struct Purge: Sendable {
       ("repeated", .bool(receipt.isRepeat)),
       ("duration_ms", .thousandths(microseconds(until: now))),
     ]
+    if let reach { members.append(("fleet", FleetReport.text(reach))) }
     return .object(members)
   }
 

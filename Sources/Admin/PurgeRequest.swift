@@ -4,10 +4,12 @@
 //     {"host": "…"}   {"url": "…", "variant": "…"}   {"prefix": "//host/path"}   {"host": "…", "prefix": "/path"}
 //     {"wildcard": "//host/*.png"}   {"where": "age > 1h"}   {"everything": true}
 //
-// and beside it any of `"site": "…"`, `"soft": true`, `"dry_run": true`.
+// and beside it any of `"site": "…"`, `"soft": true`, `"dry_run": true`; in a fleet `"wait": "local"`, `"region"`
+// or `"all"`, and `"timeout_ms": 5000`.
 
 internal import Bytes
 internal import Edge
+internal import Fleet
 
 /// An order to purge as it came.
 struct PurgeRequest: Equatable {
@@ -19,6 +21,8 @@ struct PurgeRequest: Equatable {
   let isSoft: Bool
   /// Whether it only counts.
   let isDryRun: Bool
+  /// Whom the answer waits for.
+  var wait = PurgeWait()
 
   /// The most tags, URLs or hosts of an order.
   static let maxCount = 1_000
@@ -35,7 +39,7 @@ struct PurgeRequest: Equatable {
     for member in members { try reader.take(member) }
     return PurgeRequest(
       selection: try reader.selection(), site: reader.site, isSoft: reader.isSoft,
-      isDryRun: reader.isDryRun)
+      isDryRun: reader.isDryRun, wait: reader.wait)
   }
 
   static func json(_ content: [UInt8]) throws(Problem) -> JSON {
@@ -57,6 +61,7 @@ extension PurgeRequest {
     var site: String?
     var isSoft = false
     var isDryRun = false
+    var wait = PurgeWait()
 
     static let names = [
       "tags", "tag", "urls", "url", "hosts", "host", "prefix", "wildcard", "where", "everything",
@@ -86,11 +91,22 @@ extension PurgeRequest {
       case "site": site = try string(member, of: 1...300)
       case "soft": isSoft = try bool(member)
       case "dry_run": isDryRun = try bool(member)
+      case "wait":
+        guard let scope = FleetScope(rawValue: try string(member, of: 1...16)) else {
+          throw Problem(.invalidPurge, "\"wait\" is \"local\", \"region\" or \"all\".")
+        }
+        wait.scope = scope
+      case "timeout_ms":
+        guard case .number(let text) = member.value, let time = Int64(text),
+          PurgeWait.timeouts.contains(time)
+        else { throw Problem(.invalidPurge, "\"timeout_ms\" is a whole number from 1 to 60000.") }
+        wait.timeout = time
       default:
         throw Problem(
           .invalidPurge,
           "There is no \(JSONText.string(name).text): what goes is one of \(Self.list), and beside it "
-            + "may stand \"variant\", \"site\", \"soft\" and \"dry_run\".")
+            + "may stand \"variant\", \"site\", \"soft\", \"dry_run\", \"wait\" and \"timeout_ms\"."
+        )
       }
     }
 

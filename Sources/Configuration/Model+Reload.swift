@@ -20,6 +20,10 @@ extension NodeConfiguration {
       names.append("trace")
       trace = former.trace
     }
+    if fleet != former.fleet {
+      names.append("fleet")
+      fleet = former.fleet
+    }
     if admin != former.admin {
       names.append("admin")
       admin = former.admin

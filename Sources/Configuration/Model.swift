@@ -48,6 +48,8 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var overloadDelay: Int64? = 50_000_000
   /// Which requests are traced; nil: none.
   public var trace: TraceConfiguration?
+  /// The PoPs that purges are shared with; nil: none.
+  public var fleet: FleetConfiguration?
   /// The name that `Via`, `Cache-Status` and `Proxy-Status` carry.
   public var nodeName = "weir"
   /// Whom the node runs as; nil: who starts it.
@@ -140,6 +142,8 @@ public struct OriginConfiguration: Sendable, Equatable {
   public var name: String
   /// Its servers, at least one.
   public var servers: [ServerConfiguration] = []
+  /// Whether they are PoPs of the same fleet, which hear through where this one has purged.
+  public var isOfFleet = false
   /// A directory in their place.
   public var files: FilesConfiguration?
   /// TLS to the servers; nil: none.

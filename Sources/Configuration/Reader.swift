@@ -21,6 +21,7 @@ struct Draft {
   var tokens = TokenConfiguration(name: "")
   var service = AuthenticationServiceConfiguration(name: "")
   var trace = TraceConfiguration(collector: "")
+  var fleet = FleetConfiguration(name: "")
   var admin = AdminConfiguration(address: Reader.usualAdmin, token: nil)
   /// What the node's access log, and that of the open block, has been told.
   var nodeLog = AccessLogOptions()

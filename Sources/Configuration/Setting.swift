@@ -35,6 +35,8 @@ public struct Setting: Sendable {
     case authenticationService = "auth_service"
     /// `trace { … }`
     case trace
+    /// `fleet NAME { … }`
+    case fleet
     /// `access_log TARGET { … }`
     case accessLog = "access_log"
     /// `site HOST… { … }`

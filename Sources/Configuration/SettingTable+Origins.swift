@@ -60,6 +60,12 @@ extension Setting {
       to: \.origin.resolveInterval, aliases: ["resolver", "dns_refresh_rate"],
       "How often names of servers are looked up again."),
     Setting(
+      "fleet", in: .origin, .flag, to: \.origin.isOfFleet, aliases: ["parent", "shield"],
+      """
+      Whether the servers of the pool are PoPs of the same fleet (docs/fleet.md): then they hear through where \
+      this one has purged, and answer with nothing older.
+      """),
+    Setting(
       "load_field", in: .origin, .fieldName, none: "no field", to: \.origin.loadField,
       """
       The field of responses, and of answers to checks, in which servers say how busy they are: `0.42`, \

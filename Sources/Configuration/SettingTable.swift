@@ -5,7 +5,7 @@ extension Setting {
   public static let all: [Setting] =
     topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originTransport
     + originHealth + originTLS + files + limit + tls + http2 + tokens + authenticationService
-    + trace + accessLog
+    + trace + fleet + accessLog
     + site + tlsSite
     + admission(in: .site) + route + limitRoute + admission(in: .route)
     + cache + rules(in: .site) + rules(in: .route)
@@ -81,7 +81,7 @@ extension Setting {
       aliases: ["limit_req_zone", "rate_limit", "ratelimit"],
       "A limit on requests. Routes that name the same limit share it."
     ) { arguments, reader in reader.readLimit(&arguments) },
-    tokenBlock, authenticationServiceBlock, traceBlock,
+    tokenBlock, authenticationServiceBlock, traceBlock, fleetBlock,
     Setting(
       "site", in: .top, shape: "HOST…", body: .block(.site), repeatable: true,
       aliases: ["server", "server_name", "virtualhost", "vhost", "host", "domain"],

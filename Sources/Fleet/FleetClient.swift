@@ -78,6 +78,8 @@ package struct FleetStatus: Sendable, Equatable {
 package final class FleetClient: Sendable {
   /// What may be served.
   package let gate: FleetGate
+  /// How far this PoP is.
+  package let progress = FleetProgress()
   /// How it takes part.
   package let settings: FleetSettings
   /// The random number that its store has.
@@ -86,19 +88,14 @@ package final class FleetClient: Sendable {
   let state = Mutex(FleetStatus())
   private let store: ObjectStore
   private let thread = Mutex<LoopThread?>(nil)
-  private let translate: @Sendable ([UInt8]) -> PurgeOrder
   private let note: @Sendable (String) -> Void
 
-  /// A part in a fleet that has not begun. `translate` says what an order in the fleet's words purges;
-  /// what it does not understand it must make more of, never less. `note` takes lines for the log.
+  /// A part in a fleet that has not begun. `note` takes lines for the log.
   package init(
-    _ settings: FleetSettings, store: ObjectStore,
-    translate: @escaping @Sendable ([UInt8]) -> PurgeOrder,
-    note: @escaping @Sendable (String) -> Void
+    _ settings: FleetSettings, store: ObjectStore, note: @escaping @Sendable (String) -> Void
   ) throws(Errno) {
     self.settings = settings
     self.store = store
-    self.translate = translate
     self.note = note
     gate = FleetGate(settings.whenBehind == .bypass ? .bypass : .revalidate)
     pop = store.fleetBook().pop
@@ -108,8 +105,9 @@ package final class FleetClient: Sendable {
   /// How this PoP stands.
   package var status: FleetStatus { state.withLock { $0 } }
 
-  /// Begins, on a thread of its own. Call once.
-  package func start() throws(Errno) {
+  /// Begins, on a thread of its own. Call once. `translate` says there what an order in the fleet's words
+  /// purges; what it does not understand it must make more of, never less.
+  package func start(translate: @escaping @Sendable ([UInt8]) -> PurgeOrder) throws(Errno) {
     let loop = try FleetLoop(
       settings, store: store, client: self, translate: translate, note: note)
     let inbox = inbox

@@ -25,6 +25,7 @@ extension FleetLoop {
       isReading = false
       report = nil
       follower.disconnected()
+      client.progress.cut()
       failed(server, failure)
     }
   }
@@ -81,6 +82,7 @@ extension FleetLoop {
     guard let rejoining else {
       // What stands no more, or may not, is appended again.
       store.forgetFleetPlaces(after: follower.readThrough)
+      client.progress.follow(follower.book.history, through: follower.readThrough)
       sentThrough = 0
       mayHaveOrders = true
       return
@@ -116,8 +118,17 @@ extension FleetLoop {
     guard epoch == self.epoch else { return }
     if let failure { return startAgain("everything could not be purged: \(failure)") }
     follower.rejoined()
+    client.progress.follow(follower.book.history, through: follower.readThrough)
     sentThrough = 0
     mayHaveOrders = true
+  }
+
+  /// Whether the log was looked at since the connection began.
+  private var isVerified: Bool {
+    switch follower.phase {
+    case .cut, .rejoining: false
+    case .catchingUp, .following: true
+    }
   }
 
   /// Goes back to what is durable.
@@ -126,6 +137,7 @@ extension FleetLoop {
     follower.disconnected()
     follower = LogFollower(store.fleetBook())
     underWay = []
+    client.progress.cut()
     epoch += 1
     generation += 1
     reader.giveUp(.givenUp(reason))
@@ -136,6 +148,7 @@ extension FleetLoop {
   /// Applies what was read, and reads on.
   func follow() {
     apply()
+    if isVerified, let position = follower.book.position { client.progress.didReach(position) }
     let places = follower.takeReadBack()
     if !places.isEmpty { stand(places) }
     noteStanding()
@@ -154,6 +167,7 @@ extension FleetLoop {
       let before = follower.book.position ?? .start
       let generation = generation
       let inbox = client.inbox
+      client.progress.willReach(entry.place.position)
       store.purge(order) { outcome in
         if case .failure(let failure) = outcome {
           inbox.post(.applied(generation: generation, failure))

@@ -176,10 +176,30 @@ extension FleetLoop {
     }
     var list = list
     list.members = kept
-    for asker in lists { asker.done(list) }
-    lists = []
+    if !lists.isEmpty { answer(list) }
     for index in waits.indices { waits[index].reach = reach(of: waits[index], list) }
     finishWaits()
+  }
+
+  /// Answers those who ask who there is, when it is known how many purges each of them lacks.
+  private func answer(_ list: FleetList) {
+    let askers = lists.map(\.done)
+    lists = []
+    var list = list
+    for member in list.members.filter({ $0.position < list.last }).prefix(64) {
+      let command: RedisCommand = [
+        "XRANGE", settings.logKey, "(\(member.position.text)", "+", "COUNT", "\(FleetList.most)",
+      ]
+      talker.send(command, now: now) { reply in
+        if let reply, reply.refusal == nil {
+          list.behind[member.pop] = UInt64(reply.elements.count)
+        }
+      }
+    }
+    for member in list.members where member.position >= list.last { list.behind[member.pop] = 0 }
+    talker.send(["PING"], now: now) { _ in
+      for asker in askers { asker(list) }
+    }
   }
 
   /// Who has applied a purge: those who have read the log beyond its place.

@@ -70,6 +70,10 @@ package struct FleetList: Sendable, Equatable {
   package var now: Int64
   /// The newest place of the log.
   package var last: LogPosition
+  /// Of members that are behind, how many entries; at most `FleetList.most` are counted.
+  package var behind: [UInt64: UInt64] = [:]
+  /// See `behind`.
+  package static let most = 1_000
 
   /// How many milliseconds a member may be behind: since the newest that it has applied, unless that is
   /// the newest there is.

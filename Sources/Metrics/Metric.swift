@@ -33,6 +33,9 @@ package enum Metric: Int, CaseIterable, Sendable {
   case storeRefused, storeCommits, storeCommitSeconds, storeErrors
   // Purges.
   case purges, purgedObjects, purgesPending
+  // The fleet.
+  case fleetInStep, fleetConnected, fleetConnections, fleetApplied, fleetAppended, fleetWaiting
+  case fleetBacklog, fleetLosses, fleetDelay
   // Limits.
   case limitDecisions, limitKeys, limitBytes, limitWaiting
   // The access log.
@@ -110,6 +113,9 @@ extension Metric {
     case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
       storeLine
+    case .fleetInStep, .fleetConnected, .fleetConnections, .fleetApplied, .fleetAppended,
+      .fleetWaiting, .fleetBacklog, .fleetLosses, .fleetDelay:
+      fleetLine
     case .purges, .purgedObjects, .purgesPending, .limitDecisions, .limitKeys, .limitBytes,
       .limitWaiting,
       .logLines, .logDropped,
@@ -433,6 +439,46 @@ extension Metric {
       Line(
         "weir_store_errors_total", .counter, "errors", [],
         "Reads and writes of the store that failed, damaged records included.")
+    }
+  }
+
+  private var fleetLine: MetricDescriptor {
+    switch self {
+    case .fleetInStep:
+      Line(
+        "weir_fleet_in_step", .gauge, "", [],
+        "Whether all purges that the fleet's log has are in force here.")
+    case .fleetConnected:
+      Line("weir_fleet_connected", .gauge, "", [], "Whether there is a connection to the engine.")
+    case .fleetConnections:
+      Line(
+        "weir_fleet_connections_total", .counter, "connections", [],
+        "Connections to the engine that the log was read from.")
+    case .fleetApplied:
+      Line(
+        "weir_fleet_purges_applied_total", .counter, "purges", [],
+        "Purges of other PoPs that were applied here.")
+    case .fleetAppended:
+      Line(
+        "weir_fleet_purges_appended_total", .counter, "purges", [],
+        "Own purges that were appended to the fleet's log, repeats included.")
+    case .fleetWaiting:
+      Line(
+        "weir_fleet_purges_waiting", .gauge, "purges", [],
+        "Own purges that the fleet's log may lack.")
+    case .fleetBacklog:
+      Line(
+        "weir_fleet_backlog", .gauge, "purges", [],
+        "Purges that were read from the log and are not in force yet.")
+    case .fleetLosses:
+      Line(
+        "weir_fleet_losses_total", .counter, "losses", ["reason"],
+        "How often everything stored had to count as purged: `joined`, `replaced`, `trimmed`, `parted`."
+      )
+    default:
+      Line(
+        "weir_fleet_purge_delay_seconds", .histogram, "seconds", [],
+        "From a purge's place in the log, by the engine's clock, until it was in force here.")
     }
   }
 

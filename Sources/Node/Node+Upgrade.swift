@@ -20,6 +20,7 @@ internal import Admin
 internal import Configuration
 internal import Edge
 internal import EventLoop
+internal import Fleet
 internal import ObjectStore
 import Synchronization
 
@@ -30,6 +31,7 @@ extension Node {
     reloader.stop()
     let server = admin.withLock { $0 }
     server?.stop()
+    context.fleet?.stop()
     keeper?.stop()
     store?.handOver { [holder] tag in holder?.forward(invalidation: tag) }
   }

@@ -8,6 +8,7 @@ internal import Bytes
 package import Configuration
 package import Edge
 package import EventLoop
+internal import Fleet
 internal import GeoDatabase
 package import Metrics
 package import ObjectStore
@@ -134,7 +135,8 @@ package final class Node: Sendable {
       purgeNote: { event in
         note(event.line)
         audit?.write(event)
-      }, traces: traces?.queue, liveLog: live)
+      }, traces: traces?.queue, liveLog: live,
+      fleet: try Self.fleet(of: configuration, store: store, note: note))
     watcher = try CertificateWatcher(context, certificates, configuration, note: note)
     fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
       context.reloadFiles(onlySettled: true)
@@ -165,6 +167,7 @@ package final class Node: Sendable {
       admin.withLock { $0 = server }
     }
     addFigures()
+    try startFleet()
     try startWorkers(asSuccessor ? [] : sockets.data)
     if asSuccessor { waitingSockets.withLock { $0 = sockets.data } }
     context.start(credentials)
@@ -354,6 +357,7 @@ package final class Node: Sendable {
     while runningWorkers.load(ordering: .acquiring) > 0 { finished.wait(milliseconds: 1000) }
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin.withLock { $0?.stop() }
+    context.fleet?.stop()
     keeper?.stop()
     accounts?.stop()
     watcher.stop()
@@ -432,6 +436,7 @@ package final class Node: Sendable {
         writer.add(.traceExportErrors, counts.failures)
       }
       if let store { Self.add(store.statistics, to: &writer) }
+      if let fleet = context?.fleet { Self.add(fleet, to: &writer) }
     }
   }
 

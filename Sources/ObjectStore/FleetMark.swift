@@ -4,7 +4,7 @@
 //     0 u8 kind   1 0   8 u64 PoP   16 u64 number   24 u64, 32 u64 position   40 u64 history
 //    48 u64 stamp   56 order
 
-package import Bytes
+internal import Bytes
 
 /// A place in the fleet's log: the id of a stream's entry.
 package struct LogPosition: Sendable, Hashable, Comparable {

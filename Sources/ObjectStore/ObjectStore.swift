@@ -234,7 +234,7 @@ package final class ObjectStore: Sendable {
     guard order.isInRange else { return completion(.failure(.outOfRange)) }
     var entries: [PurgeEntry] = []
     var counts: [UInt64] = []
-    let noted = core.history.note(order.idempotencyKey) {
+    let noted = core.history.note(order.idempotencyKey, isOwn: order.fleet?.kind == .own) {
       let number: UInt64?
       (number, entries, counts) = carryOut(order)
       return number.map { order.record(number: $0, counts: counts) }
@@ -298,6 +298,9 @@ package final class ObjectStore: Sendable {
   package func forgetFleetPlaces(after position: LogPosition) {
     core.history.forgetFleetPlaces(after: position)
   }
+
+  /// Whether there are own orders in force that the log may lack. Takes no lock.
+  package var hasFleetOrders: Bool { core.history.hasFleetOrders }
 
   /// How many own orders the others may lack.
   package var fleetOrdersWaiting: Int { core.history.fleetOrdersWaiting }

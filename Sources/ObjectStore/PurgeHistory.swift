@@ -237,6 +237,9 @@ final class PurgeHistory: Sendable {
   }
 
   private let path: String
+  /// Own orders that are in force and not yet in the book; and those in it that the log may lack.
+  private let notedOrders = Atomic<Int>(0)
+  private let waitingOrders = Atomic<Int>(0)
   private let listener = Mutex<(@Sendable () -> Void)?>(nil)
   private let ledger: Mutex<PurgeLedger?>
   private let file: Mutex<(descriptor: Int32, size: Int)>
@@ -272,6 +275,7 @@ final class PurgeHistory: Sendable {
     }
     if length < content.count { _ = ftruncate(number, off_t(length)) }
     _ = lseek(number, off_t(length), SEEK_SET)
+    waitingOrders.store(state.book.waiting, ordering: .relaxed)
     // Orders that came at the same time may stand in either order.
     state.records.sort { $0.id < $1.id }
     found = patterns.values.sorted { $0.id < $1.id }
@@ -313,7 +317,21 @@ final class PurgeHistory: Sendable {
 
   /// Notes a purge that `make` puts into force, unless its key was used before: then the earlier one's
   /// record. `isNew`: it is for the caller to be made durable.
-  func note(_ key: String, _ make: () -> PurgeRecord?) -> (record: PurgeRecord, isNew: Bool)? {
+  func note(
+    _ key: String, isOwn: Bool = false, _ make: () -> PurgeRecord?
+  ) -> (record: PurgeRecord, isNew: Bool)? {
+    // Before it is in force.
+    if isOwn { notedOrders.add(1, ordering: .sequentiallyConsistent) }
+    let noted = noteLocked(key, make)
+    if isOwn, noted?.isNew != true {
+      notedOrders.subtract(1, ordering: .sequentiallyConsistent)
+    }
+    return noted
+  }
+
+  private func noteLocked(
+    _ key: String, _ make: () -> PurgeRecord?
+  ) -> (record: PurgeRecord, isNew: Bool)? {
     state.withLock { state in
       if !key.isEmpty, let number = state.numbers[key],
         let record = state.records[state.dropped...].last(where: { $0.id == number })
@@ -332,6 +350,7 @@ final class PurgeHistory: Sendable {
 
   /// Takes a record back: its purge has not become durable.
   func withdraw(_ record: PurgeRecord) {
+    if record.fleet?.kind == .own { notedOrders.subtract(1, ordering: .sequentiallyConsistent) }
     state.withLock { state in
       state.records.removeAll { $0.id == record.id }
       state.dropped = min(state.dropped, state.records.count)
@@ -397,7 +416,12 @@ final class PurgeHistory: Sendable {
   /// Notes what is durable of the fleet's; tells the listener of own orders.
   private func take(_ marks: [FleetMark]) {
     if marks.isEmpty { return }
-    state.withLock { state in for mark in marks { state.book.take(mark) } }
+    state.withLock { state in
+      for mark in marks { state.book.take(mark) }
+      waitingOrders.store(state.book.waiting, ordering: .sequentiallyConsistent)
+    }
+    let own = marks.count { $0.kind == .own }
+    if own > 0 { notedOrders.subtract(own, ordering: .sequentiallyConsistent) }
     if marks.contains(where: { $0.kind == .own }) { listener.withLock { $0 }?() }
   }
 
@@ -418,7 +442,17 @@ final class PurgeHistory: Sendable {
 
   /// Of the log only what stands up to `position` is as it was.
   func forgetFleetPlaces(after position: LogPosition) {
-    state.withLock { $0.book.forgetPlaces(after: position) }
+    state.withLock { state in
+      state.book.forgetPlaces(after: position)
+      waitingOrders.store(state.book.waiting, ordering: .sequentiallyConsistent)
+    }
+  }
+
+  /// Whether there are own orders in force that the log may lack. Takes no lock.
+  var hasFleetOrders: Bool {
+    // In this order: an order goes from the one to the other.
+    notedOrders.load(ordering: .sequentiallyConsistent) > 0
+      || waitingOrders.load(ordering: .sequentiallyConsistent) > 0
   }
 
   /// How many own orders the others may lack.

@@ -14,7 +14,7 @@ struct PurgeCommand: ParsableCommand {
         weir purge --where 'content_type == "image/png" && age > 1h'
 
       The token is the configuration's, or that of the environment variable WEIR_TOKEN. Exit status: 0; 1 if \
-      the node refuses; 69 if it cannot be reached; 78 if the configuration has errors.
+      the node refuses, or a PoP that is waited for has not applied it in time; 69 if it cannot be reached; 78 if the configuration has errors.
       """)
 
   @OptionGroup var node: ConfiguredNode
@@ -32,6 +32,10 @@ struct PurgeCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Keep to the site of this host.", valueName: "host")) var site: String?
   @Flag(help: "Make it stale instead: it is served while it is validated.") var soft = false
   @Flag(help: "Only count.") var dryRun = false
+  @Flag(help: "Wait for all PoPs of the fleet: --wait all.") var fleet = false
+  @Option(help: "Wait for the PoPs of the region, or for all: local, region or all.")
+  var wait: String?
+  @Option(help: "How long to wait for them, ms.") var timeout: Int?
 
   func validate() throws {
     let ways = [
@@ -43,6 +47,7 @@ struct PurgeCommand: ParsableCommand {
         "say in one way what is to go: --tag, --url, --host, --prefix, --wildcard, --where or --all"
       )
     }
+    if fleet && wait != nil { throw ValidationError("--fleet and --wait say the same") }
     if variant != nil && url.count != 1 {
       throw ValidationError("--variant stands beside one --url")
     }
@@ -67,6 +72,10 @@ struct PurgeCommand: ParsableCommand {
     if let site { members.append("\"site\": \(ConfiguredNode.quoted(site))") }
     if soft { members.append("\"soft\": true") }
     if dryRun { members.append("\"dry_run\": true") }
+    if let scope = fleet ? "all" : wait {
+      members.append("\"wait\": \(ConfiguredNode.quoted(scope))")
+    }
+    if let timeout { members.append("\"timeout_ms\": \(timeout)") }
     return "{\(members.joined(separator: ", "))}"
   }
 
@@ -82,6 +91,26 @@ struct PurgeCommand: ParsableCommand {
     } else {
       print("would reach \(objects)\(answer.bytes.map { ", \($0) bytes" } ?? "")")
     }
+    if let fleet = answer.fleet { try show(fleet) }
+  }
+
+  private func show(_ reach: Reach) throws {
+    let rows =
+      reach.applied.map { [$0, "applied"] } + reach.pending.map { [$0, "not yet"] }
+      + reach.out.map { [$0, "out"] }
+    print(TextTable.text([["POP", "PURGE"]] + rows), terminator: "")
+    if !reach.logged {
+      print("the fleet's log does not have it yet: it is appended when it can be")
+    }
+    if !reach.complete { throw ExitCode(1) }
+  }
+
+  private struct Reach: Decodable {
+    let complete: Bool
+    let logged: Bool
+    let applied: [String]
+    let pending: [String]
+    let out: [String]
   }
 
   private struct Answer: Decodable {
@@ -90,6 +119,7 @@ struct PurgeCommand: ParsableCommand {
     let bytes: UInt64?
     let tags: [String: UInt64]?
     let duration_ms: Double?
+    let fleet: Reach?
   }
 }
 

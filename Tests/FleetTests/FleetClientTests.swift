@@ -26,6 +26,25 @@ struct FleetClientTests {
     for (pop, count) in zip(pops, before) { #expect(try pop.purges == count + 1) }
   }
 
+  @Test func `a user that may do what the documentation says, and nothing else, is enough`() throws
+  {
+    let engine = try RedisProcess()
+    try engine.command(
+      "ACL", "SETUSER", "weir", "on", ">secret", "~weir:{shop}:*", "resetchannels", "-@all",
+      "+role",
+      "+ping", "+time", "+set", "+xinfo|stream", "+xrange", "+xread", "+xadd", "+hset", "+hgetall",
+      "+hdel")
+    var named = settings(engine)
+    named.user = "weir"
+    named.password = "secret"
+    let one = try TestPoP("one", engine: named)
+    let two = try TestPoP("two", engine: named)
+    try one.inStep()
+    try two.inStep()
+    #expect(try one.reach(of: one.purge("shoes")).isComplete)
+    #expect(try engine.command("ACL", "LOG") == .array([]))
+  }
+
   @Test func `a region's answer does not wait for others`() throws {
     let engine = try RedisProcess()
     let here = try TestPoP("here", region: "eu", engine: settings(engine))

@@ -49,7 +49,8 @@ final class TestPoP {
   private func open() throws {
     let opened = try Self.open(path, settings, notes)
     held = opened
-    try opened.1.start()
+    let store = opened.0
+    try opened.1.start { Self.order($0, store) }
   }
 
   private func close() {
@@ -62,8 +63,7 @@ final class TestPoP {
     _ path: String, _ settings: FleetSettings, _ notes: Notes
   ) throws -> (ObjectStore, FleetClient) {
     let store = try ObjectStore.open(StoreOptions(path: path, sizeLimit: 16 << 20, readers: 2))
-    let client = try FleetClient(
-      settings, store: store, translate: { Self.order($0, store) }, note: { notes.add($0) })
+    let client = try FleetClient(settings, store: store, note: { notes.add($0) })
     return (store, client)
   }
 

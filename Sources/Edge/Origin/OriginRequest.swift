@@ -10,6 +10,7 @@
 internal import Bytes
 internal import Configuration
 internal import EventLoop
+internal import Fleet
 internal import HTTP1
 internal import HTTPCaching
 internal import HTTPMessage
@@ -113,6 +114,8 @@ final class OriginRequest {
   /// Whether the client's connection has TLS, and whether it speaks HTTP/2.
   var isSecure = false
   var isHTTP2 = false
+  /// Through where the PoP has purged that asks, if it is one.
+  var purgedThrough: FleetPlace?
   /// The scheme of the target URI.
   var scheme: StaticString { isSecure ? "https" : "http" }
   /// Whether it is made behind the back of a client that has its answer.
@@ -227,6 +230,7 @@ final class OriginRequest {
     appendSliceFields(to: &slice)
     if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
     offer?.tags.appendCondition(to: &slice)
+    appendTierFields(to: &slice)
     if let trace {
       options.isTraced = true
       trace.appendField(to: &slice)

@@ -19,6 +19,8 @@ final class PoolSide {
   /// How long a request may wait for a place; 0: not at all.
   let queueTimeout: Int64
   let hedges: Bool
+  /// Whether its servers are PoPs of the same fleet.
+  let isOfFleet: Bool
   /// The field in which servers say how busy they are; empty: none.
   let loadField: [UInt8]
   let longestRest: Int64
@@ -35,6 +37,7 @@ final class PoolSide {
     host = Array((configuration.hostField ?? "").utf8)
     balancing = pool.settings.balancing
     queueTimeout = pool.settings.queueLimit > 0 ? pool.settings.queueTimeout : 0
+    isOfFleet = configuration.isOfFleet
     hedges = pool.settings.retries?.hedges ?? false
     loadField = Array((pool.settings.loadField ?? "").utf8)
     var options = HTTP2OriginOptions()

@@ -14,6 +14,7 @@
 internal import Bytes
 internal import Configuration
 package import EventLoop
+internal import Fleet
 internal import HTTPCaching
 internal import HTTPMessage
 package import ObjectStore
@@ -62,6 +63,11 @@ extension Exchange {
       return
     }
     guard let caller = purger(head, on: connection) else { return }
+    if let fleet = worker.context.fleet, !fleet.takesOrders {
+      worker.lines.removeAll()
+      answer(status: 503, text: "Too many purges wait for the fleet.", on: connection)
+      return
+    }
     let wish = PurgeWish(head)
     let target: PurgeOrder.Target
     do throws(PurgeDefect) {
@@ -92,7 +98,8 @@ extension Exchange {
     let order = PurgeOrder(
       target, isSoft: wish.isSoft, time: time, who: caller.name,
       what: "PURGE \(url)" + (wish.tags.isEmpty ? "" : ", tags: ")
-        + wish.tags.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " "))
+        + wish.tags.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " "),
+      fleet: mark(of: wish, head, worker))
     let token = connection.token
     let index = worker.index
     let context = worker.context
@@ -104,6 +111,24 @@ extension Exchange {
           time: time, outcome: outcome))
       context.post(.purged(outcome, token: token), to: index)
     }
+  }
+
+  /// What the purge is to the fleet: nothing, in a node that works alone.
+  private func mark(of wish: PurgeWish, _ head: RequestHead, _ worker: Worker) -> FleetMark? {
+    guard worker.context.fleet != nil else { return nil }
+    let configuration = generation.shared.configuration
+    let site = configuration.sites[generation.routes.sites(ofRoute: route)]
+    let url = "//" + head.bytes[head.authority].string + head.bytes[head.target].string
+    let order: FleetOrder.Selection
+    if !wish.tags.isEmpty {
+      order = .tags(wish.tags)
+    } else if wish.isPattern {
+      order = .prefix(PurgeWish.withoutPattern(url))
+    } else {
+      order = .urls([url])
+    }
+    let words = FleetOrder(order, sites: site.hosts.prefix(1).map { $0 }, isSoft: wish.isSoft)
+    return FleetMark(.own, pop: 0, order: words.text)
   }
 
   /// The answer to a purge that is done with.
@@ -241,6 +266,14 @@ struct PurgeWish {
       default: continue
       }
     }
+  }
+
+  /// A URL without what stands for anything at its end.
+  static func withoutPattern(_ url: String) -> String {
+    for suffix in ["(.*)", ".*", "*"] where url.hasSuffix(suffix) {
+      return String(url.dropLast(suffix.count))
+    }
+    return url
   }
 
   private mutating func add(_ value: ByteView, _ separator: Tags.Separator) {

@@ -56,7 +56,7 @@ package struct PurgeDefect: Error, Sendable, Equatable {
 /// What a configuration says about URLs and sites, as far as purges ask. For one thread.
 package final class PurgeTargets {
   private let routes: RouteTable
-  private let sites: [[String]]
+  let sites: [[String]]
   private let head = RequestHead()
 
   /// The targets of a configuration.

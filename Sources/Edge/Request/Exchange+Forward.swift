@@ -71,7 +71,8 @@ extension Exchange {
     _ store: ObjectStore, _ worker: Worker
   ) -> Bool {
     // A request that insists on validation may only use a fill that begins after it.
-    guard !directives.demandsValidation, fill.fullKey == key, let mark = fill.mark else {
+    guard !directives.demandsValidation, !asksForMore, fill.fullKey == key, let mark = fill.mark
+    else {
       return false
     }
     guard let response = fill.look().head else {
@@ -146,6 +147,7 @@ extension Exchange {
     if let reason { request.reason = reason }
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
+    request.purgedThrough = purgedThrough
     if let trace {
       trace.end(.lookup, at: worker.clock.monotonic())
       request.trace = trace
@@ -231,6 +233,7 @@ extension Exchange {
     request.reason = .stale
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2
+    request.purgedThrough = purgedThrough
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

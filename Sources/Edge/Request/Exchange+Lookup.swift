@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import EventLoop
+internal import Fleet
 internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
@@ -26,6 +27,10 @@ extension Exchange {
     let primary = store.keyHash(key)
     if reader.isCold(primary), !hasWarmed, warm(primary, store, on: connection) { return }
     let directives = requestDirectives(worker)
+    if case .bypass = worker.fleetMode {
+      missed(.uriMiss, hash: primary, directives, on: connection)
+      return
+    }
     switch reader.lookup(primary, key: key) {
     case .found(let response):
       use(response, hash: primary, directives, on: connection)
@@ -124,7 +129,10 @@ extension Exchange {
       return
     }
     let freshness = Freshness(response)
-    let reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
+    var reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
+    if isHeldBack(worker), reuse != .gatewayTimeout {
+      reuse = directives.onlyIfCached ? .gatewayTimeout : .mustValidate(.stale)
+    }
     switch reuse {
     case .fresh, .staleWhileRevalidate:
       if worker.isOverloaded, worker.shedsHit(generation.routes.routes[route].priority) {
@@ -147,7 +155,7 @@ extension Exchange {
       serve(response, freshness, on: connection)
     case .mustValidate(let reason):
       // A client that insists on validation gets the origin's word, or what the failure leaves.
-      if !directives.demandsValidation,
+      if !directives.demandsValidation, !isHeldBack(worker),
         ReuseRules.mayServeOnError(freshness, now: worker.now.wall), isLeftAlone(response, worker)
       {
         result = .stale
@@ -157,6 +165,15 @@ extension Exchange {
       forward(
         reason, hash: hash, directives, stored: response, on: connection)
     case .gatewayTimeout: onlyIfCached(on: connection)
+    }
+  }
+
+  /// Whether what is stored may be older than a purge of the fleet, and has to be validated.
+  @inline(__always)
+  private func isHeldBack(_ worker: Worker) -> Bool {
+    switch worker.fleetMode {
+    case .serve: asksForMore
+    case .revalidate, .bypass: true
     }
   }
 

@@ -170,6 +170,7 @@ extension Exchange {
       client: client, isFill: true, upgrade: false, stored: nil, decision: decision(worker))
     joinSlice(fill, on: connection)
     request.reason = reason ?? .partial
+    request.purgedThrough = purgedThrough
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

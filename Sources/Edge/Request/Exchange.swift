@@ -11,6 +11,7 @@
 
 internal import Bytes
 internal import EventLoop
+internal import Fleet
 internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
@@ -129,6 +130,10 @@ final class Exchange {
   var avoidsSlices = false
   /// Whether it has waited too long for another's answer.
   var isOverdue = false
+  /// Through where the PoP has purged that asks; nil: it is none, or none that is believed.
+  var purgedThrough: FleetPlace?
+  /// Whether that is further than this PoP has: then what is stored is validated.
+  var asksForMore = false
   /// Whether chunks are being brought from the disk.
   var isWarming = false
   /// Whether the record has been brought from the disk for it.
@@ -193,6 +198,7 @@ final class Exchange {
     route = generation.routes.unrouted
     if worker.traceThreshold != 0 { beginTrace(head, worker) }
     guard findsClient(head, on: connection) else { return }
+    if worker.isInFleet, !hearsPoPs(head, on: connection) { return }
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)

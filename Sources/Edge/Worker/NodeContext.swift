@@ -2,6 +2,7 @@ package import AccessLog
 internal import Bytes
 internal import Configuration
 package import EventLoop
+package import Fleet
 internal import HTTPCaching
 package import Metrics
 package import ObjectStore
@@ -34,6 +35,8 @@ package final class NodeContext: Sendable {
   package let traffic = NodeTraffic()
   /// The certificates that are shown; nil: nobody speaks TLS.
   package let certificates: NodeCertificates?
+  /// The node's part in a fleet; nil: it works alone.
+  package let fleet: FleetClient?
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -55,9 +58,10 @@ package final class NodeContext: Sendable {
     routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil,
     tokens: TokenTable = TokenTable(),
     purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }, traces: TraceQueue? = nil,
-    liveLog: LiveLog? = nil
+    liveLog: LiveLog? = nil, fleet: FleetClient? = nil
   ) {
     self.liveLog = liveLog
+    self.fleet = fleet
     self.traces = traces
     self.clock = clock
     self.store = store

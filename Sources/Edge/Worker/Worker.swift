@@ -10,6 +10,7 @@ internal import Bytes
 internal import ClientAddress
 internal import Configuration
 package import EventLoop
+internal import Fleet
 internal import GeoDatabase
 internal import HTTP1
 internal import HTTP2
@@ -88,6 +89,12 @@ package final class Worker {
   var generation: WorkerGeneration
   /// Its number.
   var generationNumber: UInt64
+  /// What may be served from the store, as the fleet says.
+  var fleetMode = FleetGate.Mode.serve
+  /// Whether there is a fleet. (The reference itself is every worker's: a hit does not touch it.)
+  private(set) lazy var isInFleet = context.fleet != nil
+  /// This PoP's name in `CDN-Loop`; empty in a node that works alone.
+  private(set) lazy var popName = context.fleet.map { TierField.name(of: $0) } ?? []
   /// What a client may take of a connection, in time and size: always the newest configuration's.
   var clientSettings: ClientConfiguration
   let limitHash: SipHash
@@ -254,6 +261,7 @@ package final class Worker {
     tokenChecksLeft = Gates.checksPerTurn
     lookAtGeo()
     handshakes.beginTurn()
+    if let fleet = context.fleet { fleetMode = fleet.gate.mode }
     counters.add(.loopTurns)
     counters.add(.loopEvents, UInt64(count))
     hearIdleOrigins(count)
