@@ -46,6 +46,7 @@ extension FleetLoop {
   var engineNow: Int64? { engineTime.map { $0.milliseconds + (now - $0.at) / 1_000_000 } }
 
   func talk() {
+    listen()
     finishWaits()
     guard talker.isOpen else { return }
     append()
@@ -73,11 +74,12 @@ extension FleetLoop {
 
   private func append(_ order: OutboxEntry) {
     var command: RedisCommand = [
-      "XADD", settings.logKey, "MAXLEN", "~", "\(settings.logLength)", "*", "p",
-      String(follower.book.pop, radix: 16), "n", "\(order.number)", "r",
-      String(Random.hash128().low, radix: 16), "o",
+      "EVAL", Self.script, "1", settings.logKey, "\(settings.logLength)",
+      String(follower.book.pop, radix: 16), "\(order.number)",
+      String(Random.hash128().low, radix: 16),
     ]
     command.add(order.order)
+    command.add(settings.channel)
     status.appended &+= 1
     talker.send(command, now: now) { [unowned self] reply in
       // What it refuses is tried again from the first on, so that the order holds.

@@ -11,6 +11,7 @@ final class FleetLoop {
     static let inbox: UInt64 = 1
     static let reader: UInt64 = 2
     static let talker: UInt64 = 3
+    static let listener: UInt64 = 4
   }
   /// The longest that the loop sleeps, ns.
   static let pulse: Int64 = 50_000_000
@@ -46,6 +47,12 @@ final class FleetLoop {
   private(set) lazy var talker = RedisLink(
     settings.engine, token: Token.talker, seed: seed &+ 2
   ) { [unowned self] event in talkerDid(event) }
+  // The connection that listens to what is told ahead.
+  private(set) lazy var listener = RedisLink(
+    settings.engine, token: Token.listener, seed: seed &+ 4
+  ) { [unowned self] event in listenerDid(event) }
+  var lastPing: Int64 = 0
+
   var sentThrough: UInt64 = 0
   var mayHaveOrders = true
   var ownPlaces: [UInt64: LogPosition] = [:]
@@ -90,24 +97,26 @@ final class FleetLoop {
     for list in lists { list.done(nil) }
     reader.stop(poller: poller)
     talker.stop(poller: poller)
+    listener.stop(poller: poller)
     noteStanding(isLast: true)
   }
 
   private func turn() {
-    let next = min(reader.deadline, talker.deadline, now &+ Self.pulse)
+    let next = min(reader.deadline, talker.deadline, listener.deadline, now &+ Self.pulse)
     let count = poller.wait(timeout: max(0, next &- clock.monotonic()))
     now = clock.monotonic()
     for event in 0..<count {
       switch poller.token(event) {
       case Token.inbox: takeMessages()
       case Token.reader: reader.ready(poller.readiness(event), now: now, poller: poller)
+      case Token.listener: listener.ready(poller.readiness(event), now: now, poller: poller)
       default: talker.ready(poller.readiness(event), now: now, poller: poller)
       }
     }
-    for link in [reader, talker] { link.tick(now: now, poller: poller) }
+    for link in [reader, talker, listener] { link.tick(now: now, poller: poller) }
     follow()
     talk()
-    for link in [reader, talker] {
+    for link in [reader, talker, listener] {
       link.settle(now: now, poller: poller)
       link.flush(now: now, poller: poller)
     }

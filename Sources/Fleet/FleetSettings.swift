@@ -48,6 +48,8 @@ package struct FleetSettings: Sendable, Equatable {
   package var logKey: String { "weir:{\(fleet)}:purges" }
   /// The log's name, given when it began.
   package var historyKey: String { "weir:{\(fleet)}:history" }
+  /// Where entries are told ahead.
+  package var channel: String { "weir:{\(fleet)}:told" }
   /// Who there is.
   package var membersKey: String { "weir:{\(fleet)}:pops" }
 }

@@ -94,6 +94,9 @@ package struct LogFollower: Sendable {
   package private(set) var book: FleetBook
   /// Where it stands.
   package private(set) var phase = Phase.cut
+  /// Told ahead, and behind something that is not read yet.
+  private var early: [(after: LogPosition, entry: LogEntry)] = []
+  private static let earlyLimit = 1_024
   /// Read and neither applied nor known.
   private var queue: [LogEntry] = []
   private var taken = 0
@@ -206,6 +209,7 @@ package struct LogFollower: Sendable {
   private mutating func dropQueue() {
     queue = []
     taken = 0
+    early = []
     readThrough = book.position ?? .start
   }
 
@@ -218,9 +222,34 @@ package struct LogFollower: Sendable {
   /// Entries have come, in the log's order; `isAll`: it had no more then.
   package mutating func read(_ entries: [LogEntry], isAll: Bool, now: Int64) {
     if isAll { heardAt = now }
-    queue += entries
-    if let last = entries.last { readThrough = last.place.position }
+    // What was told ahead comes again.
+    let known = entries.firstIndex { $0.place.position > readThrough } ?? entries.count
+    queue += entries[known...]
+    if known < entries.count, let last = entries.last { readThrough = last.place.position }
+    takeEarly()
     settle()
+  }
+
+  /// An entry is told ahead by who has appended it, and after which position it stands. It counts as read if
+  /// that is where the log is read through; else it is kept until then.
+  package mutating func told(_ entry: LogEntry, after position: LogPosition) {
+    switch phase {
+    case .cut, .rejoining: return
+    case .catchingUp, .following: break
+    }
+    guard entry.place.position > readThrough, early.count < Self.earlyLimit else { return }
+    early.append((position, entry))
+    takeEarly()
+  }
+
+  private mutating func takeEarly() {
+    guard !early.isEmpty else { return }
+    early.removeAll { $0.entry.place.position <= readThrough }
+    while let index = early.firstIndex(where: { $0.after == readThrough }) {
+      let entry = early.remove(at: index).entry
+      queue.append(entry)
+      readThrough = entry.place.position
+    }
   }
 
   /// The next entry that is to be applied. Those that are known, and own ones, are passed over.

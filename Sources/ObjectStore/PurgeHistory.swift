@@ -223,7 +223,7 @@ package enum PurgeFailure: Error, Sendable, Equatable {
 final class PurgeHistory: Sendable {
   /// So many records are kept.
   static let limit = 1_024
-  /// Bytes from which on the file is written anew.
+  /// Bytes from which on the file is written anew, unless twice what is kept is more.
   private static let fileLimit = 4 << 20
 
   private struct State {
@@ -242,7 +242,7 @@ final class PurgeHistory: Sendable {
   private let waitingOrders = Atomic<Int>(0)
   private let listener = Mutex<(@Sendable () -> Void)?>(nil)
   private let ledger: Mutex<PurgeLedger?>
-  private let file: Mutex<(descriptor: Int32, size: Int)>
+  private let file: Mutex<(descriptor: Int32, size: Int, limit: Int)>
   private let state: Mutex<State>
   /// The purges by pattern or condition that the file had, ascending.
   let found: [PurgeRecord]
@@ -282,7 +282,7 @@ final class PurgeHistory: Sendable {
     self.last = last
     ledger = Mutex(nil)
     self.state = Mutex(state)
-    file = Mutex((descriptor.release(), length))
+    file = Mutex((descriptor.release(), length, max(Self.fileLimit, length)))
   }
 
   deinit { file.withLock { _ = close($0.descriptor) } }
@@ -400,7 +400,7 @@ final class PurgeHistory: Sendable {
         file.size += bytes.count
         guard !needsSync || fdatasync(file.descriptor) == 0 else { throw .current }
         take(records.compactMap(\.fleet))
-        if file.size > Self.fileLimit { try rewrite(&file) }
+        if file.size > file.limit { try rewrite(&file) }
         return nil
       } catch {
         // What was written of it must not stand before later entries.
@@ -474,7 +474,7 @@ final class PurgeHistory: Sendable {
   }
 
   /// Writes a new file with the records that are kept, the patterns in force, and the fleet's book.
-  private func rewrite(_ file: inout (descriptor: Int32, size: Int)) throws(Errno) {
+  private func rewrite(_ file: inout (descriptor: Int32, size: Int, limit: Int)) throws(Errno) {
     let kept = state.withLock { Array($0.records[$0.dropped...]) }
     let patterns = ledger.withLock { $0?.patternPurges.purges ?? [] }
     let known = Set(kept.map(\.id))
@@ -500,7 +500,8 @@ final class PurgeHistory: Sendable {
     try Self.write(bytes.view, to: number)
     guard fsync(number) == 0, unsafe rename(path + ".new", path) == 0 else { throw .current }
     _ = close(file.descriptor)
-    file = (fresh.release(), bytes.count)
+    // What is kept may be longer than that: it is not written again for each entry.
+    file = (fresh.release(), bytes.count, max(Self.fileLimit, 2 * bytes.count))
   }
 
   private static func write(_ bytes: ByteView, to file: Int32) throws(Errno) {

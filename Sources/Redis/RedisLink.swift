@@ -42,6 +42,8 @@ package final class RedisLink {
   private let settings: RedisSettings
   private let token: UInt64
   private let event: (Event) -> Void
+  /// Told of what comes without having been asked for: messages of channels, channel and content.
+  package var heard: ((RedisReply) -> Void)?
   private var state: State
   private var random: UInt64
   private var attempts = 0
@@ -155,6 +157,9 @@ package final class RedisLink {
   }
 
   private func take(_ reply: RedisReply) {
+    if let heard, reply.elements.count == 3, reply.elements[0].text == "message" {
+      return heard(reply.elements[2])
+    }
     guard answered < answers.count else {
       failure = .damaged
       return

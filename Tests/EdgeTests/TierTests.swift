@@ -1,5 +1,6 @@
 import EdgeTesting
 import EventLoop
+import Metrics
 import RedisTesting
 import Testing
 

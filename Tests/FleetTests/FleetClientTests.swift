@@ -30,10 +30,9 @@ struct FleetClientTests {
   {
     let engine = try RedisProcess()
     try engine.command(
-      "ACL", "SETUSER", "weir", "on", ">secret", "~weir:{shop}:*", "resetchannels", "-@all",
-      "+role",
-      "+ping", "+time", "+set", "+xinfo|stream", "+xrange", "+xread", "+xadd", "+hset", "+hgetall",
-      "+hdel")
+      "ACL", "SETUSER", "weir", "on", ">secret", "~weir:{shop}:*", "resetchannels",
+      "&weir:{shop}:*", "-@all", "+role", "+ping", "+time", "+set", "+exists", "+xinfo|stream",
+      "+xrange", "+xread", "+xadd", "+eval", "+publish", "+subscribe", "+hset", "+hgetall", "+hdel")
     var named = settings(engine)
     named.user = "weir"
     named.password = "secret"
@@ -43,6 +42,22 @@ struct FleetClientTests {
     try two.inStep()
     #expect(try one.reach(of: one.purge("shoes")).isComplete)
     #expect(try engine.command("ACL", "LOG") == .array([]))
+  }
+
+  @Test func `many purges over a long way are applied once each, in whatever way they come`() throws
+  {
+    let engine = try RedisProcess()
+    let pops = try (0..<3).map { index in
+      let relay = try Relay(to: engine.port, delay: 20_000_000)
+      var own = settings(engine)
+      own.servers = [RedisServer(host: "127.0.0.1", port: relay.port)]
+      return (relay: relay, pop: try TestPoP("p\(index)", engine: own))
+    }
+    for (_, pop) in pops { try pop.inStep() }
+    var last: UInt64 = 0
+    for count in 0..<200 { last = try pops[0].pop.purge("t\(count)") }
+    #expect(try pops[0].pop.reach(of: last, seconds: 20).isComplete)
+    for (_, pop) in pops.dropFirst() { #expect(try pop.client.status.applied == 200) }
   }
 
   @Test func `a region's answer does not wait for others`() throws {

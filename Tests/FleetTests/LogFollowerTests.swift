@@ -23,6 +23,11 @@ private struct Simulation {
     now += 1
     engine.clock += UInt64(random.next(below: 3))
     let one = random.next(below: pops.count)
+    if !engine.told.isEmpty, random.next(below: 2) == 0 {
+      let message = engine.told[random.next(below: engine.told.count)]
+      let listener = random.next(below: pops.count)
+      if !isCut.contains(listener) { pops[listener].hear(message.entry, after: message.after) }
+    }
     switch random.next(below: 100) {
     case 0..<20:
       let key = random.next(below: Self.keys)

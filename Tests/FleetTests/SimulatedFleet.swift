@@ -53,6 +53,8 @@ struct SimulatedEngine {
   private var replicaStanding: Set<KeyOrder> = []
 
   private var stamps: UInt64 = 0
+  /// What was told of the newest entries, also of those that are lost since.
+  private(set) var told: [(entry: LogEntry, after: LogPosition)] = []
 
   mutating func append(pop: UInt64, number: UInt64, _ order: [UInt8]) {
     stamps += 1
@@ -62,6 +64,8 @@ struct SimulatedEngine {
     }
     let place = LogPlace(position: position, pop: pop, number: number, stamp: stamps)
     log.entries.append(LogEntry(place: place, order: order))
+    told.append((LogEntry(place: place, order: order), log.last))
+    if told.count > 12 { told.removeFirst() }
     log.last = position
     log.added += 1
     standing.insert(KeyOrder(order))
@@ -209,6 +213,16 @@ struct SimulatedPoP {
     guard isWhole else { return disconnect() }
     let entries = engine.entries(after: follower.readThrough, limit: limit)
     follower.read(entries, isAll: entries.count < limit, now: now)
+    apply()
+  }
+
+  /// An entry is told ahead, in time or late.
+  mutating func hear(_ entry: LogEntry, after position: LogPosition) {
+    follower.told(entry, after: position)
+    apply()
+  }
+
+  private mutating func apply() {
     while let entry = follower.next() {
       let order = KeyOrder(entry.order)
       if !applied.insert(
