@@ -284,7 +284,10 @@ final class AdminConnection {
         output.release()
         sent = 0
         if phase == .head { setDeadline(Self.idlePatience) }
-        if phase == .streaming { deadline = .max }
+        if phase == .streaming {
+          deadline = .max
+          loop.streamDrained()
+        }
       }
     }
     return phase != .closed

@@ -44,6 +44,8 @@ final class AdminLoop {
   private var timers = TimerQueue()
   private var leftOver: [UInt64] = []
   private var stopDeadline: Int64?
+  /// Whether a stream has taken all it was sent, so that there is room for more.
+  private var hasDrained = false
 
   init(
     listener: Listener, clock: NodeClock, service: AdminService, inbox: Inbox<AdminMessage>
@@ -84,10 +86,14 @@ final class AdminLoop {
     leftOver = []
     for token in tokens { connections.element(token)?.advance() }
     if !service.jobs.isEmpty { stepJobs() }
+    if hasDrained {
+      hasDrained = false
+      sendLines()
+    }
   }
 
   private func timeout() -> Int64 {
-    if !leftOver.isEmpty || !service.jobs.isEmpty { return 0 }
+    if !leftOver.isEmpty || !service.jobs.isEmpty || hasDrained { return 0 }
     if clock.standsStill { return -1 }
     let next = min(timers.next ?? .max, stopDeadline ?? .max)
     return next == .max ? -1 : max(0, next - clock.now().monotonic)
@@ -169,6 +175,9 @@ final class AdminLoop {
     guard let message = service.secondPassed(at: now) else { return }
     for token in service.streams.watching { connections.element(token)?.push(message) }
   }
+
+  /// Notes that a stream has taken all it was sent.
+  func streamDrained() { hasDrained = true }
 
   /// Sends what has come to who watches the access log.
   private func sendLines() {

@@ -55,9 +55,12 @@ final class LineStreams {
     return readers.isEmpty ? nil : Array(":\n\n".utf8)
   }
 
-  /// What has come for a connection, of at most about `room` bytes; empty if nothing has.
+  /// Less room than this is left for later: the longest line must fit.
+  private static let leastRoom = 256 << 10
+
+  /// What has come for a connection, of at most `room` bytes; empty if nothing has.
   func message(for connection: UInt64, room: Int) -> [UInt8] {
-    guard let live, room > 0,
+    guard let live, room >= Self.leastRoom,
       let reader = readers.first(where: { $0.connection == connection })?.reader
     else { return [] }
     // What is around each line is less than a line.

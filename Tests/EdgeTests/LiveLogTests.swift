@@ -150,8 +150,6 @@ private func node(_ settings: String, origin: ScriptedOrigin) throws -> TestNode
     var lines = 0
     var lost = 0
     while lines + lost < 3_000 {
-      // What waits is sent when the client has room, at the latest after a second.
-      node.advance(seconds: 1)
       let event = try await slow.next()
       if event.name == "lost" { lost += event.data["lost"]?.int ?? 0 } else { lines += 1 }
     }
