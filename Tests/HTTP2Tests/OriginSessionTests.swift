@@ -139,6 +139,17 @@ import Testing
     #expect(pair.server.closed[stream] == .cancel)
   }
 
+  @Test func `the end of a connection is said, and nothing begins on it any more`() throws {
+    let pair = try Pair()
+    pair.run()
+    pair.client.ping()
+    pair.run()
+    pair.client.end()
+    #expect(!pair.client.hasRoom)
+    pair.run()
+    #expect(pair.server.isLeft && pair.client.isFinished)
+  }
+
   @Test func `too large a head is cut off`() throws {
     let pair = try Pair(maxFieldSection: 16 << 10)
     let stream = try #require(pair.begin("GET / HTTP/1.1\r\nhost: a\r\n\r\n"))
@@ -173,6 +184,8 @@ private final class Server: HTTP2ContentProvider {
   var received: [Int32: [UInt8]] = [:]
   var unconsumed: [Int32: Int] = [:]
   var takesContent = true
+  /// Whether the node has said that it is done.
+  var isLeft = false
   var ended: [Int32] = []
   var closed: [Int32: HTTP2ErrorCode] = [:]
   private var contents: [Int32: ([UInt8], sent: Int, trailers: [UInt8])] = [:]
@@ -234,7 +247,7 @@ private final class Server: HTTP2ContentProvider {
         }
       case .end(let stream, _): ended.append(stream)
       case .closed(let stream, let code): closed[stream] = code
-      case .goingAway: break
+      case .goingAway: isLeft = true
       }
     }
   }

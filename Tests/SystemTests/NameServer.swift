@@ -1,5 +1,6 @@
 // A name server on a loopback address of its own: UDP, and A and AAAA of names that the test sets.
 
+import Dispatch
 import EdgeTesting
 import Foundation
 
