@@ -139,7 +139,7 @@ let package = Package(
       name: "Admin",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
-        "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
+        "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography", "TLS",
       ],
       resources: [
         .embedInCode("Dashboard/page.html"), .embedInCode("Dashboard/style.css"),

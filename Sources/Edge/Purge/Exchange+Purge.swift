@@ -92,7 +92,8 @@ extension Exchange {
     let order = PurgeOrder(
       target, isSoft: wish.isSoft, time: time, who: caller.name,
       what: "PURGE \(url)" + (wish.tags.isEmpty ? "" : ", tags: ")
-        + wish.tags.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " "))
+        + wish.tags.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " "),
+      isOfImplicitTags: wish.tags.isEmpty)
     let token = connection.token
     let index = worker.index
     let context = worker.context
