@@ -153,6 +153,10 @@ let package = Package(
         "GeoDatabase", "TLS",
       ], swiftSettings: strict),
 
+    // What `weir top` shows: a pure function of a node's figures.
+    .systemLibrary(name: "CTerminal"),
+    .target(name: "TopView", swiftSettings: strict),
+
     // What keeps a node running: rules only.
     .target(name: "Supervision", swiftSettings: strict),
 
@@ -161,7 +165,8 @@ let package = Package(
       name: "weir",
       dependencies: [
         "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
-        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats",
+        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats", "CTerminal",
+        "TopView",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -292,7 +297,9 @@ let package = Package(
       name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["weir", "CLinux", "EdgeTesting", "EventLoop"], swiftSettings: strict),
+      dependencies: ["weir", "CLinux", "CTerminal", "EdgeTesting", "EventLoop"],
+      swiftSettings: strict),
+    .testTarget(name: "TopViewTests", dependencies: ["TopView"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
