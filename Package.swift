@@ -143,7 +143,7 @@ let package = Package(
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "AccessLog", "HTTPMessage", "HTTP1", "Configuration",
         "Metrics", "ObjectStore", "Origins", "RateLimiting", "Edge", "Cryptography",
-        "Accounting", "Fleet",
+        "Accounting", "Fleet", "TLS",
       ],
       resources: [
         .embedInCode("Dashboard/page.html"), .embedInCode("Dashboard/style.css"),
@@ -157,6 +157,10 @@ let package = Package(
         "GeoDatabase", "TLS", "Accounting", "Fleet", "Redis",
       ], swiftSettings: strict),
 
+    // What `weir top` shows: a pure function of a node's figures.
+    .systemLibrary(name: "CTerminal"),
+    .target(name: "TopView", swiftSettings: strict),
+
     // What keeps a node running: rules only.
     .target(name: "Supervision", swiftSettings: strict),
 
@@ -165,7 +169,8 @@ let package = Package(
       name: "weir",
       dependencies: [
         "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
-        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats",
+        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats", "CTerminal",
+        "TopView",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -298,7 +303,9 @@ let package = Package(
       name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["weir", "CLinux", "EdgeTesting", "EventLoop"], swiftSettings: strict),
+      dependencies: ["weir", "CLinux", "CTerminal", "EdgeTesting", "EventLoop"],
+      swiftSettings: strict),
+    .testTarget(name: "TopViewTests", dependencies: ["TopView"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

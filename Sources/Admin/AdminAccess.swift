@@ -2,29 +2,49 @@
 //
 // The token (RFC 6750 §2.1): `TokenTable` has them, with what each may be used for.
 //
-// The host, on loopback. There reading needs no token, since only users of this machine get through;
+// The host, on loopback without TLS. There reading needs no token, since only users of this machine get through;
 // but a browser on it might run a page of another site whose name was made to resolve to 127.0.0.1
 // (DNS rebinding). Such a request names that site in Host. So only what is surely this machine is
 // taken there: `localhost` and loopback addresses. Other pages cannot read answers, since no CORS
-// field is ever sent, nor change anything, since that needs the token.
+// field is ever sent, nor change anything, since that needs the token. With TLS the browser itself sees
+// that the certificate is not that site's; and no page reaches a unix socket, whose file says who may.
 
 internal import Bytes
 internal import Configuration
 internal import Edge
 
 struct AdminAccess: Sendable {
-  private let isLoopback: Bool
+  /// Who can connect to the listener.
+  enum Reach: Sendable {
+    /// Whom the mode of the socket's file lets.
+    case socket
+    /// Whoever is on this machine.
+    case loopback
+    /// Others as well.
+    case network
+  }
+
+  private let reach: Reach
   private let tokens: TokenTable
 
-  /// - Parameter isLoopback: whether only this machine reaches the listener.
-  init(_ tokens: TokenTable, isLoopback: Bool) {
-    self.isLoopback = isLoopback
+  init(_ tokens: TokenTable, _ reach: Reach) {
+    self.reach = reach
     self.tokens = tokens
+  }
+
+  /// Whether only this machine reaches the listener.
+  private var isLocal: Bool {
+    switch reach {
+    case .socket, .loopback: true
+    case .network: false
+    }
   }
 
   /// Throws if a request is for another host.
   func checkHost(_ request: AdminRequest) throws(Problem) {
-    if !isLoopback || request.host.isEmpty || Self.isThisMachine(request.host) { return }
+    guard case .loopback = reach, !request.isSecure, !request.host.isEmpty,
+      !Self.isThisMachine(request.host)
+    else { return }
     throw Problem(
       .wrongHost,
       "This listener is on loopback and answers to localhost and loopback addresses only.")
@@ -34,7 +54,7 @@ struct AdminAccess: Sendable {
   func check(_ request: AdminRequest, for route: AdminRoute) throws(Problem) -> Caller {
     switch route.access {
     case .anyone: return .nobody
-    case .reading where isLoopback && (request.authorization.isEmpty || tokens.isEmpty):
+    case .reading where isLocal && (request.authorization.isEmpty || tokens.isEmpty):
       return .nobody
     case .reading, .changing: return try checkToken(request, for: route)
     }

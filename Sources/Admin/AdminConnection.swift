@@ -1,5 +1,6 @@
 // One operator's connection: bytes in, one request at a time, bytes out.
 //
+//   (hello ──→ handshake) ──→
 //   head ──request──→ (content) ──→ answering ──respond──→ head …
 //     └── not a request ───────────────────────respond──→ closing ──→ lingering ──→ closed
 //
@@ -13,6 +14,7 @@ internal import Bytes
 internal import EventLoop
 internal import HTTP1
 internal import HTTPMessage
+internal import TLS
 
 final class AdminConnection {
   /// Whether `step` has come to something.
@@ -24,6 +26,10 @@ final class AdminConnection {
   }
 
   private enum Phase: Equatable {
+    /// Waiting for a whole ClientHello: until then nothing is made for a connection with TLS.
+    case hello
+    /// In the midst of the TLS handshake.
+    case handshake
     /// Waiting for a request's head, or in the middle of one.
     case head
     /// Reading the content of `request`, which is for this route.
@@ -53,8 +59,10 @@ final class AdminConnection {
   private static let headLimits = HeadLimits(maxRequestLine: 8_192, maxHead: 32_768, maxFields: 100)
 
   private unowned let loop: AdminLoop
-  let socket: Descriptor
-  private let peer: SocketAddress
+  let link: AdminLink
+  private let peer: AdminPeer
+  /// What its TLS begins with; nil: it has none.
+  private let certificates: ServerTLSContext?
   /// Its name in the loop.
   var token: UInt64 = 0
   /// When `timerRang` means something (monotonic).
@@ -80,14 +88,20 @@ final class AdminConnection {
   /// Whether the current answer is the last.
   private var isLast = false
 
-  init(loop: AdminLoop, socket: consuming Descriptor, peer: SocketAddress) {
+  init(
+    loop: AdminLoop, socket: consuming Descriptor, peer: AdminPeer, certificates: ServerTLSContext?
+  ) {
     self.loop = loop
-    self.socket = socket
+    link = AdminLink(socket)
     self.peer = peer
+    self.certificates = certificates
+    if certificates != nil { phase = .hello }
   }
 
-  /// Whether it is between requests.
-  var isIdle: Bool { phase == .head && input.isEmpty && output.isEmpty }
+  /// Whether it is between requests, or has not come as far as one.
+  var isIdle: Bool {
+    phase == .hello || phase == .head && input.isEmpty && output.isEmpty
+  }
   /// Whether the service owes it an answer.
   var isAnswering: Bool { phase == .answering }
 
@@ -103,7 +117,10 @@ final class AdminConnection {
       close()
       return
     }
-    if readiness.mayRead { isReadable = true }
+    if readiness.mayRead {
+      isReadable = true
+      link.noteReadable()
+    }
     if readiness.mayWrite { isWritable = true }
     advance()
   }
@@ -115,6 +132,8 @@ final class AdminConnection {
 
   private func step() -> Progress {
     switch phase {
+    case .hello: return lookForHello()
+    case .handshake: return shakeHands()
     case .head: return flush() ? readHead() : .waits
     case .content(let route): return readContent(for: route)
     case .answering, .closed: return .waits
@@ -127,6 +146,38 @@ final class AdminConnection {
       return .goesOn
     case .lingering: return dropInput()
     }
+  }
+
+  // MARK: TLS
+
+  private func lookForHello() -> Progress {
+    guard isReadable, let certificates else { return .waits }
+    switch HelloArrival.look(at: link.socket) {
+    case .incomplete: isReadable = false
+    case .end: close()
+    case .notTLS:
+      refuse(Problem(.malformedRequest, "This listener speaks TLS: ask it by https."))
+    case .complete:
+      if link.begin(certificates) {
+        phase = .handshake
+        return .goesOn
+      }
+      close()
+    }
+    return .waits
+  }
+
+  private func shakeHands() -> Progress {
+    switch link.handshake() {
+    case .done:
+      // What came behind the hello was read with it.
+      isReadable = true
+      phase = .head
+      return .goesOn
+    case .wantsRead, .wantsWrite, .earlyData: break
+    case .failed: close()
+    }
+    return .waits
   }
 
   // MARK: Requests
@@ -165,7 +216,7 @@ final class AdminConnection {
   }
 
   private func begin(_ head: RequestHead) -> Progress {
-    let request = AdminRequest(head)
+    let request = AdminRequest(head, isSecure: link.isSecure)
     input.removeFirst(head.length)
     scanned = 0
     deadline = .max
@@ -259,7 +310,7 @@ final class AdminConnection {
   func push(_ message: [UInt8]) {
     guard phase == .streaming else { return }
     if output.count - sent + message.count > Self.maxBehind {
-      socket.resetOnClose()
+      link.socket.resetOnClose()
       close()
       return
     }
@@ -271,9 +322,12 @@ final class AdminConnection {
   /// Sends what waits. False while something is left, or if the connection is closed.
   @discardableResult
   private func flush() -> Bool {
-    while !output.isEmpty {
+    while !output.isEmpty || link.hasUnsent {
       guard isWritable else { return false }
-      let result = socket.send(output.view.dropping(first: sent))
+      let result =
+        output.isEmpty
+        ? link.flush()
+        : link.send(output.view.dropping(first: sent), now: loop.now.monotonic)
       guard let count = result.count else {
         if result.wouldBlock { isWritable = false } else { close() }
         return false
@@ -283,6 +337,8 @@ final class AdminConnection {
       if sent == output.count {
         output.release()
         sent = 0
+      }
+      if output.isEmpty && !link.hasUnsent {
         if phase == .head { setDeadline(Self.idlePatience) }
         if phase == .streaming {
           deadline = .max
@@ -298,7 +354,7 @@ final class AdminConnection {
   /// Reads once. False when there is nothing to read now.
   private func readMore() -> Bool {
     guard isReadable else { return false }
-    let result = socket.read(onto: &input, limit: Self.readSize)
+    let result = link.receive(onto: &input, limit: Self.readSize)
     if result.wouldBlock {
       isReadable = false
     } else if result.isEnd {
@@ -351,16 +407,16 @@ final class AdminConnection {
       refuse(Problem(.requestTimeout, "The request's content did not come in time."))
     case .head, .answering, .closing, .streaming:
       // Part of an answer must not look like all of it.
-      if !output.isEmpty { socket.resetOnClose() }
+      if !output.isEmpty || link.hasUnsent { link.socket.resetOnClose() }
       close()
-    case .lingering, .closed: close()
+    case .hello, .handshake, .lingering, .closed: close()
     }
   }
 
   // MARK: The end
 
   private func endSending() {
-    socket.shutdownSending()
+    link.endSending()
     phase = .lingering
     setDeadline(Self.lingerPatience)
   }

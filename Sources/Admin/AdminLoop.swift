@@ -1,6 +1,7 @@
 // The admin server's loop, on the pattern of a worker's: wait → what the kernel says → what other
 // threads say → timers → what is left over from the turn before.
 
+internal import Edge
 internal import EventLoop
 internal import Fleet
 
@@ -40,6 +41,7 @@ final class AdminLoop {
   private let poller: Poller
   private let inbox: Inbox<AdminMessage>
   private let listener: Listener
+  private let isUnixSocket: Bool
   private var connections = Slab<AdminConnection>()
   private var timers = TimerQueue()
   private var leftOver: [UInt64] = []
@@ -48,9 +50,11 @@ final class AdminLoop {
   private var hasDrained = false
 
   init(
-    listener: Listener, clock: NodeClock, service: AdminService, inbox: Inbox<AdminMessage>
+    listener: Listener, isUnixSocket: Bool, clock: NodeClock, service: AdminService,
+    inbox: Inbox<AdminMessage>
   ) throws(Errno) {
     self.listener = listener
+    self.isUnixSocket = isUnixSocket
     self.clock = clock
     self.service = service
     self.inbox = inbox
@@ -149,7 +153,7 @@ final class AdminLoop {
 
   /// Forgets a connection that is closing.
   func remove(_ connection: AdminConnection) {
-    poller.remove(connection.socket)
+    poller.remove(connection.link.socket)
     connections.remove(connection.token)
     service.streams.end(connection.token)
     service.lines.end(connection.token)
@@ -226,11 +230,19 @@ final class AdminLoop {
       guard let idle else { return }
       idle.close()
     }
-    Socket.configureConnection(socket.number)
-    let connection = AdminConnection(loop: self, socket: socket, peer: address)
+    let peer: AdminPeer
+    if isUnixSocket {
+      peer = .local(UnixSocket.peer(of: socket))
+    } else {
+      Socket.configureConnection(socket.number)
+      peer = .network(address)
+    }
+    let connection = AdminConnection(
+      loop: self, socket: socket, peer: peer,
+      certificates: service.context.certificates?.admin)
     connection.token = connections.insert(connection)
     do {
-      try poller.add(connection.socket, token: connection.token)
+      try poller.add(connection.link.socket, token: connection.token)
       connection.opened()
     } catch {
       connection.close()

@@ -22,13 +22,16 @@ struct AdminRequest: Sendable {
   let expectsContinue: Bool
   let keepsAlive: Bool
   let minorVersion: UInt8
+  /// Whether it came by TLS.
+  let isSecure: Bool
 
   var hasQuery: Bool { query != nil }
 
   /// Whether content follows the head.
   var hasContent: Bool { framing != .none && framing != .length(0) }
 
-  init(_ head: RequestHead) {
+  init(_ head: RequestHead, isSecure: Bool) {
+    self.isSecure = isSecure
     method = head.method
     path = head.bytes[head.path].string
     query = head.query.map { head.bytes[$0].string }

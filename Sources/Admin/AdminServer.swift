@@ -24,7 +24,8 @@ package final class AdminServer: Sendable {
   private let warming: Warming?
   private let thread = Mutex<LoopThread?>(nil)
 
-  /// A server on a listening socket; `start` runs it.
+  /// A server on a listening socket; `start` runs it. It speaks TLS as long as the context has a
+  /// certificate for it.
   ///
   /// - Parameters:
   ///   - audit: where changes are written down.
@@ -39,17 +40,21 @@ package final class AdminServer: Sendable {
     accounting: AccountingBook? = nil
   ) throws(Errno) {
     let inbox = try Inbox<AdminMessage>()
-    let address = Socket.localAddress(of: listener.socket)
+    let path = UnixSocket.path(of: listener.socket)
+    let isLoopback = Socket.localAddress(of: listener.socket)?.isLoopback ?? false
+    let reach: AdminAccess.Reach = path != nil ? .socket : isLoopback ? .loopback : .network
     let warming = ownAddress.map { Warming($0, clock: context.clock) }
     self.warming = warming
     let service = AdminService(
       context: context,
-      access: AdminAccess(context.tokens, isLoopback: address?.isLoopback ?? false),
+      access: AdminAccess(context.tokens, reach),
       inbox: inbox, audit: audit, warming: warming, note: note, configuration: configuration,
       accounting: accounting)
     self.inbox = inbox
     loop = AdminLoopBox(
-      try AdminLoop(listener: listener, clock: context.clock, service: service, inbox: inbox))
+      try AdminLoop(
+        listener: listener, isUnixSocket: path != nil, clock: context.clock, service: service,
+        inbox: inbox))
   }
 
   /// Begins to answer, on a thread of its own. Does nothing the second time.

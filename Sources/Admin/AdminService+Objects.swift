@@ -10,19 +10,26 @@ internal import EventLoop
 internal import ObjectStore
 
 extension AdminService {
-  /// `GET /v1/objects?url=…`, `?tag=…`, `?host=…`, or `?by=bytes|uses`, with `&limit=` and `&cursor=`.
+  /// `GET /v1/objects?url=…`, `?tag=…`, `?host=…`, with `&limit=` and `&cursor=`, or
+  /// `?by=bytes|uses|hits&top=…`.
   func showObjects(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse? {
     let query = try AdminQuery(
-      route.query, ["url", "tag", "host", "by", "limit", "cursor", "site"])
+      route.query, ["url", "tag", "host", "by", "limit", "top", "cursor", "site"])
     let store = try requireStore()
     let sites = try scope(query["site"], route.caller)
-    let limit = Int(clamping: try query.number("limit", 1...1_000) ?? 100)
+    guard query["limit"] == nil || query["top"] == nil else {
+      throw Problem(.invalidQuery, "limit and top say the same: the query has one of them.")
+    }
+    let name = query["top"] == nil ? "limit" : "top"
+    let limit = Int(clamping: try query.number(name, 1...1_000) ?? 100)
     let ways = ["url", "tag", "host", "by"].filter { query[$0] != nil }
     guard ways.count == 1, let way = ways.first, let value = query[way] else {
       throw Problem(.invalidQuery, "The query has one of url, tag, host and by.")
     }
+    guard !value.isEmpty else { throw Problem(.invalidQuery, "\(way) is empty.") }
     if way == "by" {
-      let weight = try query.choice("by", ["bytes", "uses"]) ?? ""
+      let weight = try query.choice("by", ["bytes", "uses", "hits"]) ?? ""
+      if weight == "hits" { return try showMostHit(limit, sites, store, asked) }
       try showHeaviest(by: weight, limit, sites, store, asked)
       return nil
     }
@@ -47,11 +54,12 @@ extension AdminService {
     _ filter: ListFilter, from start: ListCursor, _ limit: Int, _ asked: Asked
   ) throws(Problem) {
     let reader = try requireReader()
+    let hits = hitsOfLate(at: asked.at)
     var cursor = start
     var found: [JSONText] = []
     begin(asked.connection) {
       let page = reader.list(filter, from: cursor, limit: limit - found.count, budget: 4_000)
-      found += page.objects.map { ObjectReport.text($0, now: asked.at.wall) }
+      found += page.objects.map { ObjectReport.text($0, hits, now: asked.at.wall) }
       if let next = page.next, found.count < limit {
         cursor = next
         return nil
@@ -72,6 +80,7 @@ extension AdminService {
     var cursor = ListCursor.start
     var heaviest: [ObjectSummary] = []
     let isByBytes = weight == "bytes"
+    let hits = hitsOfLate(at: asked.at)
     begin(asked.connection) {
       // Every object is made a summary here, 2 µs each: pages are shorter.
       let page = reader.list(
@@ -85,9 +94,49 @@ extension AdminService {
         cursor = next
         return nil
       }
-      let found = heaviest.map { ObjectReport.text($0, now: asked.at.wall) }
+      let found = heaviest.map { ObjectReport.text($0, hits, now: asked.at.wall) }
       return .json(.object([("objects", .array(found)), ("next", .null)]))
     }
+  }
+
+  /// About how often each URL was hit of late, as far as it is among those that are hit most.
+  private func hitsOfLate(at now: Instant) -> [[UInt8]: UInt64] {
+    let entries = context.traffic.hits(top: HitReport.most, now: now.monotonic)
+    return Dictionary(entries.map { ($0.name, $0.count) }) { $0 &+ $1 }
+  }
+
+  /// The objects of the URLs that are hit most, of those that are hit most first: one pass for all of them.
+  private func showMostHit(
+    _ limit: Int, _ sites: [String], _ store: ObjectStore, _ asked: Asked
+  ) throws(Problem) -> AdminResponse? {
+    let hits = hitsOfLate(at: asked.at)
+    var tags: Set<UInt64> = []
+    var isScoped = false
+    for url in hits.keys {
+      // URLs of others' sites, and such as are none, are left out.
+      let selection = PurgeSelection.urls([String(decoding: url, as: UTF8.self)])
+      guard let target = try? target(of: selection, within: sites, in: store) else { continue }
+      if case .tags(let own) = target { tags.formUnion(own) } else { isScoped = true }
+    }
+    guard !tags.isEmpty, !isScoped else {
+      return .json(.object([("objects", .array([])), ("next", .null)]))
+    }
+    let reader = try requireReader()
+    let filter = ListFilter.reached(.tags(tags.sorted()), time: asked.at.wall)
+    var cursor = ListCursor.start
+    var found: [ObjectSummary] = []
+    begin(asked.connection) {
+      let page = reader.list(filter, from: cursor, limit: 1_000, budget: 4_000)
+      found += page.objects
+      if let next = page.next {
+        cursor = next
+        return nil
+      }
+      found.sort { (hits[$1.url] ?? 0, $0.id) < (hits[$0.url] ?? 0, $1.id) }
+      let shown = found.prefix(limit).map { ObjectReport.text($0, hits, now: asked.at.wall) }
+      return .json(.object([("objects", .array(shown)), ("next", .null)]))
+    }
+    return nil
   }
 
   private static func isHeavier(
@@ -155,9 +204,18 @@ extension AdminService {
   }
 }
 
+/// What is known of hits.
+enum HitReport {
+  /// So many URLs: what a worker keeps counters for.
+  static let most = 512
+}
+
 /// A stored object as JSON. Members are only ever added.
 enum ObjectReport {
-  static func text(_ object: ObjectSummary, now: Int64) -> JSONText {
+  /// - Parameter hits: about how often URLs were hit of late, as far as that is known.
+  static func text(
+    _ object: ObjectSummary, _ hits: [[UInt8]: UInt64], now: Int64
+  ) -> JSONText {
     let standing = ObjectStanding(object, now: now)
     let vary = String(decoding: object.varyRule, as: UTF8.self)
     return .object([
@@ -181,7 +239,8 @@ enum ObjectReport {
       ("ttl_seconds", seconds(standing.timeToLive)),
       ("use", .string(standing.use.rawValue)), ("reason", .string(standing.reason)),
       ("tags", .number(UInt64(clamping: object.tags.count))),
-      ("uses", .number(object.uses)), ("in_main_queue", .bool(object.isInMainQueue)),
+      ("uses", .number(object.uses)), ("hits", hits[object.url].map { .number($0) } ?? .null),
+      ("in_main_queue", .bool(object.isInMainQueue)),
     ])
   }
 

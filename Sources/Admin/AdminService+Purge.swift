@@ -53,10 +53,10 @@ extension AdminService {
     _ request: PurgeRequest, _ target: PurgeOrder.Target, _ store: ObjectStore,
     _ route: AdminRoute, _ asked: Asked, _ mark: FleetMark?
   ) throws(Problem) {
-    var isCounted = false
-    if case .tags = target { isCounted = true }
+    var isOfTags = false
+    if case .tags = target { isOfTags = true }
     var tags: [String] = []
-    if case .tags(let given) = request.selection, isCounted { tags = given }
+    if case .tags(let given) = request.selection, isOfTags { tags = given }
     let purge = Purge(
       kind: request.kind, tags: tags, order: request.text, isSoft: request.isSoft,
       caller: route.caller, peer: asked.peer, connection: asked.connection, began: asked.at,
@@ -64,7 +64,8 @@ extension AdminService {
     let order = PurgeOrder(
       target, isSoft: request.isSoft, time: asked.at.wall, who: route.caller.name,
       what: Self.kept(request.text.text, route.caller.sites),
-      idempotencyKey: try Self.idempotencyKey(route), fleet: mark)
+      idempotencyKey: try Self.idempotencyKey(route), fleet: mark,
+      isOfImplicitTags: isOfTags && tags.isEmpty)
     purgesUnderWay += 1
     let inbox = inbox
     let fleet = context.fleet

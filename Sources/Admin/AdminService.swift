@@ -20,7 +20,7 @@ final class AdminService {
   struct Asked {
     let path: String
     let content: [UInt8]
-    let peer: SocketAddress
+    let peer: AdminPeer
     /// The connection that waits, by its name in the loop.
     let connection: UInt64
     let at: Instant

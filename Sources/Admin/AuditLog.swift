@@ -9,40 +9,41 @@ package import EventLoop
 internal import ObjectStore
 import Synchronization
 
-/// Where changes are written down.
+/// Where changes are written down: a file, another after a reload, or nowhere.
 package final class AuditLog: Sendable {
+  /// A file that is open.
+  package final class File: Sendable {
+    fileprivate let path: String
+    fileprivate let descriptor: Descriptor
+
+    /// Opens it, making it if it is missing, for the owner and the group alone.
+    package init(_ path: String) throws(Errno) {
+      let number = unsafe weir_open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0o640)
+      guard number >= 0 else { throw .current }
+      self.path = path
+      descriptor = Descriptor(owning: number)
+    }
+  }
+
   private struct State {
-    var number: Int32
+    var file: File?
     var hasFailed = false
   }
 
-  private let path: String
-  private let state: Mutex<State>
+  private let state = Mutex(State())
   private let note: @Sendable (String) -> Void
 
-  /// Opens the file, making it if it is missing, for the owner and the group alone.
-  package init(_ path: String, note: @escaping @Sendable (String) -> Void) throws(Errno) {
-    self.path = path
-    self.note = note
-    state = Mutex(State(number: try Self.open(path)))
-  }
+  /// A log that writes nothing yet; `note` is told what cannot be written.
+  package init(note: @escaping @Sendable (String) -> Void) { self.note = note }
 
-  deinit { state.withLock { _ = close($0.number) } }
-
-  private static func open(_ path: String) throws(Errno) -> Int32 {
-    let number = unsafe weir_open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0o640)
-    guard number >= 0 else { throw .current }
-    return number
-  }
+  /// Writes to another file from now on; nil: nowhere.
+  package func adopt(_ file: File?) { state.withLock { $0 = State(file: file) } }
 
   /// Opens the path again, after its file was moved away; goes on with the old one if that fails.
   package func reopen() {
+    guard let path = state.withLock({ $0.file?.path }) else { return }
     do throws(Errno) {
-      let fresh = try Self.open(path)
-      state.withLock { state in
-        _ = close(state.number)
-        state = State(number: fresh)
-      }
+      adopt(try File(path))
     } catch {
       note("audit log: cannot open \(path) again: \(error)")
     }
@@ -51,25 +52,26 @@ package final class AuditLog: Sendable {
   /// Writes a line. What cannot be written is said in the node's log, once until a write succeeds.
   func write(_ line: JSONText) {
     let bytes = Array((line.text + "\n").utf8)
-    let failure = state.withLock { state -> Errno? in
+    let failure = state.withLock { state -> (path: String, error: Errno)? in
+      guard let file = state.file else { return nil }
       var rest = bytes[...]
       while !rest.isEmpty {
         // Safe: the kernel reads what the slice covers, within the call.
         let count = unsafe rest.withUnsafeBytes {
-          unsafe CLinux.write(state.number, $0.baseAddress, $0.count)
+          unsafe CLinux.write(file.descriptor.number, $0.baseAddress, $0.count)
         }
         if count < 0 {
           if weir_errno() == EINTR { continue }
           let error = Errno.current
           defer { state.hasFailed = true }
-          return state.hasFailed ? nil : error
+          return state.hasFailed ? nil : (file.path, error)
         }
         rest = rest.dropFirst(count)
       }
       state.hasFailed = false
       return nil
     }
-    if let failure { note("audit log: cannot write \(path): \(failure)") }
+    if let failure { note("audit log: cannot write \(failure.path): \(failure.error)") }
   }
 }
 
@@ -79,7 +81,8 @@ struct AuditEntry {
   let action: String
   /// Who asked.
   let caller: Caller
-  let peer: SocketAddress
+  /// From where: an address, or a user and a process of this machine.
+  let peer: AdminPeer
   /// To what, and what came of it.
   let details: [(name: String, value: JSONText)]
 
@@ -105,7 +108,9 @@ extension AuditLog {
     case .failure(let failure): details.append(("failure", .string(Purge.text(of: failure))))
     }
     write(
-      AuditEntry(action: "purge", caller: event.caller, peer: event.client, details: details)
-        .line(at: event.time))
+      AuditEntry(
+        action: "purge", caller: event.caller, peer: .network(event.client), details: details
+      )
+      .line(at: event.time))
   }
 }

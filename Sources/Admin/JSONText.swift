@@ -2,6 +2,8 @@
 // jump about can be read and compared), and because tags are names there: two tags with other bytes
 // are two tags, where a Dictionary of strings would take "é" and "e" with an accent for one.
 
+internal import Bytes
+
 /// A JSON text.
 struct JSONText: Sendable, Equatable {
   /// The text.
@@ -39,34 +41,6 @@ struct JSONText: Sendable, Equatable {
     JSONText("[" + elements.map(\.text).joined(separator: ", ") + "]")
   }
 
-  /// A string. What a terminal would act on, or not show, is escaped as well as what must be.
-  static func string(_ value: String) -> JSONText {
-    var text = "\""
-    for scalar in value.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      case _ where isInvisible(scalar): text += escaped(scalar)
-      default: text.unicodeScalars.append(scalar)
-      }
-    }
-    return JSONText(text + "\"")
-  }
-
-  private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator: true
-    default: false
-    }
-  }
-
-  private static func escaped(_ scalar: Unicode.Scalar) -> String {
-    String(scalar).utf16.map { unit in
-      let digits = String(unit, radix: 16)
-      return "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-    }.joined()
-  }
+  /// A string.
+  static func string(_ value: String) -> JSONText { JSONText(JSONString.quoted(value)) }
 }

@@ -19,7 +19,7 @@ struct Purge: Sendable {
   let isSoft: Bool
   /// Who asked.
   let caller: Caller
-  let peer: SocketAddress
+  let peer: AdminPeer
   /// The connection that waits for the answer, by its name in the loop.
   let connection: UInt64
   /// When the content was there.

@@ -17,6 +17,21 @@ enum Addresses {
       suggestion: host == "localhost" ? "127.0.0.1:\(port)" : nil)
   }
 
+  /// Where the operator connects: an address to listen on, or `unix:` and a path.
+  static func admin(_ text: String) throws(Problem) -> AdminAddress {
+    text.hasPrefix("unix:")
+      ? .unix(try unixPath(text, such: "/run/weir/admin.sock")) : .network(try listen(text))
+  }
+
+  /// What stands behind `unix:`.
+  private static func unixPath(_ text: String, such example: String) throws(Problem) -> String {
+    let path = String(text.dropFirst(5))
+    guard !path.isEmpty, !path.utf8.contains(0) else {
+      throw Problem("\(quoted(text)) has no path", suggestion: "unix:\(example)")
+    }
+    return path
+  }
+
   /// A server: a name or address, and a port; or a unix socket. With `https://` the port may be missing.
   static func server(_ text: String) throws(Problem) -> ServerTarget {
     guard let scheme = text.range(ofScheme: ["https://"]) else {
@@ -44,13 +59,7 @@ enum Addresses {
   }
 
   private static func plainServer(_ text: String) throws(Problem) -> ServerAddress {
-    if text.hasPrefix("unix:") {
-      let path = String(text.dropFirst(5))
-      guard !path.isEmpty, !path.utf8.contains(0) else {
-        throw Problem("\(quoted(text)) has no path", suggestion: "unix:/run/app.sock")
-      }
-      return .unix(path)
-    }
+    if text.hasPrefix("unix:") { return .unix(try unixPath(text, such: "/run/app.sock")) }
     if let scheme = text.range(ofScheme: ["http://"]) {
       let rest = text[scheme.upperBound...].prefix { $0 != "/" }
       throw Problem(
@@ -249,6 +258,16 @@ extension Addresses {
 extension ListenAddress {
   /// As it is written in the file.
   var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+extension AdminAddress {
+  /// As it is written in the file.
+  package var text: String {
+    switch self {
+    case .network(let address): address.text
+    case .unix(let path): "unix:\(path)"
+    }
+  }
 }
 
 /// A server as a setting names it.

@@ -1,23 +1,9 @@
+internal import Bytes
+
 /// JSON (RFC 8259), written by hand: a few flat objects need no encoder.
 package enum JSONText {
   /// A string with its quotes.
-  package static func string(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case "\r": result += "\\r"
-      case "\t": result += "\\t"
-      case "\u{0}"..."\u{1F}", "\u{7F}", "\u{2028}", "\u{2029}":
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
-  }
+  package static func string(_ text: String) -> String { JSONString.quoted(text) }
 
   /// An object of members that are JSON already; those without a value are left out.
   package static func object(_ members: [(name: String, value: String?)]) -> String {

@@ -24,10 +24,7 @@ extension NodeConfiguration {
       names.append("fleet")
       fleet = former.fleet
     }
-    if admin != former.admin {
-      names.append("admin")
-      admin = former.admin
-    }
+    names += keepFixedAdmin(of: former)
     if store?.path != former.store?.path {
       names.append("store")
       store = former.store
@@ -39,5 +36,17 @@ extension NodeConfiguration {
       store?.memory = present.memory
     }
     return names
+  }
+
+  /// Where the admin listens stays; who may ask, what it shows and where changes are written may change.
+  private mutating func keepFixedAdmin(of former: NodeConfiguration) -> [String] {
+    guard let present = former.admin, let wanted = admin else {
+      defer { admin = former.admin }
+      return admin == former.admin ? [] : ["admin"]
+    }
+    admin?.address = present.address
+    admin?.socketMode = present.socketMode
+    return (wanted.address == present.address ? [] : ["admin address"])
+      + (wanted.socketMode == present.socketMode ? [] : ["admin mode"])
   }
 }

@@ -75,10 +75,22 @@ public struct ListenAddress: Sendable, Hashable {
   }
 }
 
+/// Where the operator connects.
+public enum AdminAddress: Sendable, Hashable {
+  /// A numeric address.
+  case network(ListenAddress)
+  /// A socket at a path, absolute.
+  case unix(String)
+}
+
 /// The `admin` block.
 public struct AdminConfiguration: Sendable, Equatable {
   /// Where it listens.
-  public var address: ListenAddress
+  public var address: AdminAddress
+  /// The mode of a unix socket's file.
+  public var socketMode: UInt32 = 0o600
+  /// What it shows where it speaks TLS; nil: it speaks HTTP in the clear.
+  public var certificate: CertificateConfiguration?
   /// A bearer token that may do everything.
   public var token: String?
   /// The file of further tokens, absolute; read again when it changes.
@@ -90,7 +102,7 @@ public struct AdminConfiguration: Sendable, Equatable {
   public var auditLog: String?
 
   /// An admin listener.
-  public init(address: ListenAddress, token: String?) {
+  public init(address: AdminAddress, token: String?) {
     self.address = address
     self.token = token
   }

@@ -71,38 +71,8 @@ extension Reader {
   }
 }
 
-// The operator's listener.
+// The operator's tokens.
 extension Reader {
-  /// `admin ADDRESS { … }`
-  mutating func readAdmin(_ arguments: inout Arguments) {
-    draft.admin = AdminConfiguration(address: Self.usualAdmin, token: nil)
-    let address =
-      arguments.upcoming == nil
-      ? Placed(value: Self.usualAdmin, range: arguments.directive.range)
-      : arguments.next(.listenAddress, &findings)
-    let errors = findings.errorCount
-    let seen = read(.admin, arguments.body, of: arguments.directive)
-    guard let address else { return }
-    let isTokenGiven =
-      seen.has("token") || seen.has("token_file") || !draft.admin.tokens.isEmpty
-      || (seen.has("tokens") && findings.errorCount > errors)
-    if !Addresses.isLoopback(address.value.host) && !isTokenGiven && arguments.directive.isWhole
-      && isComplete
-    {
-      findings.error(
-        "admin: \(address.value.text) can be reached from elsewhere and has no token",
-        at: address.range, help: "add a token_file, or listen on 127.0.0.1:\(address.value.port)")
-    }
-    if address.value.port != 0, let first = declared.listeners[address.value] {
-      findings.error(
-        "admin: \(address.value.text) is given to clients already", at: address.range,
-        related: Finding.Note(message: "by this listen", range: first))
-    }
-    if address.value.port != 0 { declared.listeners[address.value] = address.range }
-    draft.admin.address = address.value
-    draft.node.admin = draft.admin
-  }
-
   /// A token, with a warning if it can be guessed.
   mutating func checkedToken(_ token: Placed<String>) -> String {
     if token.value.utf8.count < 16 {

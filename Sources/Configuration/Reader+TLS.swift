@@ -47,17 +47,23 @@ struct DeclaredTLS {
 extension Reader {
   /// `certificate FILE key FILE [ocsp FILE];`
   mutating func readCertificate(_ arguments: inout Arguments, isOfSite: Bool) {
-    let file = Syntax<String>.path("FILE", of: "a file")
-    let chain = arguments.next(file, &findings)
     declaredTLS.first = declaredTLS.first ?? arguments.directive.range
-    guard let chain else { return }
-    guard takeWord("key", &arguments, isRequired: true) else { return }
-    guard let key = arguments.next(file, &findings) else { return }
+    guard let declared = takeCertificate(&arguments) else { return }
+    if isOfSite { declaredTLS.site.append(declared) } else { declaredTLS.node.append(declared) }
+  }
+
+  /// The files of a certificate, looked into; nil if they are not named.
+  mutating func takeCertificate(_ arguments: inout Arguments) -> DeclaredCertificate? {
+    let file = Syntax<String>.path("FILE", of: "a file")
+    guard let chain = arguments.next(file, &findings),
+      takeWord("key", &arguments, isRequired: true),
+      let key = arguments.next(file, &findings)
+    else { return nil }
     var certificate = CertificateConfiguration(
       chain: resolve(chain.value), key: resolve(key.value))
     var stapleRange: SourceRange?
     if takeWord("ocsp", &arguments, isRequired: false) {
-      guard let staple = arguments.next(file, &findings) else { return }
+      guard let staple = arguments.next(file, &findings) else { return nil }
       certificate.staple = resolve(staple.value)
       stapleRange = staple.range
     }
@@ -67,7 +73,7 @@ extension Reader {
     var declared = DeclaredCertificate(
       files: certificate, chain: chain.range, key: key.range, staple: stapleRange, carried: nil)
     inspect(&declared)
-    if isOfSite { declaredTLS.site.append(declared) } else { declaredTLS.node.append(declared) }
+    return declared
   }
 
   /// Passes a word that stands between files.

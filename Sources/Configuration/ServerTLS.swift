@@ -26,6 +26,18 @@ extension NodeConfiguration {
     return settings
   }
 
+  /// TLS towards the operator; nil if its listener has no certificate.
+  package var adminTLS: ServerTLSConfiguration? {
+    guard let certificate = admin?.certificate else { return nil }
+    var settings = ServerTLSConfiguration(certificates: [
+      CertificateFiles(
+        chain: certificate.chain, key: certificate.key, staple: certificate.staple)
+    ])
+    settings.minimumVersion = tls.minimumVersion == .tls13 ? .tls13 : .tls12
+    settings.applicationProtocols = [.http1]
+    return settings
+  }
+
   /// How many keys of tickets before the current one are kept, so that a ticket lives as long as it may.
   package var keptTicketKeys: Int {
     let (lifetime, rotation) = (tls.ticketLifetime, max(tls.ticketRotation, 1))

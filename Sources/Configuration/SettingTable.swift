@@ -56,10 +56,10 @@ extension Setting {
       """
     ) { path, reader in reader.addGeoDatabase(path) },
     Setting(
-      "admin", in: .top, shape: "[ADDRESS]", body: .optional(.admin),
+      "admin", in: .top, shape: "[ADDRESS|unix:PATH]", body: .optional(.admin),
       """
       The operator's listener, on 127.0.0.1:9090 unless it says otherwise. Without a token it must be on \
-      loopback, and only shows.
+      loopback or a unix socket, and only shows.
       """
     ) { arguments, reader in reader.readAdmin(&arguments) },
     Setting(
@@ -113,6 +113,16 @@ extension Setting {
       "audit_log", in: .admin, .path("FILE", of: "a file"), aliases: ["audit"],
       "A file to which every change is written as a line of JSON: who, what, when, and what came of it."
     ) { path, reader in reader.draft.admin.auditLog = reader.resolve(path.value) },
+    Setting(
+      "certificate", in: .admin, shape: "FILE key FILE", aliases: ["tls", "ssl_certificate"],
+      """
+      The listener speaks TLS and shows this certificate, with its chain, of that private key (PEM, without a \
+      password). Read again when it changes.
+      """
+    ) { arguments, reader in reader.readAdminCertificate(&arguments) },
+    Setting(
+      "mode", in: .admin, .fileMode, to: \.admin.socketMode, aliases: ["permissions", "chmod"],
+      "Who of this machine may connect to a unix socket: the mode of its file."),
   ]
 
   private static let store: [Setting] = [

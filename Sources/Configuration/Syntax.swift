@@ -138,6 +138,30 @@ extension Syntax where Value == ListenAddress {
   }
 }
 
+extension Syntax where Value == AdminAddress {
+  /// A numeric address and a port, or the path of a socket.
+  static var adminAddress: Syntax {
+    Syntax(
+      "ADDRESS|unix:PATH",
+      expected: "an address such as 127.0.0.1:9090, or unix:/run/weir/admin.sock",
+      read: { text throws(Problem) in try Addresses.admin(text) }, write: { $0.text })
+  }
+}
+
+extension Syntax where Value == UInt32 {
+  /// The mode of a file, as chmod takes it. The owner at least must be let in.
+  static var fileMode: Syntax {
+    Syntax(
+      "MODE", expected: "the mode of a file, such as 0600 or 0660", range: "0600 to 0777",
+      read: { text throws(Problem) in
+        guard (3...4).contains(text.utf8.count), let mode = UInt32(text, radix: 8),
+          mode <= 0o777, mode & 0o600 == 0o600
+        else { throw outOfRange(text, "0600 to 0777, as chmod takes it") }
+        return mode
+      }, write: { "0" + String($0, radix: 8) })
+  }
+}
+
 extension Syntax where Value == ServerTarget {
   /// A name or address, and a port; perhaps by TLS.
   static var server: Syntax {

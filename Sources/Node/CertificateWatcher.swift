@@ -102,7 +102,9 @@ final class CertificateWatcher: Sendable {
 
   private static func stamps(of configuration: NodeConfiguration) -> [String: Stamp] {
     var stamps: [String: Stamp] = [:]
-    let all = configuration.certificates + configuration.sites.flatMap(\.certificates)
+    let all =
+      configuration.certificates + configuration.sites.flatMap(\.certificates)
+      + [configuration.admin?.certificate].compactMap { $0 }
     for certificate in all {
       for path in [certificate.chain, certificate.key, certificate.staple] {
         if let path { stamps[path] = stamp(of: path) }

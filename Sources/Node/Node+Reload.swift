@@ -33,6 +33,7 @@ struct ConfigurationTexts: Sendable {
 private struct Opened {
   var limits: LimitSuccession
   var log: AccessLogWriter?
+  var audit: AuditLog.File?
   var fileSites: [FileSite?]
   var fileThreads: FileThreads?
   var credentials: NodeCredentials
@@ -189,6 +190,7 @@ extension Node: ConfigurationControl {
       log: hasSameLog
         ? former.log
         : try Self.openLog(wanted, context.routeNames, live: context.liveLog, note: note),
+      audit: try Self.openAudit(wanted),
       fileSites: fileSites,
       fileThreads: try former.fileThreads ?? (needsThreads ? FileThreads() : nil),
       credentials: credentials,
@@ -229,6 +231,7 @@ extension Node: ConfigurationControl {
     let due = opened.limits.commit(now: clock.now().monotonic) { notes.append($0) }
     opened.credentials.publish()
     certificates.publish(opened.certificates)
+    audit.adopt(opened.audit)
     notes += opened.certificates.notices.map { "certificates: \($0)" }
     watcher.follow(wanted)
     let (generation, adoption) = context.adopt(

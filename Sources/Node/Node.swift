@@ -29,6 +29,8 @@ package final class Node: Sendable {
   }
   /// Where the operator connects.
   package let adminAddress: SocketAddress?
+  /// The same as an operator would write it: an address, or `unix:` and a path; nil if there is none.
+  package let adminPlace: String?
   /// The figures.
   package let metrics: MetricsRegistry
   /// The store, if it has one and it could be opened.
@@ -42,7 +44,7 @@ package final class Node: Sendable {
   let addressBook: Mutex<OpenAddresses>
   let reloads = ReloadCounts()
   let holder: (any SocketHolder)?
-  private let audit: AuditLog?
+  let audit: AuditLog
   let admin = Mutex<AdminServer?>(nil)
   /// What a successor will listen on.
   let waitingSockets = Mutex<[[Listener]]>([])
@@ -106,8 +108,8 @@ package final class Node: Sendable {
     let routeNames = NodeContext.makeRouteNames()
     let live = try LiveLog(labels: NodeContext.logLabels(routes: routeNames))
     let log = try Self.openLog(configuration, routeNames, live: live, note: note)
-    let audit = try Self.openAudit(configuration, note: note)
-    self.audit = audit
+    audit = AuditLog(note: note)
+    audit.adopt(try Self.openAudit(configuration))
     let pools = Self.pools(
       of: configuration, tls: try Self.originTLS(of: configuration, now: clock.now().wall / 1000))
     resolver = try Resolver(pools: pools)
@@ -132,9 +134,9 @@ package final class Node: Sendable {
     context = NodeContext(
       parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames,
       certificates: certificates, tokens: TokenTable(configuration.admin, note: note),
-      purgeNote: { event in
+      purgeNote: { [audit] event in
         note(event.line)
-        audit?.write(event)
+        audit.write(event)
       }, traces: traces?.queue, liveLog: live,
       fleet: try Self.fleet(of: configuration, store: store, note: note))
     watcher = try CertificateWatcher(context, certificates, configuration, note: note)
@@ -157,6 +159,10 @@ package final class Node: Sendable {
     texts = Mutex(ConfigurationTexts(present: text, former: nil, since: clock.now().wall))
     addressBook = Mutex(OpenAddresses(configuration.listeners, sockets.data))
     adminAddress = sockets.admin.flatMap { Socket.localAddress(of: $0.socket) }
+    adminPlace = sockets.admin.flatMap { listener in
+      UnixSocket.path(of: listener.socket).map { "unix:\($0)" }
+        ?? Socket.localAddress(of: listener.socket)?.description
+    }
     finished = try Waker()
     runningWorkers = Atomic(workerCount)
     if let listener = sockets.admin {
@@ -317,12 +323,10 @@ package final class Node: Sendable {
     return nil
   }
 
-  private static func openAudit(
-    _ configuration: NodeConfiguration, note: @escaping @Sendable (String) -> Void
-  ) throws -> AuditLog? {
+  static func openAudit(_ configuration: NodeConfiguration) throws -> AuditLog.File? {
     guard let path = configuration.admin?.auditLog else { return nil }
     do throws(Errno) {
-      return try AuditLog(path, note: note)
+      return try AuditLog.File(path)
     } catch {
       throw NodeError("cannot open the audit log \(path): \(error)")
     }
@@ -385,7 +389,7 @@ package final class Node: Sendable {
   /// Opens the access log's file again (SIGUSR1).
   package func reopenLogs() {
     context.current.log?.reopen()
-    audit?.reopen()
+    audit.reopen()
   }
 
   /// Reads the files of certificates anew, on a thread of its own; what cannot be used is said, and

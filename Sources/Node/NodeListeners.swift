@@ -44,10 +44,40 @@ package final class NodeListeners: Sendable {
       }
     }
     let admin = try configuration.admin.map { admin throws(NodeError) in
-      if let socket = find(admin.address, in: given) { return try shared(socket, by: 1)[0] }
-      return try open(host: admin.address.host, port: admin.address.port, shared: false)
+      try open(admin, given: given)
     }
     return NodeListeners(data: data, admin: admin)
+  }
+
+  /// The operator's.
+  private static func open(
+    _ admin: AdminConfiguration, given: [Listener]
+  ) throws(NodeError) -> Listener {
+    switch admin.address {
+    case .network(let address):
+      if let socket = find(address, in: given) { return try shared(socket, by: 1)[0] }
+      return try open(host: address.host, port: address.port, shared: false)
+    case .unix(let path):
+      if let socket = given.first(where: { UnixSocket.path(of: $0.socket) == path }) {
+        return try shared(socket, by: 1)[0]
+      }
+      do {
+        return Listener(try UnixSocket.listen(at: path, mode: admin.socketMode))
+      } catch Errno.addressInUse {
+        throw NodeError("cannot listen on unix:\(path): another process does. Stop it first.")
+      } catch {
+        throw NodeError(
+          "cannot listen on unix:\(path): \(error). Its directory must be there, and nothing else by "
+            + "that name.")
+      }
+    }
+  }
+
+  /// Removes the file of the operator's unix socket, if nobody listens there any more.
+  package static func removeLeftovers(of configuration: NodeConfiguration) {
+    if case .unix(let path)? = configuration.admin?.address {
+      UnixSocket.removeLeftover(at: path)
+    }
   }
 
   /// The socket of an address.

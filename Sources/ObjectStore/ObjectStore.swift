@@ -262,7 +262,8 @@ package final class ObjectStore: Sendable {
   private func carryOut(_ order: PurgeOrder) -> (UInt64?, [PurgeEntry], [UInt64]) {
     switch order.target {
     case .tags(let tags):
-      let (entries, counts) = core.ledger.purge(tags, isSoft: order.isSoft, time: order.time)
+      let (entries, counts) = core.ledger.purge(
+        tags, isSoft: order.isSoft, time: order.time, isCounted: !order.isOfImplicitTags)
       return (entries.last?.sequence ?? purgeSequence, entries, counts)
     case .everything:
       let objects = core.counters.objects.load(ordering: .relaxed)

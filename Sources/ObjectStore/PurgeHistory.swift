@@ -69,14 +69,18 @@ package struct PurgeOrder: Sendable {
   /// What it is to the fleet: `own` without a number, which it gets when it is carried out; `applied` or
   /// `rejoined`.
   package var fleet: FleetMark?
+  /// Whether its tags are ones that objects carry as implicit ones: then how many it reaches is known when a
+  /// pass over everything has ended.
+  package var isOfImplicitTags: Bool
 
   /// An order.
   package init(
     _ target: Target, isSoft: Bool = false, time: Int64, who: String = "", what: String = "",
-    idempotencyKey: String = "", fleet: FleetMark? = nil
+    idempotencyKey: String = "", fleet: FleetMark? = nil, isOfImplicitTags: Bool = false
   ) {
     self.fleet = fleet
     self.target = target
+    self.isOfImplicitTags = isOfImplicitTags
     self.isSoft = isSoft
     self.time = time
     self.who = who
@@ -124,6 +128,7 @@ extension PurgeOrder {
     case .tags(let tags):
       record.target = .tags
       record.tags = UInt32(clamping: tags.count)
+      if isOfImplicitTags { record.objects = nil }
     case .tagsWithin(_, let tags):
       record.target = .tags
       record.tags = UInt32(clamping: tags.count)
@@ -371,19 +376,23 @@ final class PurgeHistory: Sendable {
     state.withLock { $0.records[$0.dropped...].last { $0.id == number } }
   }
 
-  /// Notes how many objects the sweeper has found by a pattern or a condition (the writer's thread).
-  func settle(_ number: UInt64, objects: UInt64) {
-    let record = state.withLock { state -> PurgeRecord? in
-      guard let place = state.records.lastIndex(where: { $0.id == number }), place >= state.dropped,
-        state.records[place].objects == nil
-      else { return nil }
-      state.records[place].objects = objects
-      var record = state.records[place]
-      // It stands in the file already, where it belongs.
-      record.fleet = nil
-      return record
+  /// Notes how many objects purges have reached, as a pass of the sweeper tells (the writer's thread).
+  func settle(_ reached: [(number: UInt64, objects: UInt64)]) {
+    if reached.isEmpty { return }
+    let counts = Dictionary(reached.map { ($0.number, $0.objects) }) { $1 }
+    let settled = state.withLock { state -> [PurgeRecord] in
+      var settled: [PurgeRecord] = []
+      for place in state.dropped..<state.records.count where state.records[place].objects == nil {
+        guard let objects = counts[state.records[place].id] else { continue }
+        state.records[place].objects = objects
+        var record = state.records[place]
+        // It stands in the file already, where it belongs.
+        record.fleet = nil
+        settled.append(record)
+      }
+      return settled
     }
-    if let record { _ = append([record], isAgain: true) }
+    _ = append(settled, isAgain: true)
   }
 
   // MARK: On disk (the journal's thread, but for `settle`)

@@ -58,6 +58,8 @@ final class PurgeLedger: Sendable {
     /// Fills that began before this number may have missed a purge that is forgotten.
     var floor: UInt64 = 0
     var purges: UInt64 = 0
+    /// Purges whose objects are to be counted, which the writer has not taken yet.
+    var awaited: [AwaitedCount] = []
   }
 
   /// What lookups read.
@@ -87,9 +89,10 @@ final class PurgeLedger: Sendable {
 
   /// Purges tags; they are in force on return. The entries are to be made durable. The counts are of
   /// objects that carry each tag and that no hard purge of it has reached.
-  func purge(_ tags: [UInt64], isSoft: Bool = false, time: Int64 = 0) -> (
-    entries: [PurgeEntry], counts: [UInt64]
-  ) {
+  /// With `isCounted` false they are implicit ones, and the writer is to count what they reach.
+  func purge(
+    _ tags: [UInt64], isSoft: Bool = false, time: Int64 = 0, isCounted: Bool = true
+  ) -> (entries: [PurgeEntry], counts: [UInt64]) {
     state.withLock { state in
       var entries: [PurgeEntry] = []
       var counts: [UInt64] = []
@@ -100,7 +103,20 @@ final class PurgeLedger: Sendable {
       }
       state.unfolded.append(contentsOf: entries)
       state.purges &+= UInt64(tags.count)
+      if !isCounted, let number = entries.last?.sequence,
+        state.awaited.count < ReachedCounts.limit
+      {
+        state.awaited.append(AwaitedCount(number: number, tags: tags, isSoft: isSoft))
+      }
       return (entries, counts)
+    }
+  }
+
+  /// Takes the purges whose objects are to be counted (the writer).
+  func takeAwaited() -> [AwaitedCount] {
+    state.withLock { state in
+      defer { state.awaited = [] }
+      return state.awaited
     }
   }
 

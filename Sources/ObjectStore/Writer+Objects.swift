@@ -314,6 +314,7 @@ extension Writer {
     let hash = index.keyHash
     let body = index.bodyID
     let length = index.bodyLength
+    try noteReached(id, queue, index, isMarked: false, transaction)
     let start = group.tagPool.count
     if index.hasFarTags {
       let record = try transaction.get(databases.records(queue), id).flatMap { RecordView($0) }

@@ -171,10 +171,11 @@ extension Writer {
     lastSweepEnd = monotonicTime()
     endedSweeps.append((sequence, core.epochs.advance()))
     core.counters.sweeps.add(1, ordering: .relaxed)
-    for purge in patterns.purges where purge.sequence <= sequence {
-      core.history.settle(
-        purge.sequence, objects: sweptByPattern.removeValue(forKey: purge.sequence) ?? 0)
+    let patterns = patterns.purges.filter { $0.sequence <= sequence }.map {
+      ($0.sequence, sweptByPattern.removeValue(forKey: $0.sequence) ?? 0)
     }
+    reached.await(core.ledger.takeAwaited())
+    core.history.settle(patterns + reached.settle(through: sequence))
   }
 
   /// Deletes what the sweeper has found, and marks what is softly purged.
@@ -193,11 +194,29 @@ extension Writer {
     victims = []
   }
 
+  /// Counts an object that goes, or with `isMarked` is marked as stale, for the purges that wait for it.
+  func noteReached(
+    _ id: UInt64, _ queue: Queue, _ index: IndexView, isMarked: Bool,
+    _ transaction: borrowing WriteTransaction
+  ) throws(LMDBError) {
+    if reached.isEmpty || index.isRules { return }
+    var tags = index.tags
+    if index.hasFarTags {
+      let record = try transaction.get(core.databases.records(queue), id).flatMap { RecordView($0) }
+      guard let record else { return }
+      tags = record.tags
+    }
+    let purges = reached.purges(
+      reaching: tags, sequence: index.sequence, isSoft: index.isSoft, isMarked: isMarked)
+    for number in purges { group.reached[number, default: 0] += 1 }
+  }
+
   /// Writes into an index entry that a soft purge has reached the object: then that can be forgotten.
   private func mark(
     _ victim: SweepVictim, _ index: IndexView, _ transaction: borrowing WriteTransaction
   ) throws(LMDBError) {
     let hash = index.keyHash
+    try noteReached(victim.id, victim.queue, index, isMarked: true, transaction)
     scratch.removeAll()
     IndexLayout.encode(index, softTime: victim.softTime, onto: &scratch)
     try transaction.put(core.databases.index(victim.queue), victim.id, scratch.view)

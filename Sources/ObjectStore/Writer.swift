@@ -103,6 +103,8 @@ struct Group {
   var evictions: UInt64 = 0
   var reinsertions: UInt64 = 0
   var swept: UInt64 = 0
+  /// Objects that count for purges, by these' numbers.
+  var reached: [UInt64: UInt64] = [:]
 }
 
 final class Writer: @unchecked Sendable {
@@ -127,6 +129,7 @@ final class Writer: @unchecked Sendable {
   var patterns = PatternList()
   /// How many objects the sweeper has found by each pattern or condition in force.
   var sweptByPattern: [UInt64: UInt64] = [:]
+  var reached = ReachedCounts()
   var group = Group()
   var ghosts = GhostSet()
   var scratch = ByteBuffer()
@@ -258,6 +261,7 @@ final class Writer: @unchecked Sendable {
   func commit(_ operations: [Operation]) {
     if hasEnded { return finish(operations, outcomes: []) }
     lastCommit = monotonicTime()
+    reached.await(core.ledger.takeAwaited())
     defer {
       core.epochs.leave(StoreCore.writerSlot)
       core.epochs.collect()
@@ -395,6 +399,7 @@ final class Writer: @unchecked Sendable {
     counters.evictions.add(group.evictions, ordering: .relaxed)
     counters.reinsertions.add(group.reinsertions, ordering: .relaxed)
     counters.swept.add(group.swept, ordering: .relaxed)
+    reached.add(group.reached)
   }
 
   /// Notes whether the pages in use fit into memory, with a quarter to spare.

@@ -70,10 +70,10 @@ package final class TokenMint: @unchecked Sendable {
 
   private func sign(_ user: ByteView, _ now: Int64) -> String? {
     var header = "{\"alg\":\"\(algorithm.name)\",\"typ\":\"JWT\""
-    if let keyID { header += ",\"kid\":\(JSONText.quoted(keyID))" }
+    if let keyID { header += ",\"kid\":\(JSONString.quoted(keyID))" }
     header += "}"
     var payload =
-      "{\"sub\":\(JSONText.quoted(user.string)),\"iat\":\(now),\"exp\":\(now + lifetime)"
+      "{\"sub\":\(JSONString.quoted(user.string)),\"iat\":\(now),\"exp\":\(now + lifetime)"
     if !claims.isEmpty { payload += "," + claims }
     payload += "}"
     let text = Base64URL.encode(Array(header.utf8)) + "." + Base64URL.encode(Array(payload.utf8))
@@ -86,25 +86,5 @@ package final class TokenMint: @unchecked Sendable {
     text.withView { buffer.append($0) }
     if let key { return try key.sign(buffer.view) }
     return try KeyedHMAC.make(.sha256, key: secret ?? []).code(buffer.view)
-  }
-}
-
-/// Text in JSON.
-enum JSONText {
-  /// The text in quotes, with what must not stand in them escaped.
-  static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case _ where scalar.value < 0x20:
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
   }
 }

@@ -152,6 +152,15 @@ extension Certificate {
     }
   }
 
+  static func fingerprint(of path: String) throws(TLSLoadError) -> [UInt8] {
+    let certificates = unsafe try readChain(path)
+    defer { unsafe certificates.forEach { unsafe X509_free($0) } }
+    guard let first = unsafe certificates.first else {
+      throw TLSLoadError(path, .badCertificate)
+    }
+    return unsafe PeerCertificate(first, isVerified: false).fingerprint
+  }
+
   private static func readKey(_ path: String) throws(TLSLoadError) -> OpaquePointer {
     let bytes = try readFile(path)
     return try unsafe withReader(of: bytes, path) { reader throws(TLSLoadError) in
@@ -257,6 +266,12 @@ package struct CertificateFacts: Equatable, Sendable {
 }
 
 extension CertificateFiles {
+  /// The SHA-256 of a PEM file's first certificate, as `PeerCertificate.fingerprint` has it. The key is not
+  /// looked at.
+  package static func fingerprint(of chain: String) throws(TLSLoadError) -> [UInt8] {
+    try Certificate.fingerprint(of: chain)
+  }
+
   /// Reads and checks the files, and keeps nothing of them; `now` is in seconds since 1970.
   package func inspect(now: Int64) throws(TLSLoadError) -> CertificateFacts {
     let certificate = try Certificate(self, now: now)

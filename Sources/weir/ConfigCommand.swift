@@ -1,5 +1,4 @@
 import ArgumentParser
-import Configuration
 import FoundationEssentials
 import Supervision
 
@@ -110,86 +109,7 @@ private struct ConfigRollback: ParsableCommand {
   }
 }
 
-/// Which node is asked, and how its answer is shown.
-struct AskedNode: ParsableArguments {
-  @Option(
-    help: ArgumentHelp("The node's configuration file.", valueName: "edge.conf"),
-    completion: .file())
-  var config = "edge.conf"
-
-  @Flag(help: "Print what the node answers, which is JSON.")
-  var json = false
-
-  /// How long a node may take over a reload: names are looked up, keys are read. Milliseconds.
-  private static let patience: Int32 = 60_000
-
-  /// The node's answer, whatever it is.
-  func answer(_ method: String, _ path: String) throws(AdminClient.Failure) -> AdminClient.Answer {
-    try AdminClient(try reachable(), patience: Self.patience).ask(method, path)
-  }
-
-  /// The content of the node's answer; says why there is none.
-  func ask(_ method: String, _ path: String, expecting status: Int = 200) throws -> [UInt8] {
-    let answer: AdminClient.Answer
-    do throws(AdminClient.Failure) {
-      answer = try self.answer(method, path)
-    } catch {
-      throw Start.refusal(error.text)
-    }
-    guard answer.status == status else {
-      if json { print(String(decoding: answer.content, as: UTF8.self)) }
-      let problem = try? JSONDecoder().decode(Refusal.self, from: Data(answer.content))
-      StandardError.say(problem?.detail ?? "the node answers with status \(answer.status)")
-      for diagnostic in problem?.diagnostics ?? [] {
-        StandardError.write(diagnostic.text + "\n")
-      }
-      throw ExitCode(1)
-    }
-    return answer.content
-  }
-
-  /// Enough of a configuration to ask the node: the file may be wrong just now, which is what one
-  /// wants to hear from the node.
-  private func reachable() throws(AdminClient.Failure) -> NodeConfiguration {
-    let loaded = ConfigurationFile.load(path: config)
-    if let configuration = loaded.configuration { return configuration }
-    guard let admin = ConfigurationFile.admin(path: config) else {
-      throw AdminClient.Failure(
-        text: "\(config) does not say where the node's admin listener is; see weir check \(config)")
-    }
-    var configuration = NodeConfiguration()
-    configuration.admin = admin
-    return configuration
-  }
-
-  /// Decodes an answer, or prints it as it is and returns nil.
-  func decoded<Value: Decodable>(_ type: Value.Type, _ content: [UInt8]) throws -> Value? {
-    if json {
-      print(String(decoding: content, as: UTF8.self))
-      return nil
-    }
-    return try JSONDecoder().decode(type, from: Data(content))
-  }
-}
-
 // What the node answers.
-
-private struct Refusal: Decodable {
-  let detail: String
-  let diagnostics: [ShownDiagnostic]?
-}
-
-private struct ShownDiagnostic: Decodable {
-  let severity: String
-  let file: String
-  let line: Int
-  let column: Int
-  let message: String
-
-  var text: String {
-    (line > 0 ? "\(file):\(line):\(column)" : file) + ": \(severity): \(message)"
-  }
-}
 
 private struct ReloadedNode: Decodable {
   let generation: Int

@@ -20,7 +20,7 @@ private struct LimitList: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List all limits, and what they have decided.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
 
   func run() throws {
     guard let list = try node.decoded(AllLimits.self, node.ask("GET", "/v1/limits")) else { return }
@@ -44,11 +44,11 @@ private struct LimitList: ParsableCommand {
 private struct LimitShow: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a limit.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Argument(help: "Its name.") var name: String
 
   func run() throws {
-    let content = try node.ask("GET", "/v1/limits/\(ConfiguredNode.segment(name))")
+    let content = try node.ask("GET", "/v1/limits/\(AskedNode.segment(name))")
     guard let limit = try node.decoded(ShownLimit.self, content) else { return }
     print(TextTable.text(limit.rows), terminator: "")
   }
@@ -62,7 +62,7 @@ private struct LimitSet: ParsableCommand {
       What was spent stays spent. For example: weir limit set login rate=10/m burst=20 --persist
       """)
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Argument(help: "Its name.") var name: String
   @Argument(
     help: ArgumentHelp(
@@ -102,7 +102,7 @@ private struct LimitSet: ParsableCommand {
 
   func run() throws {
     let content = try node.ask(
-      "PATCH", "/v1/limits/\(ConfiguredNode.segment(name))", json: members())
+      "PATCH", "/v1/limits/\(AskedNode.segment(name))", json: members())
     guard let limit = try node.decoded(ShownLimit.self, content) else { return }
     print("\(limit.name): \(limit.inForce)\(persist ? ", kept" : "")")
   }
@@ -112,12 +112,12 @@ private struct LimitKeys: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "keys", abstract: "List the keys that have spent most lately, heaviest first.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Argument(help: "The limit's name.") var name: String
   @Option(help: "How many, from 1 to 256.") var top = 50
 
   func run() throws {
-    let content = try node.ask("GET", "/v1/limits/\(ConfiguredNode.segment(name))/keys?top=\(top)")
+    let content = try node.ask("GET", "/v1/limits/\(AskedNode.segment(name))/keys?top=\(top)")
     guard let list = try node.decoded(HeavyKeys.self, content) else { return }
     let rows = list.keys.map { [$0.key, String($0.weight), String($0.rejected), $0.id] }
     print(TextTable.text([["KEY", "WEIGHT", "REJECTED", "ID"]] + rows), terminator: "")
@@ -128,12 +128,12 @@ private struct LimitForgive: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "forgive", abstract: "Give a key all it may have, and end its penalty.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Argument(help: "The limit's name.") var name: String
   @Argument(help: "The key, or its id of the list of keys.") var key: String
 
   func run() throws {
-    let path = "/v1/limits/\(ConfiguredNode.segment(name))/keys/\(ConfiguredNode.segment(key))"
+    let path = "/v1/limits/\(AskedNode.segment(name))/keys/\(AskedNode.segment(key))"
     let content = try node.ask("DELETE", path)
     print(node.json ? String(decoding: content, as: UTF8.self) : "\(key) is forgiven")
   }

@@ -7,11 +7,11 @@ struct ObjectCommand: ParsableCommand {
     abstract: "Show what a running node has stored for a URL.",
     discussion: "Every variant, how old it is, and what a request would get of it.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Argument(help: "The URL: http://HOST/PATH, or //HOST/PATH.") var url: String
 
   func run() throws {
-    let content = try node.ask("GET", "/v1/objects" + ConfiguredNode.query([("url", url)]))
+    let content = try node.ask("GET", "/v1/objects" + AskedNode.query([("url", url)]))
     guard let list = try node.decoded(StoredObjects.self, content) else { return }
     if list.objects.isEmpty { print("nothing is stored for \(url)") }
     for object in list.objects { print(TextTable.text(object.rows)) }
@@ -23,13 +23,15 @@ struct ObjectsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "objects", abstract: "List what a running node has stored.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Option(help: "What carries this tag.") var tag: String?
   @Option(help: "What is of this host.") var host: String?
-  @Option(help: "The heaviest by bytes, or by uses that eviction knows of.") var by: Weight?
-  @Option(help: "How many, from 1 to 1000.") var limit = 50
+  @Option(help: "The heaviest by bytes, by hits of late, or by uses that eviction knows of.")
+  var by: Weight?
+  @Option(name: [.customLong("top"), .customLong("limit")], help: "How many, from 1 to 1000.")
+  var limit = 50
 
-  enum Weight: String, ExpressibleByArgument, CaseIterable { case bytes, uses }
+  enum Weight: String, ExpressibleByArgument, CaseIterable { case bytes, hits, uses }
 
   func validate() throws {
     let ways = [tag != nil, host != nil, by != nil].filter { $0 }
@@ -37,7 +39,7 @@ struct ObjectsCommand: ParsableCommand {
   }
 
   func run() throws {
-    let query = ConfiguredNode.query([
+    let query = AskedNode.query([
       ("tag", tag), ("host", host), ("by", by?.rawValue), ("limit", String(limit)),
     ])
     let content = try node.ask("GET", "/v1/objects" + query)
@@ -45,10 +47,12 @@ struct ObjectsCommand: ParsableCommand {
     let rows = list.objects.map { object in
       [
         String(object.size), String(object.status), object.use, String(Int(object.ttl_seconds)),
-        String(object.uses), object.url,
+        object.hits.map { String($0) } ?? "-", String(object.uses), object.url,
       ]
     }
-    print(TextTable.text([["SIZE", "STATUS", "USE", "TTL", "USES", "URL"]] + rows), terminator: "")
+    print(
+      TextTable.text([["SIZE", "STATUS", "USE", "TTL", "HITS", "USES", "URL"]] + rows),
+      terminator: "")
     if list.next != nil { print("… and more") }
   }
 }
@@ -72,6 +76,7 @@ private struct StoredObjects: Decodable {
     let reason: String
     let tags: UInt64
     let uses: UInt64
+    let hits: UInt64?
 
     var rows: [[String]] {
       [
@@ -87,6 +92,7 @@ private struct StoredObjects: Decodable {
         ["age", "\(age_seconds) s of \(lifetime_seconds) s, \(ttl_seconds) s left"],
         ["use", "\(use): \(reason)"], ["tags", "\(tags)"],
         ["uses", "\(uses) of 3 that eviction counts"],
+        ["hits", hits.map { "about \($0) of late" } ?? "few of late"],
       ]
     }
   }
@@ -101,7 +107,7 @@ struct MissesCommand: ParsableCommand {
     abstract: "List what a running node asks its origins for most, and why.",
     discussion: "Weights are halved every five minutes.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Option(help: "What is counted.") var of: Subject = .urls
   @Option(help: "What the list is ordered by.") var by: Weight = .misses
   @Option(help: "How many, from 1 to 512.") var top = 30
@@ -110,7 +116,7 @@ struct MissesCommand: ParsableCommand {
   enum Weight: String, ExpressibleByArgument, CaseIterable { case misses, bytes }
 
   func run() throws {
-    let query = ConfiguredNode.query([
+    let query = AskedNode.query([
       ("of", of.rawValue), ("by", by.rawValue), ("top", String(top)),
     ])
     let content = try node.ask("GET", "/v1/misses" + query)

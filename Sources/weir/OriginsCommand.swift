@@ -15,7 +15,7 @@ private struct OriginsList: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List all origins and their servers.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
 
   func run() throws {
     guard let list = try node.decoded(Origins.self, node.ask("GET", "/v1/origins")) else { return }
@@ -56,13 +56,13 @@ private struct OriginsList: ParsableCommand {
 
 /// A server of an origin.
 private struct NamedServer: ParsableArguments {
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Argument(help: "The origin's name.") var origin: String
   @Argument(help: "The server, as the list names it.") var server: String
 
   func order(_ members: String) throws {
     let path =
-      "/v1/origins/\(ConfiguredNode.segment(origin))/servers/\(ConfiguredNode.segment(server))"
+      "/v1/origins/\(AskedNode.segment(origin))/servers/\(AskedNode.segment(server))"
     let content = try node.ask("POST", path, json: "{\(members)}")
     guard let answer = try node.decoded(Answer.self, content) else { return }
     print("\(answer.origin) \(answer.server): \(answer.state)")
@@ -109,7 +109,7 @@ struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status", abstract: "Show what a running node is and does.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
 
   func run() throws {
     guard let status = try node.decoded(Status.self, node.ask("GET", "/v1/status")) else { return }

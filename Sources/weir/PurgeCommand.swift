@@ -1,4 +1,5 @@
 import ArgumentParser
+internal import Bytes
 
 /// `weir purge`: purges on a running node.
 struct PurgeCommand: ParsableCommand {
@@ -17,7 +18,7 @@ struct PurgeCommand: ParsableCommand {
       the node refuses, or a PoP that is waited for has not applied it in time; 69 if it cannot be reached; 78 if the configuration has errors.
       """)
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
 
   @Option(help: "What carries this tag.") var tag: [String] = []
   @Option(help: "Every variant of this URL.") var url: [String] = []
@@ -56,20 +57,20 @@ struct PurgeCommand: ParsableCommand {
   /// The order as the node takes it.
   var order: String {
     var members: [String] = []
-    if !tag.isEmpty { members.append("\"tags\": \(ConfiguredNode.quoted(tag))") }
+    if !tag.isEmpty { members.append("\"tags\": \(JSONString.quoted(tag))") }
     if let variant, let url = url.first {
       members += [
-        "\"url\": \(ConfiguredNode.quoted(url))", "\"variant\": \(ConfiguredNode.quoted(variant))",
+        "\"url\": \(JSONString.quoted(url))", "\"variant\": \(JSONString.quoted(variant))",
       ]
     } else if !url.isEmpty {
-      members.append("\"urls\": \(ConfiguredNode.quoted(url))")
+      members.append("\"urls\": \(JSONString.quoted(url))")
     }
-    if !host.isEmpty { members.append("\"hosts\": \(ConfiguredNode.quoted(host))") }
-    if let prefix { members.append("\"prefix\": \(ConfiguredNode.quoted(prefix))") }
-    if let wildcard { members.append("\"wildcard\": \(ConfiguredNode.quoted(wildcard))") }
-    if let condition { members.append("\"where\": \(ConfiguredNode.quoted(condition))") }
+    if !host.isEmpty { members.append("\"hosts\": \(JSONString.quoted(host))") }
+    if let prefix { members.append("\"prefix\": \(JSONString.quoted(prefix))") }
+    if let wildcard { members.append("\"wildcard\": \(JSONString.quoted(wildcard))") }
+    if let condition { members.append("\"where\": \(JSONString.quoted(condition))") }
     if all { members.append("\"everything\": true") }
-    if let site { members.append("\"site\": \(ConfiguredNode.quoted(site))") }
+    if let site { members.append("\"site\": \(JSONString.quoted(site))") }
     if soft { members.append("\"soft\": true") }
     if dryRun { members.append("\"dry_run\": true") }
     if let scope = fleet ? "all" : wait {
@@ -128,7 +129,7 @@ struct PurgesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "purges", abstract: "List the last purges of a running node.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Option(help: "How many, from 1 to 1000.") var limit = 20
   @Argument(help: "One purge, by its number.") var id: UInt64?
 

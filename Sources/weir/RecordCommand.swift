@@ -1,6 +1,5 @@
 import ArgumentParser
 import CLinux
-import Configuration
 import EventLoop
 import FoundationEssentials
 import Supervision
@@ -22,10 +21,7 @@ struct RecordCommand: ParsableCommand {
       the configuration has errors.
       """)
 
-  @Option(
-    help: ArgumentHelp("The node's configuration file.", valueName: "edge.conf"),
-    completion: .file())
-  var config = "edge.conf"
+  @OptionGroup var node: NodeArguments
 
   @Option(help: ArgumentHelp("Where to; it must not be there yet.", valueName: "file"))
   var out: String
@@ -50,15 +46,8 @@ struct RecordCommand: ParsableCommand {
   }
 
   func run() throws {
-    let configuration = try Start.configuration(
-      ConfigurationSource(path: config), path: config, sayingWarnings: false)
+    let client = try node.client()
     Signals.prepare()
-    let client: AdminClient
-    do throws(AdminClient.Failure) {
-      client = try AdminClient(configuration)
-    } catch {
-      throw Start.refusal(error.text)
-    }
     // The first answer only says that somebody records now.
     _ = try lines(client)
     let number = unsafe weir_open(out, O_WRONLY | O_CREAT | O_EXCL, 0o600)
@@ -97,17 +86,11 @@ struct RecordCommand: ParsableCommand {
       throw Start.refusal(error.text)
     }
     guard answer.status == 200, answer.content.last == 10 else {
-      let problem = try? JSONDecoder().decode(Refusal.self, from: Data(answer.content))
-      StandardError.say(problem?.detail ?? "the node answers with status \(answer.status)")
-      throw ExitCode(1)
+      throw AskedNode.refusal(answer)
     }
     let start = answer.content.dropLast().lastIndex(of: 10).map { $0 + 1 } ?? 0
     let last = try? JSONDecoder().decode(Lost.self, from: Data(answer.content[start...]))
     return (answer.content[..<start], last?.lost ?? 0)
-  }
-
-  private struct Refusal: Decodable {
-    let detail: String
   }
 
   private struct Lost: Decodable {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Configuration
 import EventLoop
+import Node
 import Supervision
 
 /// `weir run`.
@@ -33,6 +34,7 @@ struct RunCommand: ParsableCommand {
     let text = ConfigurationSource(path: source.file)
     let configuration = try Start.configuration(text, path: source.file, sayingWarnings: true)
     let listeners = try Start.listeners(configuration)
+    defer { NodeListeners.removeLeftovers(of: configuration) }
     guard !noSupervisor, let text else {
       if let user = configuration.user, let problem = Privileges.become(user) {
         throw Start.refusal(problem)

@@ -54,6 +54,13 @@ enum Signals {
     return number > 0 ? number : nil
   }
 
+  /// Has those signals wait until they are waited for.
+  static func block(_ numbers: [Int32]) {
+    weir_ignore_signal(SIGPIPE)
+    var set = Self.set(numbers)
+    unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+  }
+
   /// Lets signals act as the system has it: SIGTERM and SIGINT end the process.
   static func unblock(_ numbers: [Int32]) {
     var set = Self.set(numbers)

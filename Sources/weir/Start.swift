@@ -134,7 +134,7 @@ enum Start {
     let workers = Node.workers(of: node.configuration)
     let addresses = node.addresses.map(\.description).joined(separator: ", ")
     let count = workers == 1 ? "1 worker" : "\(workers) workers"
-    let admin = node.adminAddress.map { ", admin on \($0)" } ?? ""
+    let admin = node.adminPlace.map { ", admin on \($0)" } ?? ""
     return "listening on \(addresses) (\(count))\(admin)"
   }
 }

@@ -30,11 +30,12 @@ struct UpgradeCommand: ParsableCommand {
   func run() throws {
     let before = try JSONDecoder().decode(
       NodeStatus.self, from: Data(node.ask("GET", "/v1/status")))
-    _ = try node.ask("POST", "/v1/upgrade", expecting: 202)
+    _ = try node.ask("POST", "/v1/upgrade")
+    let client = try node.node.client()
     let end = time(nil) + max(1, timeout)
     while time(nil) < end {
       _ = poll(nil, 0, 100)
-      if let now = status(), now.process != before.process { return report(now) }
+      if let now = status(client), now.process != before.process { return report(now) }
     }
     StandardError.say("the old node still answers; the supervisor's log says why")
     throw ExitCode(1)
@@ -49,10 +50,9 @@ struct UpgradeCommand: ParsableCommand {
   }
 
   /// What whoever answers says of itself; nil in the moment in which nobody does.
-  private func status() -> NodeStatus? {
-    guard let answer = try? node.answer("GET", "/v1/status"), answer.status == 200 else {
-      return nil
-    }
+  private func status(_ client: AdminClient) -> NodeStatus? {
+    guard let answer = try? client.ask("GET", "/v1/status"), answer.status == 200
+    else { return nil }
     return try? JSONDecoder().decode(NodeStatus.self, from: Data(answer.content))
   }
 }

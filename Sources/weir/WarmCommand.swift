@@ -1,4 +1,5 @@
 import ArgumentParser
+internal import Bytes
 import CLinux
 
 /// `weir warm`: fetches ahead of clients.
@@ -11,7 +12,7 @@ struct WarmCommand: ParsableCommand {
       is until it is done.
       """)
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Argument(help: "URLs: http://HOST/PATH, or //HOST/PATH.") var urls: [String] = []
   @Option(help: ArgumentHelp("A sitemap, whose URLs are fetched.", valueName: "url"))
   var sitemap: String?
@@ -31,8 +32,8 @@ struct WarmCommand: ParsableCommand {
     if let cancel { return try show(node.ask("DELETE", "/v1/warm/\(cancel)")) }
     if let progress { return try follow(progress) }
     let what =
-      sitemap.map { "\"sitemap\": \(ConfiguredNode.quoted($0))" }
-      ?? "\"urls\": \(ConfiguredNode.quoted(urls))"
+      sitemap.map { "\"sitemap\": \(JSONString.quoted($0))" }
+      ?? "\"urls\": \(JSONString.quoted(urls))"
     let content = try node.ask("POST", "/v1/warm", json: "{\(what), \"rate\": \(rate)}")
     guard let report = try node.decoded(Report.self, content) else { return }
     print("order \(report.id): \(report.urls) URLs")

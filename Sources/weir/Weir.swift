@@ -11,7 +11,7 @@ import ArgumentParser
       """,
     version: Version.text,
     subcommands: [
-      RunCommand.self, CheckCommand.self, StatusCommand.self, ReloadCommand.self,
+      RunCommand.self, CheckCommand.self, StatusCommand.self, TopCommand.self, ReloadCommand.self,
       ConfigCommand.self, UpgradeCommand.self, PurgeCommand.self, PurgesCommand.self,
       ObjectCommand.self, ObjectsCommand.self, MissesCommand.self, WarmCommand.self,
       LimitCommand.self, OriginsCommand.self, FleetCommand.self, TokenCommand.self,

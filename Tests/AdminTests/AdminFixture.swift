@@ -41,7 +41,7 @@ final class AdminFixture: Sendable {
     files = try TemporaryDirectory()
     audit = files.file("audit.log")
     var settings = AdminConfiguration(
-      address: ListenAddress(host: "127.0.0.1", port: 0), token: token)
+      address: .network(ListenAddress(host: "127.0.0.1", port: 0)), token: token)
     if let tokens {
       try files.write("tokens", tokens)
       settings.tokensFile = files.file("tokens")
@@ -56,10 +56,12 @@ final class AdminFixture: Sendable {
       clock: clock, store: store, sites: sites,
       tokens: TokenTable(settings) { [notes] line in notes.update { $0.append(line) } })
     metrics = context.metrics
+    let log = AuditLog(note: { _ in })
+    log.adopt(try AuditLog.File(audit))
     server = try AdminServer(
       listener: Listener(socket),
       context: context,
-      audit: try AuditLog(audit, note: { _ in }),
+      audit: log,
       note: { [notes] line in notes.update { $0.append(line) } })
     server.start()
   }

@@ -66,7 +66,7 @@ struct PurgeTests {
       Array("{\"tags\": \(JSONText.array(tags.map { .string($0) }).text)}".utf8))
     return Purge(
       kind: order.kind, tags: tags, order: order.text, isSoft: false, caller: .nobody,
-      peer: SocketAddress(high: 0, low: 1, port: 9), connection: 0,
+      peer: .network(SocketAddress(high: 0, low: 1, port: 9)), connection: 0,
       began: Instant(monotonic: 1_000_000_000, wall: 0))
   }
 
@@ -92,7 +92,7 @@ struct PurgeTests {
     let clock = NodeClock(manualFrom: 0)
     let service = AdminService(
       context: try AdminFixture.context(clock: clock, store: nil),
-      access: AdminAccess(TokenTable(), isLoopback: true), inbox: try Inbox(),
+      access: AdminAccess(TokenTable(), .loopback), inbox: try Inbox(),
       note: { line in lines.update { $0.append(line) } })
     let error = StoreError(path: "/x/journal", reason: "no space left\non device")
     let response = service.finish(

@@ -115,6 +115,23 @@ struct NodeCommandsTests {
     #expect(try await setup.weir("warm", "--progress", "1").printed.hasPrefix("order 1 is "))
   }
 
+  @Test func `what is hit most is listed with its hits, and the largest`() async throws {
+    let setup = try await AskedSetup()
+    // One hit of 128 is noted by each worker; a connection stays with its own.
+    let client = try await setup.node.connect()
+    for _ in 0..<129 { #expect(try await client.get("/b").status == 200) }
+    client.close()
+    let hits = try await setup.weir("objects", "--by", "hits", "--top", "5")
+    let lines = hits.printed.split(separator: "\n")
+    #expect(lines.count == 2, "\(hits.printed) \(hits.said)")
+    #expect(lines.last?.hasSuffix("128   3     http://example.com/b") == true, "\(hits.printed)")
+    let bytes = try await setup.weir("objects", "--by", "bytes", "--top", "1")
+    #expect(bytes.printed.split(separator: "\n").count == 2)
+    let one = try await setup.weir("object", setup.url("/b"))
+    #expect(one.printed.contains("hits        about 128 of late"), "\(one.printed)")
+    #expect(try await setup.weir("object", setup.url("/a")).printed.contains("few of late"))
+  }
+
   @Test func `a token is made, and its line added to a file`() async throws {
     let setup = try await AskedSetup()
     let made = try await setup.weir(

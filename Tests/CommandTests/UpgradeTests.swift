@@ -4,13 +4,15 @@ import EventLoop
 import Testing
 
 /// A node with a store and an origin, run by the command.
-private struct Running {
+struct StoringNode {
   let directory: TemporaryDirectory
   let process: WeirProcess
   let port: UInt16
   let adminPort: UInt16
 
-  init(origin: ScriptedOrigin, settings: String = "") async throws {
+  init(
+    origin: ScriptedOrigin, settings: String = "", store: String = "size 64MiB;"
+  ) async throws {
     directory = try TemporaryDirectory()
     try directory.write(
       "edge.conf",
@@ -19,7 +21,7 @@ private struct Running {
       admin 127.0.0.1:0 { token "a-token-for-the-tests"; }
       workers 2;
       drain_timeout 10s;
-      store ./store { size 64MiB; }
+      store ./store { \(store) }
       origin app 127.0.0.1:\(origin.port);
       site * { origin app; }
       \(settings)
@@ -73,7 +75,7 @@ struct UpgradeTests {
     let origin = try await ScriptedOrigin.answering { request in
       Reply(200, ["Cache-Control: max-age=600"], request.target)
     }
-    let running = try await Running(origin: origin)
+    let running = try await StoringNode(origin: origin)
     #expect(try await running.get("/kept").text == "/kept")
     try await running.expectStored("/kept")
     let isOver = Watched(false)
@@ -127,7 +129,7 @@ struct UpgradeTests {
         200, ["Cache-Control: max-age=600", "Surrogate-Key: t"],
         request.target == "/large" ? String(repeating: "a", count: 6_000_000) : request.target)
     }
-    let running = try await Running(origin: origin)
+    let running = try await StoringNode(origin: origin)
     #expect(try await running.get("/large").bodyLength == 6_000_000)
     try await running.expectStored("/large")
     #expect(try await running.get("/page").text == "/page")
@@ -162,7 +164,7 @@ struct UpgradeTests {
 
   @Test func `the command asks for it, and says who answers now`() async throws {
     let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
-    let running = try await Running(origin: origin)
+    let running = try await StoringNode(origin: origin)
     let text = """
       listen 127.0.0.1:0;
       admin 127.0.0.1:\(running.adminPort) { token "a-token-for-the-tests"; }

@@ -98,7 +98,7 @@ final class WeirProcess: Sendable {
   }
 
   /// The executable, which is built into the directory of the tests.
-  private static let executable: String = {
+  static let executable: String = {
     let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     let beside = own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/weir"
     if FileManager.default.isExecutableFile(atPath: String(beside)) { return String(beside) }

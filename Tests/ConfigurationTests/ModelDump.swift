@@ -25,6 +25,12 @@ private func dump(
   switch value {
   case let address as ListenAddress:
     lines.append("\(indentation)\(label): [\(address.host)]:\(address.port)")
+  case let address as AdminAddress:
+    switch address {
+    case .network(let address):
+      dump(address, label: label, default: nil, indentation: indentation, &lines)
+    case .unix(let path): lines.append("\(indentation)\(label): unix:\(path)")
+    }
   case let code as RuleCode:
     lines.append("\(indentation)\(label): \(code.summary)")
   case let server as ServerConfiguration:
@@ -64,6 +70,7 @@ private func text(_ server: ServerConfiguration) -> String {
 /// A value of the same type with nothing set, so that only what was set is shown.
 private func blank(like value: Any) -> Any? {
   switch value {
+  case is AdminConfiguration: AdminConfiguration(address: .unix(""), token: nil)
   case is OriginConfiguration: OriginConfiguration(name: "")
   case is StoreConfiguration: StoreConfiguration(path: "")
   case is SiteConfiguration: SiteConfiguration(hosts: [])

@@ -434,6 +434,33 @@ import Testing
     #expect(records["purges"]?.array?.first?["who"]?.string == "token")
   }
 
+  @Test func `a site for every host takes more tags than conditions may be pending`() async throws {
+    let origin = try await ScriptedOrigin.answering { _ in
+      Reply(200, ["Cache-Control: max-age=60", "Cache-Tag: last"], "x")
+    }
+    let node = try TestNode.start(
+      configuration: """
+        workers 1;
+        listen 127.0.0.1:0;
+        admin 127.0.0.1:0 { token "a-token-for-the-tests"; }
+        store ./store { }
+        origin app 127.0.0.1:\(origin.port);
+        site * { origin app; purge on; }
+        """, directory: try TemporaryDirectory())
+    _ = try await ask(node, "GET", "/", "a.example")
+    try await node.settle()
+    let client = try await node.connect()
+    defer { client.close() }
+    for number in (0..<300).reversed() {
+      let tag = number == 0 ? "last" : "tag-\(number)"
+      let fields = [Self.token, "xkey-purge: \(tag)"]
+      #expect(
+        try await client.request("PURGE", "/", host: "a.example", fields).status == 200, "\(tag)")
+    }
+    #expect(
+      try await ask(node, "GET", "/", "a.example", ["Cache-Control: only-if-cached"]).status == 504)
+  }
+
   @Test func `PURGE without a token is refused, unless the address may`() async throws {
     let (node, _) = try await start("purge on;")
     for fields in [[], ["Authorization: Bearer nobody's-token"]] {

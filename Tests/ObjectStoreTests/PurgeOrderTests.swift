@@ -11,10 +11,11 @@ extension StoreFixture {
   @discardableResult
   func order(
     _ target: PurgeOrder.Target, soft: Bool = false, time: Int64 = 5_000, key: String = "",
-    what: String = ""
+    what: String = "", isOfImplicitTags: Bool = false
   ) -> Result<PurgeReceipt, PurgeFailure> {
     let order = PurgeOrder(
-      target, isSoft: soft, time: time, who: "tester", what: what, idempotencyKey: key)
+      target, isSoft: soft, time: time, who: "tester", what: what, idempotencyKey: key,
+      isOfImplicitTags: isOfImplicitTags)
     let result: Result<PurgeReceipt, PurgeFailure>? = wait { completion in
       store.purge(order, completion: completion)
       return true
@@ -131,6 +132,59 @@ extension StoreFixture {
         fixture.hand(fixture.object("cold \(number)", text))
       }
       #expect(fixture.store.statistics.reinsertions > 0)
+    }
+  }
+}
+
+/// How many objects a purge by URL or host has reached.
+@Suite struct ReachedCountTests {
+  private func count(_ fixture: StoreFixture, _ record: PurgeRecord) -> UInt64? {
+    fixture.store.purgeRecord(record.id)?.objects
+  }
+
+  private func order(
+    _ fixture: StoreFixture, _ tag: String, soft isSoft: Bool = false
+  ) throws -> PurgeRecord {
+    try fixture.order(.tags([fixture.tag(tag)]), soft: isSoft, isOfImplicitTags: true).get().record
+  }
+
+  @Test func `what was deleted, evicted or replaced in between is counted once`() throws {
+    try withStore { fixture in
+      for number in 0..<30 {
+        var object = fixture.object("http://a/\(number)", "v", tags: ["own"])
+        object.implicitTags = [fixture.tag("host a")]
+        fixture.hand(object)
+      }
+      var other = fixture.object("http://b/", "v")
+      other.implicitTags = [fixture.tag("host b")]
+      fixture.store(other)
+      fixture.store.flush()
+      let first = try order(fixture, "host a")
+      #expect(first.objects == nil && count(fixture, first) == nil)
+      // Two come again before the sweeper, and are not reached; what they replace is.
+      for number in 0..<2 {
+        var object = fixture.object(
+          "http://a/\(number)", "w", sequence: fixture.store.purgeSequence)
+        object.implicitTags = [fixture.tag("host a")]
+        fixture.store(object)
+      }
+      let nobody = try order(fixture, "host c")
+      fixture.store.waitForSweep()
+      #expect(count(fixture, first) == 30)
+      #expect(count(fixture, nobody) == 0)
+      let second = try order(fixture, "host a", soft: true)
+      let third = try order(fixture, "host a", soft: true)
+      fixture.store.waitForSweep()
+      #expect(count(fixture, second) == 2)
+      #expect(count(fixture, third) == 2)
+      let again = try order(fixture, "host a", soft: true)
+      let last = try order(fixture, "host a")
+      fixture.store.waitForSweep()
+      // Those were stale before.
+      #expect(count(fixture, again) == 0)
+      #expect(count(fixture, last) == 2)
+      try fixture.reopen()
+      #expect(count(fixture, first) == 30 && count(fixture, last) == 2)
     }
   }
 }

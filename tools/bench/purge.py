@@ -6,7 +6,8 @@ others. First as many purges as go in a while, of tags and of URLs, over PURGE r
 connections. Then objects that all carry one tag are fetched, and that tag is purged: how long the
 answer takes, whether the very next requests on connections that were open before (they are spread
 over the workers) see it, and how long hits on other objects take before it and while what it
-reached is deleted.
+reached is deleted. Of Weir also how long the admin listener takes to answer while its processor is
+full of hits.
 """
 
 import argparse
@@ -69,23 +70,11 @@ def percentile(output):
 
 
 def fill(server, prefix, count):
-    """Fetches every object once: a bounded number of connections that go through all of them."""
-    links = [connection(server) for _ in range(32)]
-    for first in range(0, count, 32):
-        for number, link in enumerate(links):
-            link.sendall(f"GET {prefix}{first + number} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
-        for link in links:
-            answer = b""
-            while not complete(answer):
-                answer += link.recv(65536)
-    for link in links:
-        link.close()
-
-
-def complete(answer):
-    """Whether an answer of 100 bytes is there."""
-    end = answer.find(b"\r\n\r\n")
-    return end >= 0 and len(answer) >= end + 104
+    """Fetches every object once, in pieces, each of which begins a little before the end of the last."""
+    done = 0
+    while done < count:
+        output = wrk(server, "sequence.lua", 5, prefix, count, done)
+        done += max(1, int(re.search(r"(\d+) requests in", output)[1]) - 64)
 
 
 def connection(server):
@@ -111,7 +100,12 @@ def ask(link, text):
 
 
 def get(link, path):
-    return ask(link, f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n")
+    return ask(link, f"GET {path} HTTP/1.1\r\nHost: {host(link)}\r\n\r\n")
+
+
+def host(link):
+    """What wrk says, so that the two speak of the same objects."""
+    return f"127.0.0.1:{link.getpeername()[1]}"
 
 
 def purge_all(server, objects):
@@ -123,13 +117,54 @@ def purge_all(server, objects):
         if "; hit" not in get(link, path)[1]:
             raise SystemExit(f"bench: {server.name} has not stored {path}")
     with connection(server) as purger:
-        status, head, elapsed = ask(purger, "PURGE / HTTP/1.1\r\nHost: bench\r\nxkey-purge: all\r\n\r\n")
+        order = f"PURGE / HTTP/1.1\r\nHost: {host(purger)}\r\nxkey-purge: all\r\n\r\n"
+        status, head, elapsed = ask(purger, order)
     if status != 200:
         raise SystemExit(f"bench: {server.name} did not purge: {head}")
     seen = sum("; hit" not in get(link, path)[1] for link, path in zip(links, paths))
     for link in links:
         link.close()
     return elapsed, seen
+
+
+def busy(server, seconds):
+    """How long /v1/status, and a purge by the admin listener, take while wrk fills the processor with hits."""
+    wrk(server, "sequence.lua", 2, "/other/", 1000)
+    script = os.path.join(HERE, "configs", "sequence.lua")
+    user, system = server.cpu()
+    begin = time.perf_counter()
+    load = subprocess.Popen(
+        ["taskset", "-c", LOAD_CPUS, "wrk", "-t1", "-c64", f"-d{seconds}s", "-s", script,
+         f"http://127.0.0.1:{server.port}", "--", "/other/", "1000"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(1)
+    token = "Authorization: Bearer measured-not-guarded-0123456789\r\n"
+    body = '{"tag": "nobody"}'
+    orders = {
+        "status": f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n{token}\r\n",
+        "order": f"POST /v1/purge HTTP/1.1\r\nHost: localhost\r\n{token}Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}",
+    }
+    times = {name: [] for name in orders}
+    with socket.create_connection(("127.0.0.1", server.admin), 30) as link:
+        while time.perf_counter() - begin < seconds - 0.5:
+            for name, text in orders.items():
+                status, head, elapsed = ask(link, text)
+                if status != 200:
+                    raise SystemExit(f"bench: the admin listener does not do {name}: {head}")
+                times[name].append(elapsed)
+            time.sleep(0.01)
+    spent = sum(server.cpu()) - user - system
+    share = spent / (time.perf_counter() - begin)
+    results = {"busy_share": share, "busy_rate": rate(load.communicate()[0])}
+    for name, all_of in times.items():
+        all_of.sort()
+        results[f"{name}_p50_ms"] = all_of[len(all_of) // 2]
+        results[f"{name}_p99_ms"] = all_of[int(len(all_of) * 0.99)]
+        results[f"{name}_max_ms"] = all_of[-1]
+        results[f"{name}_count"] = len(all_of)
+    return results
 
 
 def measured(server, options):
@@ -158,6 +193,9 @@ def measured(server, options):
     time.sleep(1)
     results["answer_ms"], results["seen_at_once"] = purge_all(server, options.objects)
     results["p99_during_ms"] = percentile(load.communicate()[0])
+    if isinstance(server, PurgeWeir):
+        say(f"{server.name}: the admin listener beside hits")
+        results |= busy(server, options.seconds)
     return results
 
 
@@ -189,6 +227,22 @@ def table(results):
             f"| {one['urls_per_second']:,.0f} | {one['url_cpu_us']:.1f} | {one['answer_ms']:.2f} "
             f"| {one['seen_at_once']} of 16 | {one['p99_before_ms']:.2f} | {one['p99_during_ms']:.2f} |"
         )
+    for name, one in results.items():
+        if "status_p50_ms" not in one:
+            continue
+        lines += [
+            "",
+            f"The admin listener of {name} while its processor serves {one['busy_rate']:,.0f} hits a second "
+            f"({one['busy_share'] * 100:.0f} % of it):",
+            "",
+            "| request | answers | median, ms | p99, ms | longest, ms |",
+            "|---|---:|---:|---:|---:|",
+        ]
+        for title, kind in ("`GET /v1/status`", "status"), ("`POST /v1/purge`, a tag", "order"):
+            lines.append(
+                f"| {title} | {one[f'{kind}_count']} | {one[f'{kind}_p50_ms']:.2f} "
+                f"| {one[f'{kind}_p99_ms']:.2f} | {one[f'{kind}_max_ms']:.2f} |"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -16,27 +16,32 @@ package import TLS
 package struct PreparedCertificates: Sendable {
   /// What connections begin with; nil: nobody speaks TLS.
   let context: ServerTLSContext?
+  /// The same for the operator's listener; nil: it speaks HTTP in the clear.
+  let admin: ServerTLSContext?
   /// What is not as it should be and stops nothing.
-  package var notices: [String] { context?.notices ?? [] }
+  package var notices: [String] { (context?.notices ?? []) + (admin?.notices ?? []) }
 }
 
 /// The certificates of a node. Shared by all workers.
 package final class NodeCertificates: Sendable {
-  private let shown: Mutex<ServerTLSContext?>
-  private let tickets: TicketKeyRing
+  private let shown: Mutex<PreparedCertificates>
+  /// The operator's sessions are no clients' sessions.
+  private let tickets: (clients: TicketKeyRing, operators: TicketKeyRing)
 
   /// Reads what a configuration names.
   package init(_ configuration: NodeConfiguration) throws(TLSLoadError) {
-    guard let ring = TicketKeyRing(kept: configuration.keptTicketKeys) else {
-      throw TLSLoadError("tickets", .badSetting("there is no randomness"))
-    }
-    tickets = ring
-    let prepared = try Self.prepare(configuration, ring)
-    shown = Mutex(prepared.context)
+    guard let clients = TicketKeyRing(kept: configuration.keptTicketKeys),
+      let operators = TicketKeyRing(kept: configuration.keptTicketKeys)
+    else { throw TLSLoadError("tickets", .badSetting("there is no randomness")) }
+    tickets = (clients, operators)
+    shown = Mutex(try Self.prepare(configuration, tickets))
   }
 
   /// What connections begin with now.
-  package var current: ServerTLSContext? { shown.withLock { $0 } }
+  package var current: ServerTLSContext? { shown.withLock { $0.context } }
+
+  /// What the operator's connections begin with now; nil: they are in the clear.
+  package var admin: ServerTLSContext? { shown.withLock { $0.admin } }
 
   /// Reads and checks what a configuration names; what is shown stays as it is. Takes some milliseconds
   /// for each certificate.
@@ -45,23 +50,30 @@ package final class NodeCertificates: Sendable {
   ) throws(TLSLoadError) -> PreparedCertificates { try Self.prepare(configuration, tickets) }
 
   private static func prepare(
-    _ configuration: NodeConfiguration, _ tickets: TicketKeyRing
+    _ configuration: NodeConfiguration,
+    _ tickets: (clients: TicketKeyRing, operators: TicketKeyRing)
   ) throws(TLSLoadError) -> PreparedCertificates {
-    guard let settings = configuration.serverTLS(keepsHello: false) else {
-      return PreparedCertificates(context: nil)
-    }
+    PreparedCertificates(
+      context: try context(configuration.serverTLS(keepsHello: false), tickets.clients),
+      admin: try context(configuration.adminTLS, tickets.operators))
+  }
+
+  private static func context(
+    _ settings: ServerTLSConfiguration?, _ tickets: TicketKeyRing
+  ) throws(TLSLoadError) -> ServerTLSContext? {
+    guard let settings else { return nil }
     // By the system's time, as OpenSSL goes by it.
-    return PreparedCertificates(
-      context: try ServerTLSContext(settings, tickets: tickets, now: Int64(time(nil))))
+    return try ServerTLSContext(settings, tickets: tickets, now: Int64(time(nil)))
   }
 
   /// Shows what was prepared. Workers take it when they are told (`NodeContext.showCertificates`).
   package func publish(_ prepared: PreparedCertificates) {
-    shown.withLock { $0 = prepared.context }
+    shown.withLock { $0 = prepared }
   }
 
   /// Changes the key of tickets if its time is over; `now` is monotonic.
   package func rotateTickets(now: Int64, interval: Int64) {
-    tickets.rotateIfDue(now: now, interval: interval)
+    tickets.clients.rotateIfDue(now: now, interval: interval)
+    tickets.operators.rotateIfDue(now: now, interval: interval)
   }
 }

@@ -99,7 +99,7 @@ extension Exchange {
       target, isSoft: wish.isSoft, time: time, who: caller.name,
       what: "PURGE \(url)" + (wish.tags.isEmpty ? "" : ", tags: ")
         + wish.tags.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " "),
-      fleet: mark(of: wish, head, worker))
+      fleet: mark(of: wish, head, worker), isOfImplicitTags: wish.tags.isEmpty)
     let token = connection.token
     let index = worker.index
     let context = worker.context

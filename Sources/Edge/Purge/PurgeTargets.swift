@@ -95,7 +95,7 @@ package final class PurgeTargets {
     case .wildcard(let text): return .pattern(try wildcard(text, scope))
     case .condition(let text): return try Self.condition(text, scope)
     case .everything:
-      guard let scope else { return .everything }
+      guard let scope, !scope.isWhole else { return .everything }
       if let hosts = scope.hostTags(store) { return .tags(hosts) }
       return try Self.condition("true", scope)
     }
@@ -105,6 +105,7 @@ package final class PurgeTargets {
   static func target(
     ofTags tags: [[UInt8]], _ scope: SiteScope, _ store: ObjectStore
   ) throws(PurgeDefect) -> PurgeOrder.Target {
+    if scope.isWhole { return .tags(tags.map { $0.withView { store.tagHash($0) } }) }
     if let hosts = scope.hostTags(store) {
       return .tagsWithin(hosts: hosts, tags.map { $0.withView { store.tagHash($0) } })
     }
@@ -371,6 +372,12 @@ struct SiteScope {
     exact = own.filter { !$0.hasPrefix("*") }
     wildcards = own.filter { $0.hasPrefix("*.") }
     hasAny = own.contains("*")
+  }
+
+  /// Whether every host belongs to the sites: then a purge within them is one of all, and needs no
+  /// condition, of which only so many may be pending.
+  var isWhole: Bool {
+    hasAny && others.exact.isEmpty && others.suffixes.isEmpty && !others.hasAny
   }
 
   /// Throws unless a host belongs to the sites.
