@@ -11,10 +11,13 @@ import ArgumentParser
       """,
     version: Version.text,
     subcommands: [
-      RunCommand.self, CheckCommand.self, StatusCommand.self, ReloadCommand.self,
+      RunCommand.self, CheckCommand.self, 
+      StatusCommand.self,
+      ReloadCommand.self,
       ConfigCommand.self, UpgradeCommand.self, PurgeCommand.self, PurgesCommand.self,
       ObjectCommand.self, ObjectsCommand.self, MissesCommand.self, WarmCommand.self,
-      LimitCommand.self, OriginsCommand.self, TokenCommand.self, SettingsCommand.self,
+      LimitCommand.self, OriginsCommand.self, DrainCommand.self, UndrainCommand.self,
+      MaintenanceCommand.self, StoreOnlyCommand.self, TokenCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
       ReplayCommand.self, RecordCommand.self, NodeCommand.self,
     ])

@@ -133,6 +133,7 @@ extension Exchange {
       }
     case .mustValidate, .gatewayTimeout: break
     }
+    if isStoreOnly, servesAsItIs(response, freshness, reuse, on: connection) { return }
     switch reuse {
     case .fresh:
       if directives.onlyIfCached, response.isSliced, !isWholeInStore(response, worker) {
@@ -143,7 +144,9 @@ extension Exchange {
       serve(response, freshness, on: connection)
     case .staleWhileRevalidate:
       result = .stale
-      if directives.permitsStoring { revalidateBehind(response, hash: hash, on: connection) }
+      if directives.permitsStoring, !isStoreOnly {
+        revalidateBehind(response, hash: hash, on: connection)
+      }
       serve(response, freshness, on: connection)
     case .mustValidate(let reason):
       // A client that insists on validation gets the origin's word, or what the failure leaves.
@@ -158,6 +161,28 @@ extension Exchange {
         reason, hash: hash, directives, stored: response, on: connection)
     case .gatewayTimeout: onlyIfCached(on: connection)
     }
+  }
+
+  /// Serves what would have to be validated, while no origin is asked: as a cache that is disconnected
+  /// (RFC 9111 §4.2.4), so not against `no-cache` and `must-revalidate` of the response. False: it may be
+  /// served anyway.
+  @inline(never)
+  private func servesAsItIs(
+    _ response: StoredResponse, _ freshness: Freshness, _ reuse: Reuse,
+    on connection: some ClientStream
+  ) -> Bool {
+    switch reuse {
+    case .fresh, .staleWhileRevalidate: return false
+    case .mustValidate, .gatewayTimeout: break
+    }
+    if !freshness.flags.isDisjoint(with: [.noCache, .mustRevalidate]) {
+      answerWithoutOrigin(on: connection)
+    } else {
+      let age = freshness.currentAge(now: connection.worker.now.wall)
+      result = freshness.lifetime > age ? .hit : .stale
+      serve(response, freshness, on: connection)
+    }
+    return true
   }
 
   private func missed(

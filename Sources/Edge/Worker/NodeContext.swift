@@ -34,6 +34,8 @@ package final class NodeContext: Sendable {
   package let traffic = NodeTraffic()
   /// The certificates that are shown; nil: nobody speaks TLS.
   package let certificates: NodeCertificates?
+  /// What an operator has switched over.
+  package let switches: Switches
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -51,8 +53,10 @@ package final class NodeContext: Sendable {
     _ parts: GenerationParts, clock: NodeClock, store: ObjectStore?, metrics: MetricsRegistry,
     routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil,
     tokens: TokenTable = TokenTable(),
-    purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }, traces: TraceQueue? = nil
+    purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }, traces: TraceQueue? = nil,
+    switches: Switches = Switches()
   ) {
+    self.switches = switches
     self.traces = traces
     self.clock = clock
     self.store = store
@@ -130,6 +134,7 @@ package final class NodeContext: Sendable {
 
   private func hearGrants(of pools: [OriginPool]) {
     for pool in pools {
+      pool.setMissHandler { [weak self] in self?.post(.missGranted($0), to: $0.waiter.worker) }
       pool.setGrantHandler { [weak self] in self?.post(.granted($0), to: $0.waiter.worker) }
     }
   }
@@ -208,6 +213,8 @@ package enum WorkerMessage: Sendable {
   case departure(DueDeparture)
   /// A place at a server went to a request of this worker.
   case granted(SlotGrant)
+  /// A place among a pool's misses went to a request of this worker.
+  case missGranted(MissGrant)
   /// A helper's thread has looked for a file, for the request of that name.
   case fileAnswered(UInt64, FileAnswer)
   /// It has read a piece of one; nil: the file has become shorter.
