@@ -11,7 +11,7 @@ import ArgumentParser
       """,
     version: Version.text,
     subcommands: [
-      RunCommand.self, CheckCommand.self, 
+      RunCommand.self, CheckCommand.self, DoctorCommand.self, ConvertCommand.self,
       StatusCommand.self,
       ReloadCommand.self,
       ConfigCommand.self, UpgradeCommand.self, PurgeCommand.self, PurgesCommand.self,
