@@ -164,13 +164,21 @@ let package = Package(
     // What keeps a node running: rules only.
     .target(name: "Supervision", swiftSettings: strict),
 
+    // What a node needs of its machine.
+    .target(
+      name: "Doctor", dependencies: ["CLinux", "Bytes", "Configuration", "EventLoop", "TLS"],
+      swiftSettings: strict),
+
+    // Other programs' configurations, carried over.
+    .target(name: "Conversion", swiftSettings: strict),
+
     // Commands.
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Bytes", "Configuration", "EventLoop", "Node", "Supervision", "Edge",
-        "Authentication", "Cryptography", "Replay", "TLS", "TrafficFormats", "CTerminal",
-        "TopView",
+        "CLinux", "Bytes", "Doctor", "Conversion", "Configuration", "EventLoop", "Node",
+        "Supervision", "Edge", "Authentication", "Cryptography", "Replay", "TLS",
+        "TrafficFormats", "CTerminal", "TopView",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .target(
@@ -256,6 +264,12 @@ let package = Package(
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "TLS", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(
+      name: "ConversionTests", dependencies: ["Conversion", "Configuration"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "DoctorTests", dependencies: ["Doctor", "Configuration", "EventLoop"],
+      swiftSettings: strict),
     .testTarget(name: "TracingTests", dependencies: ["Tracing", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "AccountingTests", dependencies: ["Accounting", "Metrics"], swiftSettings: strict),

@@ -23,6 +23,8 @@ struct AdminRoute: Sendable, Equatable {
     case fleet
     case record, lines, accounting
     case configuration, compareConfiguration, reload, rollback, upgrade
+    case ready, drain, switches
+    case applyConfiguration, confirmConfiguration, configurationHistory, restoreConfiguration
   }
 
   /// `GET`, which HEAD comes with, or what changes something.
@@ -59,7 +61,7 @@ struct AdminRoute: Sendable, Equatable {
   /// Whether its requests carry JSON.
   var takesContent: Bool {
     switch action {
-    case .reload, .rollback, .upgrade: false
+    case .reload, .rollback, .upgrade, .drain, .confirmConfiguration, .restoreConfiguration: false
     default: method == .post || method == .patch
     }
   }
@@ -69,6 +71,9 @@ struct AdminRoute: Sendable, Equatable {
     AdminRoute(
       method: .get, path: "/healthz", access: .anyone, action: .health,
       text: "`ok`, as long as the admin server answers: for a supervisor or a load balancer."),
+    AdminRoute(
+      method: .get, path: "/readyz", access: .anyone, action: .ready,
+      text: "`ready`, or 503 while the node is drained."),
     AdminRoute(
       method: .get, path: "/metrics", access: .reading, action: .metrics,
       text:
@@ -144,6 +149,20 @@ struct AdminRoute: Sendable, Equatable {
       text:
         "The PoPs of the fleet, how far each has applied its purges, and how this one stands: see below."
     ),
+      method: .get, path: "/v1/drain", access: .reading, action: .drain,
+      text: "Whether the node is drained, as `{\"drained\": false}`."),
+    AdminRoute(
+      method: .post, path: "/v1/drain", access: .changing, verb: .switches, action: .drain,
+      text: "Drains the node: it says that it is not ready, and serves on. No content."),
+    AdminRoute(
+      method: .delete, path: "/v1/drain", access: .changing, verb: .switches, action: .drain,
+      text: "Has it ready again."),
+    AdminRoute(
+      method: .get, path: "/v1/switches", access: .reading, action: .switches,
+      text: "What is switched over: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/switches", access: .changing, verb: .switches, action: .switches,
+      text: "Maintenance, or serving from the store alone: see below."),
     AdminRoute(
       method: .get, path: "/v1/record", access: .changing, verb: .read, action: .record,
       text: "What was served since the last such request, for `weir record`: see below."),
@@ -167,6 +186,20 @@ struct AdminRoute: Sendable, Equatable {
       method: .post, path: "/v1/config/rollback", access: .changing, verb: .config,
       action: .rollback,
       text: "Goes back to what was in force before: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/config/apply", access: .changing, verb: .config,
+      action: .applyConfiguration,
+      text:
+        "Goes by a text that is sent, perhaps on trial, or says what it would change: see below."),
+    AdminRoute(
+      method: .post, path: "/v1/config/confirm", access: .changing, verb: .config,
+      action: .confirmConfiguration, text: "Stays with what was applied on trial."),
+    AdminRoute(
+      method: .get, path: "/v1/config/history", access: .changing, verb: .config,
+      action: .configurationHistory, text: "The last 20 that were in force, the present one last."),
+    AdminRoute(
+      method: .post, path: "/v1/config/history/{generation}", access: .changing, verb: .config,
+      action: .restoreConfiguration, text: "Goes back to one of them."),
     AdminRoute(
       method: .post, path: "/v1/upgrade", access: .changing, verb: .config, action: .upgrade,
       text: "Has the executable that is there now take this process's place: `docs/operations.md`."),

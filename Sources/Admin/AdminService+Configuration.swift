@@ -7,21 +7,33 @@ internal import HTTPMessage
 
 extension AdminService {
   /// Answers a route of the configuration; nil: the answer comes later.
-  func answerOfConfiguration(_ route: AdminRoute, _ asked: Asked) -> AdminResponse? {
+  func answerOfConfiguration(
+    _ route: AdminRoute, _ asked: Asked
+  ) throws(Problem) -> AdminResponse? {
     guard let configuration, let inForce = configuration.inForce else {
-      return Problem(.noConfigurationFile, "The node was started without a configuration file.")
-        .response
+      throw Problem(.noConfigurationFile, "The node was started without a configuration file.")
     }
     let order: ConfigurationOrder
+    var name = ""
     switch route.action {
-    case .reload: order = .reload
-    case .rollback: order = .rollback
+    case .reload: (order, name) = (.reload, "reload")
+    case .rollback: (order, name) = (.rollback, "rollback")
     case .compareConfiguration: order = .compare
+    case .applyConfiguration:
+      order = try ApplyOrder.read(asked.content)
+      if case .apply = order { name = "apply" }
+    case .confirmConfiguration: (order, name) = (.confirm, "confirm")
+    case .restoreConfiguration:
+      guard let generation = route.arguments.first.flatMap({ UInt64($0) }) else {
+        throw Problem(.notFound, "A generation is a number, as GET /v1/config/history has them.")
+      }
+      (order, name) = (.restore(generation), "restore")
+    case .configurationHistory: return .json(ConfigurationReport.history(inForce))
     default: return .json(ConfigurationReport.text(inForce))
     }
-    if order != .compare {
+    if !name.isEmpty {
       note("configuration: \(route.path) by \(route.caller.name) (\(asked.peer))")
-      write("config", route, asked, [("order", .string(order == .reload ? "reload" : "rollback"))])
+      write("config", route, asked, [("order", .string(name))])
     }
     ordersUnderWay += 1
     configuration.perform(order) { [inbox] answer in
@@ -66,6 +78,7 @@ enum ConfigurationReport {
       ("since_seconds", .thousandths(UInt64(clamping: inForce.since))),
       ("live_generations", .number(UInt64(clamping: inForce.liveGenerations))),
       ("can_roll_back", .bool(inForce.hasFormer)), ("text", .string(inForce.text)),
+      ("confirm_by_seconds", time(inForce.confirmBy)),
     ])
   }
 
@@ -75,6 +88,28 @@ enum ConfigurationReport {
       ("generation", .number(report.generation)),
       ("needs_restart", .array(report.needsRestart.map { .string($0) })),
       ("warnings", list(report.warnings)), ("notes", .array(report.notes.map { .string($0) })),
+      ("confirm_by_seconds", time(report.confirmBy)),
+    ])
+  }
+
+  private static func time(_ wall: Int64?) -> JSONText {
+    wall.map { .thousandths(UInt64(clamping: $0)) } ?? .null
+  }
+
+  /// What was in force.
+  static func history(_ inForce: ConfigurationInForce) -> JSONText {
+    .object([
+      (
+        "history",
+        .array(
+          inForce.history.map { entry in
+            .object([
+              ("generation", .number(entry.generation)),
+              ("since_seconds", .thousandths(UInt64(clamping: entry.since))),
+              ("source", .string(entry.source.rawValue)),
+            ])
+          })
+      )
     ])
   }
 
@@ -106,5 +141,47 @@ enum ConfigurationReport {
           ("message", .string(diagnostic.message)),
         ])
       })
+  }
+}
+
+/// `{"text": "…", "confirm_within": 60, "if_generation": 3, "dry_run": false}`
+enum ApplyOrder {
+  /// The order of a content. A member that is not known is refused.
+  static func read(_ content: [UInt8]) throws(Problem) -> ConfigurationOrder {
+    var text: [UInt8]?
+    var within: Int64?
+    var generation: UInt64?
+    var isDry = false
+    for member in try members(of: content) {
+      switch (member.name, member.value) {
+      case ("text", .string(let value)): text = Array(value.utf8)
+      case ("dry_run", .bool(let value)): isDry = value
+      case ("if_generation", .number(let value)) where UInt64(value) != nil:
+        generation = UInt64(value)
+      case ("confirm_within", .number(let value)):
+        guard let seconds = Int64(value), 1...86_400 ~= seconds else {
+          throw Problem(
+            .invalidOrder, "\"confirm_within\" is a number of seconds, from 1 to 86400.")
+        }
+        within = seconds * 1_000_000_000
+      default:
+        throw Problem(
+          .invalidOrder, "\"\(member.name)\" is not a member of this order, or of a wrong type.")
+      }
+    }
+    guard let text else { throw Problem(.invalidOrder, "The configuration stands in \"text\".") }
+    return isDry
+      ? .compareText(text) : .apply(text, ifGeneration: generation, confirmWithin: within)
+  }
+
+  private static func members(of content: [UInt8]) throws(Problem) -> [JSON.Member] {
+    do throws(JSONDefect) {
+      if case .object(let members) = try JSONReader.read(content) { return members }
+    } catch {
+      throw Problem(
+        .invalidJSON,
+        "The content is not JSON: line \(error.line), column \(error.column): \(error.text).")
+    }
+    throw Problem(.invalidOrder, "The content must be an object.")
   }
 }

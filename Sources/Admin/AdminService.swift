@@ -117,6 +117,17 @@ final class AdminService {
   func answer(_ route: AdminRoute, _ asked: Asked) -> AdminResponse? {
     switch route.action {
     case .health: return .text("ok\n")
+    case .ready:
+      guard context.switches.isDrained else { return .text("ready\n") }
+      var response = AdminResponse.text("drained\n")
+      response.status = 503
+      return response
+    case .drain, .switches:
+      do throws(Problem) {
+        return try route.action == .drain ? drain(route, asked) : changeSwitches(route, asked)
+      } catch {
+        return error.response
+      }
     case .metrics:
       let format = MetricsFormat(accept: route.accept)
       return AdminResponse(
@@ -162,8 +173,13 @@ final class AdminService {
       } catch {
         return error.response
       }
-    case .configuration, .compareConfiguration, .reload, .rollback:
-      return answerOfConfiguration(route, asked)
+    case .configuration, .compareConfiguration, .reload, .rollback, .applyConfiguration,
+      .confirmConfiguration, .configurationHistory, .restoreConfiguration:
+      do throws(Problem) {
+        return try answerOfConfiguration(route, asked)
+      } catch {
+        return error.response
+      }
     case .upgrade: return upgrade(asked)
     case .limit, .changeLimit, .limitKeys, .forgive:
       do throws(Problem) {

@@ -11,6 +11,16 @@ package enum ConfigurationOrder: Sendable, Equatable {
   case rollback
   /// To compare what is in force with the file.
   case compare
+  /// To compare it with a text.
+  case compareText([UInt8])
+  /// To go by a text, if the generation in force is still the one that is named.
+  ///
+  /// `confirmWithin`: to go back by itself if nobody confirms it in so many nanoseconds; nil: it stays.
+  case apply([UInt8], ifGeneration: UInt64?, confirmWithin: Int64?)
+  /// To stay with what was applied.
+  case confirm
+  /// To go back to an earlier generation's text.
+  case restore(UInt64)
 }
 
 /// What came of it.
@@ -33,6 +43,8 @@ package struct ReloadReport: Sendable, Equatable {
   package var warnings: [Diagnostic] = []
   /// What else an operator should know.
   package var notes: [String] = []
+  /// When it goes back by itself unless it is confirmed before: wall clock, ms; nil: never.
+  package var confirmBy: Int64?
 
   /// A report of a generation.
   package init(generation: UInt64) { self.generation = generation }
@@ -89,6 +101,37 @@ package struct ConfigurationDifference: Sendable, Equatable {
   }
 }
 
+/// A configuration that is, or was, in force.
+package struct FormerConfiguration: Sendable, Equatable {
+  /// Its generation.
+  package var generation: UInt64
+  /// Since when it was in force: wall clock, ms.
+  package var since: Int64
+  /// Where it came from.
+  package var source: ConfigurationOrigin
+
+  /// An entry of the history.
+  package init(generation: UInt64, since: Int64, source: ConfigurationOrigin) {
+    self.generation = generation
+    self.since = since
+    self.source = source
+  }
+}
+
+/// Where a configuration came from.
+package enum ConfigurationOrigin: String, Sendable {
+  /// The file, when the node started.
+  case start
+  /// The file, at a reload.
+  case file
+  /// A text that was sent to the admin listener.
+  case applied
+  /// An earlier one, by order.
+  case restored
+  /// An earlier one, because nobody confirmed what came after it.
+  case unconfirmed
+}
+
 /// The configuration in force, for showing.
 package struct ConfigurationInForce: Sendable {
   /// The file's name.
@@ -102,6 +145,10 @@ package struct ConfigurationInForce: Sendable {
   package var hasFormer: Bool
   /// The text, without its secrets.
   package var text: String
+  /// When it goes back by itself unless it is confirmed before: wall clock, ms; nil: never.
+  package var confirmBy: Int64?
+  /// What was in force, the present one last.
+  package var history: [FormerConfiguration] = []
 
   /// What is in force.
   package init(

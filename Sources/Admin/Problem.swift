@@ -92,7 +92,7 @@ struct Problem: Error {
       case .notJSON: "`Content-Type` must be `application/json`."
       case .invalidJSON: "The content is not JSON (RFC 8259); `detail` has line and column."
       case .invalidPurge: "JSON, but not an order to purge; `detail` says why."
-      case .invalidOrder: "JSON, but not an order for a server; `detail` says why."
+      case .invalidOrder: "JSON, but not an order for a server, or for a switch; `detail` says why."
       case .noServer: "No origin, or no server of it, has that name."
       case .noStore: "The node runs without a store: nothing is cached."
       case .forbidden: "The token may not do this: see `WWW-Authenticate`."

@@ -18,6 +18,7 @@ enum StatusReport {
       ("start_time_seconds", .thousandths(UInt64(clamping: startedAt.wall))),
       ("uptime_seconds", .thousandths(uptime)),
       ("workers", .number(UInt64(clamping: workers))),
+      ("drained", .bool(context.switches.isDrained)), ("switches", SwitchReport.list(context)),
       ("connections", connections(context.metrics)),
       ("requests", requests(context.metrics)),
       ("fills", fills(context)),

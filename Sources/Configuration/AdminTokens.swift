@@ -24,6 +24,8 @@ public enum AdminVerb: String, Sendable, CaseIterable {
   case changeLimits = "limits.write"
   /// Draining, disabling and weighing servers.
   case origins
+  /// Draining the node, maintenance, serving from the store alone.
+  case switches
   /// The configuration.
   case config
 }

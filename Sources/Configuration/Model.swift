@@ -56,9 +56,35 @@ public struct NodeConfiguration: Sendable, Equatable {
   public var user: String?
   /// Databases of where addresses are, absolute paths; at most two, asked in this order.
   public var geoDatabases: [String] = []
+  /// Whether each request is called something, and by whom.
+  public var requestIDs = RequestIDPolicy.off
+  /// The paths by which load balancers ask how the node is; nil: they are paths as all others.
+  public var healthPaths: HealthPathsConfiguration?
 
   /// An empty configuration.
   public init() {}
+}
+
+/// `request_id`: what requests are called, in logs, by origins and to clients.
+public enum RequestIDPolicy: Sendable, Equatable {
+  /// Only in error pages that show it.
+  case off
+  /// As the node says.
+  case make
+  /// As trusted proxies say, else as the node says.
+  case trusted
+  /// As the client says, if it does.
+  case always
+}
+
+/// `health_paths`: what is answered on every listener, whatever the host, before anything else.
+public struct HealthPathsConfiguration: Sendable, Equatable {
+  /// Says that the node is alive.
+  public var live: String
+  /// Says whether it is to be sent clients.
+  public var ready: String
+  /// Who may ask; nil: everybody. For others the paths are as all others.
+  package var networks: AddressSet?
 }
 
 /// A numeric address to listen on.
@@ -180,6 +206,10 @@ public struct OriginConfiguration: Sendable, Equatable {
   public var maxConnections: Int?
   /// The most requests that wait for a place.
   public var queueLimit = 0
+  /// The most requests under way whose answers are for the store; nil: no limit.
+  public var maxMisses: Int? = 1_000
+  /// How long further ones wait.
+  public var missTimeout: Int64 = 10_000_000_000
   /// How long one waits.
   public var queueTimeout: Int64 = 1_000_000_000
   /// How long a server that comes back takes to its whole share.
@@ -286,4 +316,18 @@ public enum RoutePath: Sendable, Hashable {
   case prefix(String)
   /// That path alone (`route = /favicon.ico`).
   case exact(String)
+}
+
+extension NodeConfiguration {
+  /// The files of keys and values that rules look into, each once.
+  package var ruleMaps: [RuleMap] {
+    var maps: [RuleMap] = []
+    for route in sites.flatMap(\.routes) {
+      for map in (route.rules?.maps ?? []) + (route.failureRules?.maps ?? [])
+      where !maps.contains(where: { $0 === map }) {
+        maps.append(map)
+      }
+    }
+    return maps
+  }
 }

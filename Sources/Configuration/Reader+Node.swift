@@ -1,5 +1,8 @@
 // The blocks of the top level but for sites: what the node itself has.
 
+internal import Bytes
+internal import Rules
+
 extension Reader {
   /// An absolute path of one that may be relative to the file's directory.
   func resolve(_ path: String) -> String { Self.resolve(path, from: directory) }
@@ -23,6 +26,43 @@ extension Reader {
     }
     declared.listeners[address.value] = address.range
     draft.node.listeners.append(address.value)
+  }
+
+  /// `health_paths LIVE READY [from NETWORK…]`
+  mutating func readHealthPaths(_ arguments: inout Arguments) {
+    let live = arguments.next(.routePath, &findings)
+    let ready = arguments.next(.routePath, &findings)
+    var networks: [IPNetwork]?
+    if let word = arguments.upcoming {
+      arguments.skip()
+      guard word.text == "from", arguments.upcoming != nil else {
+        findings.error(
+          "health_paths: networks stand behind \"from\"", at: word.range,
+          help: "as in health_paths /healthz /readyz from 10.0.0.0/8 ::1;")
+        while arguments.upcoming != nil { arguments.skip() }
+        return
+      }
+      var list: [IPNetwork] = []
+      while let word = arguments.upcoming {
+        arguments.skip()
+        if let network = Array(word.text.utf8).withView({ IPNetwork.parse($0) }) {
+          list.append(network)
+        } else {
+          findings.error(
+            "health_paths: \(quoted(word.text)) is neither an address nor a network",
+            at: word.range, help: "addresses are written 192.0.2.1, networks 192.0.2.0/24")
+        }
+      }
+      networks = list
+    }
+    guard let live, let ready else { return }
+    if live.value == ready.value {
+      findings.error(
+        "health_paths: the paths are the same", at: ready.range,
+        help: "the first says that the node is alive, the second that it is ready")
+    }
+    draft.node.healthPaths = HealthPathsConfiguration(
+      live: live.value, ready: ready.value, networks: networks.map { AddressSet($0) })
   }
 
   /// Adds a database of where addresses are.

@@ -117,6 +117,13 @@ extension Reader {
     take("timeout", .duration(Self.times), from: &arguments, to: \.origin.queueTimeout)
   }
 
+  /// `max_misses NUMBER|off [timeout=DURATION];`
+  mutating func readMaxMisses(_ arguments: inout Arguments) {
+    let syntax = Syntax.count(1...1_000_000, of: "requests").optional(none: "off", word: "off")
+    if let limit = arguments.next(syntax, &findings) { draft.origin.maxMisses = limit.value }
+    take("timeout", .duration(Self.times), from: &arguments, to: \.origin.missTimeout)
+  }
+
   /// `health GET PATH …;`, `health connect …;`
   mutating func readHealth(_ arguments: inout Arguments) {
     guard let kind = arguments.next(.choice([("GET", true), ("connect", false)]), &findings) else {

@@ -24,6 +24,39 @@ extension Reader {
     }
   }
 
+  /// `redirects FILE [STATUS]`
+  mutating func readRedirects(_ arguments: inout Arguments, in block: Setting.Block) {
+    let path = arguments.next(.path("FILE", of: "a file"), &findings)
+    var status = 301
+    if let word = arguments.upcoming {
+      arguments.skip()
+      guard let number = Int(word.text), [301, 302, 303, 307, 308].contains(number) else {
+        findings.error(
+          "redirects: \(quoted(word.text)) is no status of a redirect", at: word.range,
+          help: "expected 301, 302, 303, 307 or 308")
+        return
+      }
+      status = number
+    }
+    guard let path else { return }
+    let place = arguments.directive.range
+    let rule = RuleLanguage.redirects(
+      file: path.value, status: status, at: RuleRange(lower: place.lower, upper: place.upper))
+    if block == .site { draft.siteRules.append(rule) } else { draft.routeRules.append(rule) }
+  }
+
+  /// `cookies keep|drop`: before all rules of the block.
+  mutating func readCookies(_ dropped: Placed<Bool>, in block: Setting.Block) {
+    guard dropped.value else { return }
+    let rule = RuleLanguage.withoutField(
+      "cookie", at: RuleRange(lower: dropped.range.lower, upper: dropped.range.upper))
+    if block == .site {
+      draft.siteRules.insert(rule, at: 0)
+    } else {
+      draft.routeRules.insert(rule, at: 0)
+    }
+  }
+
   /// A request is under at most eight limits, whoever chooses them.
   mutating func checkLimitCount(of route: RouteConfiguration) {
     guard let limits = route.rules?.limits, limits.count + route.limits.count > 8,

@@ -126,7 +126,7 @@ struct Reader {
     self.directory = directory
     self.isComplete = isComplete
     self.findings = findings
-    ruleFiles = RuleFiles { name in
+    ruleFiles = RuleFiles(resolve: { Self.resolve($0, from: directory) }) { name in
       FileContents.read(
         Self.resolve(name, from: directory), most: SourceText.largest * 4, onlyRegular: true
       ).map(\.bytes).mapError { RuleFileProblem(message: $0.described) }

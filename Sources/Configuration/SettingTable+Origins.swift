@@ -41,6 +41,16 @@ extension Setting {
       to: \.origin.maxConnections, aliases: ["maxconn"],
       "The most requests under way to the whole pool, of all workers."),
     Setting(
+      "max_misses", in: .origin, shape: "NUMBER|off [timeout=DURATION]",
+      range: "1 to 1000000; timeout 1ms to 1d", default: "1000", unit: "requests",
+      aliases: ["max_fills", "proxy_cache_lock"], argumentNames: ["timeout"],
+      """
+      The most requests of all workers that are at the pool at once to fill the cache; further ones wait in \
+      turn, at most `timeout` (10s), then 503. So a cold start, or a purge of everything, cannot kill an \
+      origin. Hits go on, and so does what is not stored.
+      """
+    ) { arguments, reader in reader.readMaxMisses(&arguments) },
+    Setting(
       "queue", in: .origin, shape: "NUMBER [timeout=DURATION]",
       range: "0 to 1000000; timeout 1ms to 1d", default: "0", unit: "requests",
       argumentNames: ["timeout"],

@@ -24,6 +24,23 @@ extension Setting {
         "set", block, "$NAME|header.NAME VALUE",
         aliases: ["add_header", "header_up", "more_set_headers"],
         "Sets a variable, or a field: of the request, or in `on response` of the response."),
+      Setting(
+        "redirects", in: block, shape: "FILE [STATUS]", range: "301, 302, 303, 307, 308",
+        repeatable: true, aliases: ["redirect_map", "moved"],
+        """
+        Sends requests for paths that a file has on to what stands behind them there, a path and an \
+        address on each line; with 301, or the status that is given. It stands among the rules as one of \
+        them, and the file is read again when it changes.
+        """
+      ) { arguments, reader in reader.readRedirects(&arguments, in: block) },
+      Setting(
+        "cookies", in: block, .choice([("keep", false), ("drop", true)]), default: "keep",
+        aliases: ["strip_cookies", "ignore_cookies"],
+        """
+        `drop` takes the cookies from requests before anything looks at them: rules, keys, `Vary` and the \
+        origin. For what is static, so that a cookie of the site keeps nobody from a shared answer.
+        """
+      ) { dropped, reader in reader.readCookies(dropped, in: block) },
       rule("unset", block, "header.NAME", "Removes a field."),
       rule("add", block, "header.NAME TEXT", "Adds a line of a field."),
       rule(

@@ -48,6 +48,25 @@ extension Setting {
       as root then. The supervisor stays who starts it.
       """),
     Setting(
+      "request_id", in: .top,
+      .choice([("off", .off), ("make", .make), ("trusted", .trusted), ("always", .always)]),
+      to: \.node.requestIDs, aliases: ["x_request_id", "correlation_id"],
+      """
+      Calls each request something: `X-Request-Id` goes to the origin and to the client, and the log's line \
+      and error pages say it, too. `make`: at random; `trusted`: as a trusted proxy says, else at random; \
+      `always`: as the client says, if that is up to 64 letters, digits, `-` and `_`, else at random.
+      """),
+    Setting(
+      "health_paths", in: .top, shape: "LIVE READY [from NETWORK…]",
+      aliases: ["health_check", "healthcheck", "status_path", "ping"],
+      """
+      Two paths that are answered on every listener and for every host: the first with 200 while the node \
+      runs, the second with 503 when it is drained or stops (`weir drain`). Behind `from` stand those who \
+      may ask; for all others, and without this setting, they are paths as any. Such requests are neither \
+      logged nor counted as traffic.
+      """
+    ) { arguments, reader in reader.readHealthPaths(&arguments) },
+    Setting(
       "geo_database", in: .top, .path("FILE", of: "a file"), repeatable: true,
       aliases: ["geoip", "geoip2", "geoip_country", "geo"],
       """

@@ -30,6 +30,8 @@ package struct ResponseFieldOptions: OptionSet, Sendable {
   package static var exposeSurrogateControl: ResponseFieldOptions {
     ResponseFieldOptions(rawValue: 32)
   }
+  /// X-Request-Id goes nowhere: the node says what a request is called.
+  package static var nameRequests: ResponseFieldOptions { ResponseFieldOptions(rawValue: 64) }
 }
 
 /// Which of a request's fields are not forwarded.
@@ -53,6 +55,8 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   package static var directives: RequestFieldOmissions { RequestFieldOmissions(rawValue: 16) }
   /// traceparent: the node writes its own.
   package static var traces: RequestFieldOmissions { RequestFieldOmissions(rawValue: 64) }
+  /// X-Request-Id: the node writes its own.
+  package static var requestIDs: RequestFieldOmissions { RequestFieldOmissions(rawValue: 128) }
   /// Max-Forwards: the node writes its own, one less.
   package static var maxForwards: RequestFieldOmissions { RequestFieldOmissions(rawValue: 8) }
 }
@@ -118,6 +122,7 @@ package enum HeadComposer {
     case .age: return false
     case .contentLength: return options.contains(.contentLength)
     case .surrogateKey, .cacheTag, .xkey: if !options.contains(.exposeTags) { return false }
+    case .xRequestId: if options.contains(.nameRequests) { return false }
     case .surrogateControl: if !options.contains(.exposeSurrogateControl) { return false }
     case .setCookie:
       if options.contains(.stripCookies) { return false }
@@ -149,6 +154,7 @@ package enum HeadComposer {
     case .range, .ifRange: omitting.contains(.ranges)
     case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded:
       omitting.contains(.forwarding)
+    case .xRequestId: omitting.contains(.requestIDs)
     case .maxForwards: omitting.contains(.maxForwards)
     case .cacheControl, .pragma: omitting.contains(.directives)
     default: false

@@ -71,8 +71,16 @@ package enum Counter: Int, CaseIterable, Sendable {
   case limited
   /// Requests refused because the worker was behind.
   case requestsShed
+  /// Requests answered with 503 for maintenance.
+  case requestsInMaintenance
+  /// Requests answered with 504 because no origin is to be asked.
+  case requestsWithoutOrigin
+  /// Requests of load balancers, by which they ask how the node is.
+  case healthChecks
   /// Client connections closed at once by a limit.
   case connectionsLimited
+  /// Misses that waited because their pool had enough of them.
+  case missesDelayed
   /// Requests sent to origins.
   case originRequests
   /// Requests sent again over a new connection.
@@ -164,7 +172,11 @@ extension Counter {
     case .requestsRejected: (.requestsRejected, nil)
     case .limited: (.requestsLimited, nil)
     case .requestsShed: (.requestsShed, nil)
+    case .requestsInMaintenance: (.requestsSwitchedOff, "maintenance")
+    case .requestsWithoutOrigin: (.requestsSwitchedOff, "store_only")
+    case .healthChecks: (.healthChecks, nil)
     case .connectionsLimited: (.connectionsLimited, nil)
+    case .missesDelayed: (.missesDelayed, nil)
     case .originRequests: (.originRequests, nil)
     case .originRetries: (.originRetries, nil)
     case .originConnectionsOpened: (.originConnectionsOpened, nil)

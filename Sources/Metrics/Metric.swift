@@ -6,7 +6,7 @@
 package enum Metric: Int, CaseIterable, Sendable {
   // The node.
   case info, startTime, workers, loopTurns, loopEvents, loopTurn
-  case configGeneration, configGenerations, configReloads
+  case configGeneration, configGenerations, configReloads, ready
   // Clients.
   case connections, connectionsAccepted, connectionsRefused, connectionsLimited, acceptErrors,
     receivedBytes, sentBytes
@@ -15,6 +15,7 @@ package enum Metric: Int, CaseIterable, Sendable {
   case handshakes, connectionsByVersion, connectionsByProtocol, http2Failures
   // Requests.
   case requests, requestsRejected, requestsLimited, requestsShed, responseBytes
+  case requestsSwitchedOff, healthChecks
   case storedBytes, routeOriginBytes, requestDuration, routeDuration
   // Origins.
   case originConnections, originConnectionsOpened, originConnectionsReused, originRequests
@@ -24,6 +25,7 @@ package enum Metric: Int, CaseIterable, Sendable {
   case originServerLatency, originServerConnect, originServerFirstByte, originServerEjections,
     originServerBreakerOpenings, originServerChecks
   case originInFlight, originWaiting, originPoolRetries, originHedges, originRetriesRefused
+  case originMisses, originMissesWaiting, missesDelayed
   case originRefused, originPanics, originBreakerOpen
   // The cache.
   case fills, fillsActive, fillsCollapsed, fillsOverdue, fillsFailed, revalidations, hitForMiss
@@ -87,7 +89,7 @@ extension Metric {
   private var line: MetricDescriptor {
     switch self {
     case .info, .startTime, .workers, .loopTurns, .loopEvents, .loopTurn, .configGeneration,
-      .configGenerations, .configReloads:
+      .configGenerations, .configReloads, .ready:
       nodeLine
     case .connections, .connectionsAccepted, .connectionsRefused, .connectionsLimited,
       .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
@@ -95,7 +97,8 @@ extension Metric {
       clientLine
     case .handshakes, .connectionsByVersion, .connectionsByProtocol, .http2Failures: secureLine
     case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes,
-      .storedBytes, .routeOriginBytes, .requestDuration, .routeDuration:
+      .storedBytes, .routeOriginBytes, .requestDuration, .routeDuration, .requestsSwitchedOff,
+      .healthChecks:
       requestLine
     case .originConnections, .originConnectionsOpened, .originConnectionsReused, .originRequests,
       .originRetries, .originErrors, .originReceivedBytes, .originSentBytes, .originTLSHandshakes:
@@ -105,10 +108,10 @@ extension Metric {
       .originServerBreakerOpenings, .originServerChecks:
       serverLine
     case .originInFlight, .originWaiting, .originPoolRetries, .originHedges, .originRetriesRefused,
-      .originRefused, .originPanics, .originBreakerOpen:
+      .originRefused, .originPanics, .originBreakerOpen, .originMisses, .originMissesWaiting:
       poolLine
     case .fills, .fillsActive, .fillsCollapsed, .fillsOverdue, .fillsFailed, .revalidations,
-      .hitForMiss, .coldReads:
+      .hitForMiss, .coldReads, .missesDelayed:
       cacheLine
     case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
@@ -145,6 +148,10 @@ extension Metric {
       Line(
         "weir_config_reloads_total", .counter, "reloads", ["result"],
         "Reloads and rollbacks: `done`, or `refused`, which changed nothing.")
+    case .ready:
+      Line(
+        "weir_ready", .gauge, "", [],
+        "1 while the node is to be sent clients, 0 while it is drained (`weir drain`).")
     case .loopTurns:
       Line("weir_loop_turns_total", .counter, "turns", [], "Turns of the workers' event loops.")
     case .loopTurn:
@@ -236,6 +243,15 @@ extension Metric {
       Line(
         "weir_requests_shed_total", .counter, "requests", [],
         "Requests refused because their worker was behind (503).")
+    case .requestsSwitchedOff:
+      Line(
+        "weir_requests_switched_off_total", .counter, "requests", ["switch"],
+        "Requests refused by what an operator has switched: `maintenance` (503), `store_only` (504)."
+      )
+    case .healthChecks:
+      Line(
+        "weir_health_checks_total", .counter, "requests", [],
+        "Requests for the paths of `health_paths`, which are counted nowhere else.")
     case .responseBytes:
       Line(
         "weir_response_bytes_total", .counter, "bytes", ["route"],
@@ -350,6 +366,14 @@ extension Metric {
       Line(
         "weir_origin_waiting", .gauge, "requests", labels,
         "Requests that wait for a place at a server.")
+    case .originMisses:
+      Line(
+        "weir_origin_misses_in_flight", .gauge, "requests", labels,
+        "Requests under way whose answers are for the store, and that `max_misses` counts.")
+    case .originMissesWaiting:
+      Line(
+        "weir_origin_misses_waiting", .gauge, "requests", labels,
+        "Requests that wait because `max_misses` are under way.")
     case .originPoolRetries:
       Line(
         "weir_origin_further_tries_total", .counter, "requests", labels,
@@ -397,6 +421,10 @@ extension Metric {
       Line(
         "weir_revalidations_total", .counter, "requests", ["outcome"],
         "Stored responses validated with their origin: not_modified or replaced.")
+    case .missesDelayed:
+      Line(
+        "weir_misses_delayed_total", .counter, "requests", [],
+        "Misses that had to wait for others (`max_misses`).")
     case .coldReads:
       Line(
         "weir_cold_reads_total", .counter, "reads", [],

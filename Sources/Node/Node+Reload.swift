@@ -27,6 +27,13 @@ struct ConfigurationTexts: Sendable {
   var former: ConfigurationText?
   /// Since when it is in force: wall clock, ms.
   var since: Int64
+  /// What was in force, the present one last.
+  var history: [(entry: FormerConfiguration, text: ConfigurationText?)] = []
+  /// What is gone back to unless the present one is confirmed.
+  var probation: (target: ConfigurationText, until: Instant)?
+
+  /// The most that are kept.
+  static let longestHistory = 20
 }
 
 /// All that a configuration needs and that may fail.
@@ -48,10 +55,13 @@ extension Node: ConfigurationControl {
   package var inForce: ConfigurationInForce? {
     let texts = texts.withLock { $0 }
     guard let text = texts.present else { return nil }
-    return ConfigurationInForce(
+    var inForce = ConfigurationInForce(
       file: text.name, generation: context.current.number, since: texts.since,
       liveGenerations: context.liveGenerations, hasFormer: texts.former != nil,
       text: text.redacted)
+    inForce.confirmBy = texts.probation?.until.wall
+    inForce.history = texts.history.map(\.entry)
+    return inForce
   }
 
   /// Does what is wanted, one after the other; `done` is called on a thread of the node's.
@@ -65,6 +75,10 @@ extension Node: ConfigurationControl {
         case .reload: reload()
         case .rollback: rollBack()
         case .compare: compare()
+        case .compareText(let bytes): compare(with: bytes)
+        case .apply(let bytes, let generation, let time): apply(bytes, generation, within: time)
+        case .confirm: confirm()
+        case .restore(let generation): restore(generation)
         }
       tell(answer)
       done(answer)
@@ -84,7 +98,7 @@ extension Node: ConfigurationControl {
   }
 
   /// Notes for the operator what came of an order, whoever gave it.
-  private func tell(_ answer: ConfigurationAnswer) {
+  func tell(_ answer: ConfigurationAnswer) {
     switch answer {
     case .inForce(let report):
       reloads.done.add(1, ordering: .relaxed)
@@ -111,21 +125,44 @@ extension Node: ConfigurationControl {
       return .refused(
         ReloadRefusal("\(present.name) cannot be read", diagnostics: loaded.diagnostics))
     }
-    return apply(text)
+    return apply(text, .file)
   }
 
   private func rollBack() -> ConfigurationAnswer {
     guard let former = texts.withLock({ $0.former }) else {
       return .refused(ReloadRefusal("there is no earlier configuration to go back to"))
     }
-    return apply(former)
+    return apply(former, .restored)
+  }
+
+  private func restore(_ generation: UInt64) -> ConfigurationAnswer {
+    let entry = texts.withLock { $0.history.last { $0.entry.generation == generation } }
+    guard let text = entry?.text else {
+      return .refused(ReloadRefusal("the history has no generation \(generation)"))
+    }
+    return apply(text, .restored)
+  }
+
+  private func compare(with bytes: [UInt8]) -> ConfigurationAnswer {
+    guard let present = texts.withLock({ $0.present }) else {
+      return .refused(ReloadRefusal("the node was started without a file"))
+    }
+    return compare(
+      present,
+      with: ConfigurationText(name: present.name, directory: present.directory, bytes: bytes))
   }
 
   private func compare() -> ConfigurationAnswer {
     guard let present = texts.withLock({ $0.present }) else {
       return .refused(ReloadRefusal("the node was started without a file"))
     }
-    let file = ConfigurationText.read(path: present.name, directory: present.directory)
+    return compare(
+      present, with: ConfigurationText.read(path: present.name, directory: present.directory))
+  }
+
+  private func compare(
+    _ present: ConfigurationText, with file: ConfigurationText?
+  ) -> ConfigurationAnswer {
     let loaded = file?.parsed() ?? ConfigurationFile.load(path: present.name)
     var difference = ConfigurationDifference(
       file: present.name, isChanged: file != present,
@@ -144,7 +181,10 @@ extension Node: ConfigurationControl {
 
   // MARK: All or nothing
 
-  private func apply(_ text: ConfigurationText) -> ConfigurationAnswer {
+  func apply(
+    _ text: ConfigurationText, _ source: ConfigurationOrigin,
+    probation: (target: ConfigurationText, until: Instant)? = nil
+  ) -> ConfigurationAnswer {
     let loaded = text.parsed()
     guard var wanted = loaded.configuration else {
       return .refused(
@@ -159,14 +199,29 @@ extension Node: ConfigurationControl {
       return .refused(ReloadRefusal("\(error)", diagnostics: loaded.diagnostics))
     }
     var report = ReloadReport(generation: 0)
-    report.generation = putInForce(wanted, text, opened, after: former, notes: &report.notes)
+    // A process that takes this one's place while nobody has confirmed begins with what was before,
+    // unless the sockets that are held would not fit that.
+    let isSafe = wanted.listeners == former.configuration.listeners
+    report.generation = putInForce(
+      wanted, isSafe ? probation?.target ?? text : text, opened, after: former,
+      notes: &report.notes)
     report.needsRestart = needsRestart
     report.warnings = loaded.diagnostics
     texts.withLock { texts in
       texts.former = texts.present
       texts.present = text
       texts.since = clock.now().wall
+      texts.probation = probation
+      texts.history.append(
+        (
+          FormerConfiguration(generation: report.generation, since: texts.since, source: source),
+          text
+        ))
+      let excess = texts.history.count - ConfigurationTexts.longestHistory
+      texts.history.removeFirst(max(excess, 0))
     }
+    report.confirmBy = probation?.until.wall
+    reloader.setAlarm(at: probation?.until.monotonic) { [weak self] in self?.goBack() }
     return .inForce(report)
   }
 
@@ -185,6 +240,7 @@ extension Node: ConfigurationControl {
     let hasSameLog =
       AccessLogPlan(wanted).logs == AccessLogPlan(former.configuration).logs
     let credentials = try NodeCredentials(wanted, clock: clock, after: former.credentials)
+    credentials.files.watchMaps(of: wanted)
     return Opened(
       limits: limits,
       log: hasSameLog

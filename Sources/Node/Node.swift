@@ -116,7 +116,7 @@ package final class Node: Sendable {
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
     let isAnyChecked = pools.contains { $0.settings.health != nil }
     checker = Mutex(isAnyChecked ? try Self.checker(pools, clock: clock, note: note) : nil)
-    reloader = try Reloader()
+    reloader = try Reloader(clock)
     let sites = try Self.fileSites(of: configuration)
     let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
     traces = try configuration.trace.map { trace in
@@ -130,6 +130,7 @@ package final class Node: Sendable {
     parts.fileThreads = fileThreads
     parts.credentials = credentials
     parts.geo = try Self.openGeo(configuration, watchedBy: credentials.files)
+    credentials.files.watchMaps(of: configuration)
     certificates = try Self.certificates(of: configuration)
     context = NodeContext(
       parts, clock: clock, store: store, metrics: metrics, routeNames: routeNames,
@@ -138,7 +139,8 @@ package final class Node: Sendable {
         note(event.line)
         audit.write(event)
       }, traces: traces?.queue, liveLog: live,
-      fleet: try Self.fleet(of: configuration, store: store, note: note))
+      fleet: try Self.fleet(of: configuration, store: store, note: note),
+      switches: Switches(path: configuration.store.map { $0.path + "/switches" }))
     watcher = try CertificateWatcher(context, certificates, configuration, note: note)
     fileWatcher = try FileWatcher(clock: clock, note: note) { [context] in
       context.reloadFiles(onlySettled: true)
@@ -156,7 +158,11 @@ package final class Node: Sendable {
     }
     accounts = try book.map { try AccountKeeper($0, clock: clock) }
     let sockets = listeners.take()
-    texts = Mutex(ConfigurationTexts(present: text, former: nil, since: clock.now().wall))
+    let began = clock.now().wall
+    texts = Mutex(
+      ConfigurationTexts(
+        present: text, former: nil, since: began,
+        history: [(FormerConfiguration(generation: 1, since: began, source: .start), text)]))
     addressBook = Mutex(OpenAddresses(configuration.listeners, sockets.data))
     adminAddress = sockets.admin.flatMap { Socket.localAddress(of: $0.socket) }
     adminPlace = sockets.admin.flatMap { listener in
@@ -424,6 +430,7 @@ package final class Node: Sendable {
       writer.add(.configReloads, reloads.done.load(ordering: .relaxed), ["done"])
       writer.add(.configReloads, reloads.refused.load(ordering: .relaxed), ["refused"])
       if let context {
+        writer.add(.ready, context.switches.isDrained ? 0 : 1)
         writer.add(.configGeneration, context.current.number)
         writer.add(.configGenerations, UInt64(clamping: context.liveGenerations))
       }

@@ -8,11 +8,25 @@ final class Reloader: Sendable {
     var jobs: [@Sendable () -> Void] = []
     var isStopping = false
     var thread: LoopThread?
+    /// What is to be done at a time (monotonic).
+    var alarm: (time: Int64, job: @Sendable () -> Void)?
   }
   private let state = Mutex(State())
   private let waker: Waker
+  private let clock: NodeClock
 
-  init() throws(Errno) { waker = try Waker() }
+  init(_ clock: NodeClock) throws(Errno) {
+    waker = try Waker()
+    self.clock = clock
+    clock.follow(waker)
+  }
+
+  /// Has a job done at a time (monotonic), in the place of what was to be done at another; nil: nothing is.
+  /// It needs a thread that runs already.
+  func setAlarm(at time: Int64?, _ job: @escaping @Sendable () -> Void = {}) {
+    state.withLock { $0.alarm = time.map { ($0, job) } }
+    waker.wake()
+  }
 
   /// Has a job done; after `stop` it is left to `finish`.
   func post(_ job: @escaping @Sendable () -> Void) {
@@ -27,14 +41,26 @@ final class Reloader: Sendable {
 
   private func run() {
     while true {
-      let (jobs, isStopping) = state.withLock { state in
-        defer { state.jobs = [] }
-        return (state.jobs, state.isStopping)
+      let now = clock.now().monotonic
+      let (jobs, isStopping, pause) = state.withLock { state in
+        var jobs = state.jobs
+        state.jobs = []
+        if let alarm = state.alarm, alarm.time <= now, !state.isStopping {
+          state.alarm = nil
+          jobs.append(alarm.job)
+        }
+        return (jobs, state.isStopping, milliseconds(until: state.alarm?.time, now))
       }
       for job in jobs { job() }
       if isStopping { return }
-      if jobs.isEmpty { waker.wait(milliseconds: -1) }
+      if jobs.isEmpty { waker.wait(milliseconds: pause) }
     }
+  }
+
+  /// How long to wait, in milliseconds; -1: until something is to be done, or the clock is moved by hand.
+  private func milliseconds(until time: Int64?, _ now: Int64) -> Int32 {
+    guard let time, !clock.standsStill else { return -1 }
+    return Int32(clamping: max(1, (time - now + 999_999) / 1_000_000))
   }
 
   /// Whether nothing new is to begin.

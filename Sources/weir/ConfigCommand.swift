@@ -37,7 +37,8 @@ struct ConfigCommand: ParsableCommand {
       reached; 78 if the configuration has errors.
       """,
     subcommands: [
-      ConfigShow.self, ConfigDiff.self, ConfigCheck.self, ConfigRollback.self,
+      ConfigShow.self, ConfigDiff.self, ConfigCheck.self, ConfigApply.self, ConfigConfirm.self,
+      ConfigHistory.self, ConfigRollback.self,
     ])
 }
 
@@ -94,6 +95,99 @@ private struct ConfigCheck: ParsableCommand {
   }
 }
 
+private struct ConfigApply: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "apply",
+    abstract: "Have a running node go by a file, perhaps on trial.",
+    discussion: """
+      The file's text is sent to the node, which goes by all of it or by nothing of it. With \
+      --confirm-within the node goes back by itself to what was before, unless `weir config confirm` comes \
+      in time: whoever has locked themselves out only has to wait. The node's own file stays as it is, and is \
+      what counts at the next start.
+      """)
+
+  @OptionGroup var node: AskedNode
+  @Argument(help: "The file.", completion: .file()) var file: String
+  @Option(
+    help: ArgumentHelp("How long to wait for a confirmation, as 60s or 5m.", valueName: "time"))
+  var confirmWithin: String?
+  @Option(
+    help: ArgumentHelp("Only if this generation is still in force.", valueName: "number"))
+  var ifGeneration: UInt64?
+  @Flag(help: "Only say what it would change.") var dryRun = false
+
+  func run() throws {
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw Start.refusal("\(file) cannot be read")
+    }
+    var content = "{\"text\": \(ConfiguredNode.quoted(String(decoding: data, as: UTF8.self)))"
+    if let confirmWithin {
+      guard let seconds = Self.seconds(confirmWithin) else {
+        throw ValidationError("--confirm-within takes a time such as 60s, 5m or 1h")
+      }
+      content += ", \"confirm_within\": \(seconds)"
+    }
+    if let ifGeneration { content += ", \"if_generation\": \(ifGeneration)" }
+    content += dryRun ? ", \"dry_run\": true}" : "}"
+    let answer = try node.ask("POST", "/v1/config/apply", json: content)
+    if dryRun {
+      guard let difference = try node.decoded(Difference.self, answer) else { return }
+      print(difference.text, terminator: "")
+      if difference.diagnostics.contains(where: { $0.severity == "error" }) { throw ExitCode(1) }
+    } else if let report = try node.decoded(ReloadedNode.self, answer) {
+      print(report.text("applied"), terminator: "")
+    }
+  }
+
+  /// Seconds of `60s`, `5m`, `1h`.
+  private static func seconds(_ text: String) -> Int? {
+    let units = ["s": 1, "m": 60, "h": 3_600]
+    guard let unit = text.last.flatMap({ units[String($0)] }), let number = Int(text.dropLast()),
+      1...86_400 ~= number
+    else { return nil }
+    return number * unit
+  }
+}
+
+private struct ConfigConfirm: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "confirm", abstract: "Stay with what was applied on trial.")
+
+  @OptionGroup var node: AskedNode
+
+  func run() throws {
+    guard let report = try node.decoded(ReloadedNode.self, node.ask("POST", "/v1/config/confirm"))
+    else { return }
+    print("confirmed: generation \(report.generation) stays in force")
+  }
+}
+
+private struct ConfigHistory: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "history", abstract: "List the configurations that were in force.")
+
+  @OptionGroup var node: AskedNode
+
+  func run() throws {
+    let answer = try node.ask("GET", "/v1/config/history")
+    guard let list = try node.decoded(Answer.self, answer) else { return }
+    let rows = list.history.map { entry in
+      let date = Date(timeIntervalSince1970: entry.since_seconds)
+      return [String(entry.generation), date.formatted(.iso8601), entry.source]
+    }
+    print(TextTable.text([["GENERATION", "SINCE", "FROM"]] + rows), terminator: "")
+  }
+
+  private struct Answer: Decodable {
+    struct Entry: Decodable {
+      let generation: UInt64
+      let since_seconds: Double
+      let source: String
+    }
+    let history: [Entry]
+  }
+}
+
 private struct ConfigRollback: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "rollback",
@@ -101,9 +195,13 @@ private struct ConfigRollback: ParsableCommand {
     discussion: "The file stays as it is: the next reload reads it again.")
 
   @OptionGroup var node: AskedNode
+  @Option(
+    help: ArgumentHelp("To which one; see weir config history.", valueName: "generation"))
+  var to: UInt64?
 
   func run() throws {
-    guard let report = try node.decoded(ReloadedNode.self, node.ask("POST", "/v1/config/rollback"))
+    let path = to.map { "/v1/config/history/\($0)" } ?? "/v1/config/rollback"
+    guard let report = try node.decoded(ReloadedNode.self, node.ask("POST", path))
     else { return }
     print(report.text("rolled back"), terminator: "")
   }
@@ -116,11 +214,15 @@ private struct ReloadedNode: Decodable {
   let needs_restart: [String]
   let warnings: [ShownDiagnostic]
   let notes: [String]
+  let confirm_by_seconds: Double?
 
   func text(_ done: String) -> String {
     var lines = warnings.map(\.text) + notes
     lines += needs_restart.map { "takes effect only at the next start: \($0)" }
     lines.append("\(done): generation \(generation) is in force")
+    if confirm_by_seconds != nil {
+      lines.append("the node goes back by itself unless `weir config confirm` comes in time")
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -141,6 +141,8 @@ struct StatusCommand: ParsableCommand {
     let workers: UInt64
     let connections: Connections
     let requests: Requests
+    let drained: Bool?
+    let switches: [SwitchedOver]?
     let store: Store?
 
     var rows: [[String]] {
@@ -158,6 +160,10 @@ struct StatusCommand: ParsableCommand {
       for (result, count) in requests.by_result.sorted(by: { $0.value > $1.value })
       where count > 0 && result != "hit" {
         rows.append(["  \(result)", "\(count)"])
+      }
+      if drained == true { rows.append(["ready", "no: drained"]) }
+      for entry in switches ?? [] where entry.switch != "drain" {
+        rows.append(["switched", entry.text])
       }
       if let store {
         rows.append([

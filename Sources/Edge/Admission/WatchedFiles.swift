@@ -4,8 +4,12 @@
 // wrong, or gone, changes nothing. A file counts as changed when another stands under its path, or when
 // its length or one of its times is another; which also sees a symbolic link that leads elsewhere.
 
+internal import Authentication
 internal import CLinux
+package import Configuration
+internal import EventLoop
 package import GeoDatabase
+internal import Rules
 import Synchronization
 
 /// A file that was read again.
@@ -89,6 +93,29 @@ package final class WatchedFiles: Sendable {
         }
       }
       return source
+    }
+  }
+
+  /// Has the files of keys and values that rules look into read again with the other files.
+  package func watchMaps(of configuration: NodeConfiguration) {
+    for map in configuration.ruleMaps {
+      add(map.path) { () throws(Problem) in try Self.read(map) }
+      // What was read with the configuration may be older than the state that was noted just now.
+      try? Self.read(map)
+    }
+  }
+
+  private static func read(_ map: RuleMap) throws(Problem) {
+    let content: [UInt8]
+    do throws(Errno) {
+      content = try SmallFile.read(map.path, maxBytes: TextMap.largest)
+    } catch {
+      throw Problem(text: "\(error)")
+    }
+    do throws(TextMapProblem) {
+      map.replace(with: try TextMap.parse(content))
+    } catch {
+      throw Problem(text: "line \(error.line): \(error.text)")
     }
   }
 

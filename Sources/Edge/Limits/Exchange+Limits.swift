@@ -178,6 +178,10 @@ extension Exchange {
   /// Asks the limits that only what goes to the origin is under. False: refused, shed, or waits.
   func mayGoToOrigin(on connection: some ClientStream) -> Bool {
     let worker = connection.worker
+    if isStoreOnly {
+      answerWithoutOrigin(on: connection)
+      return false
+    }
     if isOnItsWay { return true }
     isOnItsWay = true
     if worker.isOverloaded, worker.sheds(generation.routes.routes[route].priority) {
@@ -192,6 +196,7 @@ extension Exchange {
 
   /// Whether on its way to the origin the request is asked anything.
   func isAskedOnItsWay(_ worker: Worker) -> Bool {
+    if isStoreOnly { return true }
     if isOnItsWay { return false }
     if worker.isOverloaded || !generation.routes.routes[route].limits.miss.isEmpty { return true }
     return isRuled && ruled.hasRun && !generation.routes.ruleLimits[route].isEmpty

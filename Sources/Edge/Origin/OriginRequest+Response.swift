@@ -225,8 +225,9 @@ extension OriginRequest {
   var fieldOptions: ResponseFieldOptions {
     // A service's answer has its cookies whatever the route makes of those of responses.
     if isQuestion { return [] }
-    let options = policy.caching.fieldOptions
-    return generation.routes.routes[route].exposeTags ? options.union(.exposeTags) : options
+    var options = policy.caching.fieldOptions
+    if generation.routes.routes[route].exposeTags { options.formUnion(.exposeTags) }
+    return generation.routes.namesRequests ? options.union(.nameRequests) : options
   }
 
   /// Whether the content is what the path's extension promises, where the route asks for that.

@@ -269,6 +269,7 @@ extension OriginRequest {
     }
     timer = .max
     switch stage {
+    case .gated: missWaitedInVain()
     case .queued: waitedInVain()
     case .pausing: choose()
     case .connecting:

@@ -20,6 +20,8 @@ internal import Origins
 
 final class OriginRequest {
   enum Stage {
+    /// It waits until its pool takes one more miss.
+    case gated
     /// It waits for a place at a server.
     case queued
     /// It waits until it may try again.
@@ -73,6 +75,9 @@ final class OriginRequest {
   var attempt: Attempt?
   /// Its place in the pool's queue.
   var ticket: WaitTicket?
+  /// Its place in the line of misses, and whether it has one of theirs.
+  var missTicket: WaitTicket?
+  var hasMissPlace = false
   /// Connections that are being made.
   var connecting: Connecting?
   /// The second try beside the first.
@@ -124,6 +129,8 @@ final class OriginRequest {
   var held: HeldChecks?
   /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
   var isQuestion = false
+  /// Whether these say what the request is called.
+  var isNamed = false
   /// Lines of the node's own that it has besides.
   var ownLines: [UInt8] = []
   /// Why the origin is asked.
@@ -164,7 +171,7 @@ final class OriginRequest {
 
   func start() {
     worker.counters.add(.fillsStarted)
-    if let site = generation.shared.fileSites[pool] { open(in: site) } else { choose() }
+    if let site = generation.shared.fileSites[pool] { open(in: site) } else { passGate() }
   }
 
   /// Begins once more, on whatever connection there is.
@@ -173,6 +180,8 @@ final class OriginRequest {
     file = nil
     if let site = generation.shared.fileSites[pool] {
       open(in: site)
+    } else if isCountedMiss, !hasMissPlace, !worker.isFeeding {
+      passGate()
     } else {
       chooseAgain(after: 0)
     }
@@ -221,6 +230,7 @@ final class OriginRequest {
     worker.wire.removeAll()
     var options = ForwardingOptions()
     options.isFill = isFill
+    options.isNamed = isNamed
     options.isBackground = isBackground
     options.upgrade = isUpgrade
     options.ownLines = decision?.ownLines ?? 0
@@ -359,7 +369,7 @@ final class OriginRequest {
   /// A client or the store made room, or the last client left.
   func goOn() {
     guard stage != .done else { return }
-    if isForNobody && (fill.key == nil || stage == .content) {
+    if isForNobody && (fill.key == nil || stage == .content || stage == .gated && !isBackground) {
       end(with: .requestAborted)
       return
     }
@@ -530,6 +540,7 @@ final class OriginRequest {
     }
     file = nil
     attempt.take()?.end(now: worker.now.monotonic)
+    leaveGate()
     if let held {
       self.held = nil
       settle(held, status: responseTime > 0 ? response.status : 0)

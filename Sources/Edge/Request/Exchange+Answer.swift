@@ -29,6 +29,7 @@ extension Exchange {
     requestWall = worker.now.wall
     client = connection.address
     trace = nil
+    requestID.source = .none
     isOnItsWay = false
     tellsLimits = false
     route = generation.routes.unrouted
@@ -311,7 +312,10 @@ extension Exchange {
     record.target = bytes[head.target]
     if let referer = head.value(.referer) { record.referer = referer }
     if let agent = head.value(.userAgent) { record.userAgent = agent }
-    if isRuled { record.members = ruledLog(worker) }
+    switch requestID.source {
+    case .none: if isRuled { record.members = ruledLog(worker) }
+    case .given, .made: record.members = namedLog(worker)
+    }
     if !ring.append(record) { worker.counters.add(.logDropped) }
   }
 }

@@ -65,10 +65,12 @@ extension Exchange {
     var identifier = ByteBuffer(capacity: 32)
     if page.showsRequestID {
       appendRequestID(to: &identifier, worker)
-      worker.lines.append("x-request-id: ")
-      worker.lines.append(identifier.view)
-      worker.lines.append("\r\n")
-      note(requestID: identifier.view, worker)
+      if case .none = requestID.source {
+        worker.lines.append("x-request-id: ")
+        worker.lines.append(identifier.view)
+        worker.lines.append("\r\n")
+        note(requestID: identifier.view, worker)
+      }
     }
     var content = ByteBuffer(capacity: 1024)
     page.append(status: status, requestID: identifier.view, to: &content)
@@ -77,29 +79,6 @@ extension Exchange {
     worker.lines.append("\r\ncache-control: no-store\r\n")
     appendOwnCacheStatus(worker)
     answer(status: status, content: content.view, endsLine: false, on: connection)
-    return true
-  }
-
-  /// What the request is called: as whoever is in front of the node says, if that can stand in a page
-  /// and in a log as it is; else at random.
-  private func appendRequestID(to buffer: inout ByteBuffer, _ worker: Worker) {
-    if let given = clientHead(worker).value(.xRequestId), Self.isPlain(given) {
-      buffer.append(given)
-      return
-    }
-    let random = Random.hash128()
-    buffer.append(hexadecimal: random.high)
-    buffer.append(hexadecimal: random.low)
-  }
-
-  private static func isPlain(_ text: ByteView) -> Bool {
-    guard (1...64).contains(text.count) else { return false }
-    for index in 0..<text.count {
-      let byte = text[index]
-      let isPlain =
-        ASCII.isDigit(byte) || (byte | 0x20) &- 0x61 < 26 || byte == 0x2D || byte == 0x5F
-      guard isPlain else { return false }
-    }
     return true
   }
 

@@ -144,6 +144,14 @@ extension Exchange {
       client: client, isFill: isFill, upgrade: upgrade, stored: stored,
       decision: decision(worker), pool: fallback)
     request.clientConnection = connection.token
+    switch requestID.source {
+    case .none: break
+    case .given, .made:
+      var line = ByteBuffer(capacity: 96)
+      appendRequestIDLine(to: &line, worker)
+      request.isNamed = true
+      request.ownLines = line.view.array
+    }
     if let reason { request.reason = reason }
     request.isSecure = secure != nil
     request.isHTTP2 = isHTTP2

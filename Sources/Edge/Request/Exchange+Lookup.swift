@@ -141,6 +141,11 @@ extension Exchange {
       }
     case .mustValidate, .gatewayTimeout: break
     }
+    if isStoreOnly {
+      // What may be older than a purge is not served, whatever else is switched.
+      if isHeldBack(worker) { return answerWithoutOrigin(on: connection) }
+      if servesAsItIs(response, freshness, reuse, on: connection) { return }
+    }
     switch reuse {
     case .fresh:
       if directives.onlyIfCached, response.isSliced, !isWholeInStore(response, worker) {
@@ -151,7 +156,9 @@ extension Exchange {
       serve(response, freshness, on: connection)
     case .staleWhileRevalidate:
       result = .stale
-      if directives.permitsStoring { revalidateBehind(response, hash: hash, on: connection) }
+      if directives.permitsStoring, !isStoreOnly {
+        revalidateBehind(response, hash: hash, on: connection)
+      }
       serve(response, freshness, on: connection)
     case .mustValidate(let reason):
       // A client that insists on validation gets the origin's word, or what the failure leaves.
@@ -175,6 +182,28 @@ extension Exchange {
     case .serve: asksForMore
     case .revalidate, .bypass: true
     }
+  }
+
+  /// Serves what would have to be validated, while no origin is asked: as a cache that is disconnected
+  /// (RFC 9111 §4.2.4), so not against `no-cache` and `must-revalidate` of the response. False: it may be
+  /// served anyway.
+  @inline(never)
+  private func servesAsItIs(
+    _ response: StoredResponse, _ freshness: Freshness, _ reuse: Reuse,
+    on connection: some ClientStream
+  ) -> Bool {
+    switch reuse {
+    case .fresh, .staleWhileRevalidate: return false
+    case .mustValidate, .gatewayTimeout: break
+    }
+    if !freshness.flags.isDisjoint(with: [.noCache, .mustRevalidate]) {
+      answerWithoutOrigin(on: connection)
+    } else {
+      let age = freshness.currentAge(now: connection.worker.now.wall)
+      result = freshness.lifetime > age ? .hit : .stale
+      serve(response, freshness, on: connection)
+    }
+    return true
   }
 
   private func missed(

@@ -320,6 +320,11 @@ extension Exchange {
     status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8,
     isStored: Bool = false, on connection: some ClientStream
   ) -> Bool {
+    switch requestID.source {
+    case .none: break
+    case .given, .made:
+      appendRequestIDLine(to: &connection.worker.lines, connection.worker)
+    }
     if isRuled, !ruled.responseLines.isEmpty {
       ruled.responseLines.withView { connection.worker.lines.append($0) }
     }

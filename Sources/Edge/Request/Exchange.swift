@@ -121,6 +121,12 @@ final class Exchange {
   /// The purge that it asked for.
   var purging: PurgeInProgress?
 
+  /// What it is called.
+  var requestID = RequestID()
+  /// Whether it only asks how the node is.
+  var isHealthCheck = false
+  /// Whether nothing of it may go to an origin.
+  var isStoreOnly = false
   var hasSentHead = false
   /// Whether the request's content is being passed on.
   var takesBody = false
@@ -182,6 +188,7 @@ final class Exchange {
     originStarted = -1
     originDuration = -1
     hasSentHead = false
+    isStoreOnly = false
     takesBody = false
     wasRefused = false
     isLeader = false
@@ -199,6 +206,9 @@ final class Exchange {
     if worker.traceThreshold != 0 { beginTrace(head, worker) }
     guard findsClient(head, on: connection) else { return }
     if worker.isInFleet, !hearsPoPs(head, on: connection) { return }
+    requestID.source = .none
+    if generation.routes.namesRequests { nameRequest(head, on: connection) }
+    if generation.routes.health != nil, answersHealth(head, on: connection) { return }
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)
@@ -244,6 +254,8 @@ final class Exchange {
       purge(head, on: connection)
       return
     }
+    let switched = worker.context.switches.version
+    if switched != 0, !passesSwitches(switched, on: connection) { return }
     if case .length(let length) = head.framing, length > generation.routes.routes[found].maxBody {
       refuse(status: 413, text: "The request's content is too large.", on: connection)
       return
@@ -331,10 +343,15 @@ final class Exchange {
     let worker = connection.worker
     // From the beginning of the turn that read it, so that waiting for others' requests counts.
     let duration = max(0, worker.clock.monotonic() - started)
-    worker.requestCounters.record(
-      route: generation.routes.number(of: route), status: status, result: result,
-      bytes: contentSent, duration: duration)
-    log(duration: duration, on: connection)
+    if isHealthCheck {
+      isHealthCheck = false
+      worker.counters.add(.healthChecks)
+    } else {
+      worker.requestCounters.record(
+        route: generation.routes.number(of: route), status: status, result: result,
+        bytes: contentSent, duration: duration)
+      log(duration: duration, on: connection)
+    }
     switch result {
     case .hit:
       worker.unnotedHits &+= 1

@@ -30,6 +30,8 @@ struct ForwardingOptions {
   var host = ByteView()
   /// The node's name for `Via`.
   var nodeName = ByteView()
+  /// The node writes an `X-Request-Id` of its own, among `slice`.
+  var isNamed = false
   /// The node writes a `traceparent` of its own, among `slice`.
   var isTraced = false
   /// Lines of the node's own: those that ask for a slice, or say what a service is asked about.
@@ -63,6 +65,7 @@ enum RequestComposer {
     if options.isFill || options.isKeyed { omissions.insert(.methods) }
     if options.isBackground { omissions.insert(.directives) }
     if head.method == .options { omissions.insert(.maxForwards) }
+    if options.isNamed { omissions.insert(.requestIDs) }
     if options.isTraced { omissions.insert(.traces) }
     HeadComposer.appendRequestFields(
       head, omitting: omissions, ownLines: options.ownLines, to: &wire)

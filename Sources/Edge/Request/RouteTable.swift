@@ -104,6 +104,12 @@ final class RouteTable {
   @inline(__always)
   func number(of route: Int) -> Int { route < routes.count ? routes[route].number : 0 }
 
+  /// Whether each request is called something, and by whom.
+  let requestIDs: RequestIDPolicy
+  let namesRequests: Bool
+  /// The paths by which load balancers ask; nil: there are none.
+  let health: HealthPaths?
+
   /// - Parameter numbers: what counters and the log call the routes.
   init(_ configuration: NodeConfiguration, limits: LimitTable? = nil, numbers: [Int] = []) {
     var routes: [Route] = []
@@ -148,6 +154,9 @@ final class RouteTable {
         names.append(route.name)
       }
     }
+    requestIDs = configuration.requestIDs
+    namesRequests = configuration.requestIDs != .off
+    health = configuration.healthPaths.map { HealthPaths($0) }
     self.routes = routes
     self.policies = policies
     self.programs = programs

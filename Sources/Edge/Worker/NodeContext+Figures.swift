@@ -13,6 +13,9 @@ extension NodeContext {
       let name = [report.name]
       writer.add(.originInFlight, UInt64(clamping: report.inFlight), name)
       writer.add(.originWaiting, UInt64(clamping: report.waiting), name)
+      let misses = pool.missCounts
+      writer.add(.originMisses, UInt64(clamping: misses.inside), name)
+      writer.add(.originMissesWaiting, UInt64(clamping: misses.waiting), name)
       writer.add(.originPoolRetries, report.retries, name)
       writer.add(.originHedges, report.hedges, name)
       writer.add(.originRetriesRefused, report.budgetRefusals, name)

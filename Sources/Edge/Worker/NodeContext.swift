@@ -37,6 +37,8 @@ package final class NodeContext: Sendable {
   package let certificates: NodeCertificates?
   /// The node's part in a fleet; nil: it works alone.
   package let fleet: FleetClient?
+  /// What an operator has switched over.
+  package let switches: Switches
   /// Fills under way.
   let fills = FillTable()
   /// Which parameters of queries count, as far as responses have said so.
@@ -58,10 +60,11 @@ package final class NodeContext: Sendable {
     routeNames: RouteNames = NodeContext.makeRouteNames(), certificates: NodeCertificates? = nil,
     tokens: TokenTable = TokenTable(),
     purgeNote: @escaping @Sendable (SitePurgeEvent) -> Void = { _ in }, traces: TraceQueue? = nil,
-    liveLog: LiveLog? = nil, fleet: FleetClient? = nil
+    liveLog: LiveLog? = nil, fleet: FleetClient? = nil, switches: Switches = Switches()
   ) {
     self.liveLog = liveLog
     self.fleet = fleet
+    self.switches = switches
     self.traces = traces
     self.clock = clock
     self.store = store
@@ -139,6 +142,7 @@ package final class NodeContext: Sendable {
 
   private func hearGrants(of pools: [OriginPool]) {
     for pool in pools {
+      pool.setMissHandler { [weak self] in self?.post(.missGranted($0), to: $0.waiter.worker) }
       pool.setGrantHandler { [weak self] in self?.post(.granted($0), to: $0.waiter.worker) }
     }
   }
@@ -217,6 +221,8 @@ package enum WorkerMessage: Sendable {
   case departure(DueDeparture)
   /// A place at a server went to a request of this worker.
   case granted(SlotGrant)
+  /// A place among a pool's misses went to a request of this worker.
+  case missGranted(MissGrant)
   /// A helper's thread has looked for a file, for the request of that name.
   case fileAnswered(UInt64, FileAnswer)
   /// It has read a piece of one; nil: the file has become shorter.

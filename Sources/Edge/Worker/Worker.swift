@@ -131,6 +131,8 @@ package final class Worker {
   /// Where origins' bytes are read to; and whether those that are there are being taken by requests.
   let originBuffer: UnsafeMutableRawBufferPointer
   var isFeeding = false
+  /// What an operator has switched over, on each route.
+  var switches = SwitchTable()
   /// What is about to be sent to the client whose turn it is.
   var out = ByteBuffer(capacity: 64 << 10)
   /// Field lines of the response that is being made.
@@ -235,6 +237,7 @@ package final class Worker {
     // Places that were granted meanwhile go to other workers' requests.
     for message in inbox.take() {
       if case .granted(let grant) = message { OriginPool.decline(grant, now: now.monotonic) }
+      if case .missGranted(let grant) = message { grant.pool.leaveMiss() }
     }
     tellReaders()
     for arrival in arrivals.all { arrival.close() }
@@ -350,6 +353,13 @@ package final class Worker {
           request.granted(grant)
         } else {
           OriginPool.decline(grant, now: now.monotonic)
+        }
+      case .missGranted(let grant):
+        let request = requests.element(grant.waiter.id)
+        if let request, request.stage == .gated {
+          request.missGranted()
+        } else {
+          grant.pool.leaveMiss()
         }
       case .fileAnswered(let token, let answer): requests.element(token)?.opened(answer)
       case .fileRead(let token, let bytes): requests.element(token)?.fileWasRead(bytes)

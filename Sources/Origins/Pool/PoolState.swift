@@ -23,6 +23,9 @@ final class PoolState: Sendable {
 
   let words = AtomicWords.allocate(lines: 2)
   let queue = Mutex(WaitingQueue())
+  /// How many misses go to the pool at once.
+  let misses = MissGate()
+  let onMissGrant = Mutex<(@Sendable (MissGrant) -> Void)?>(nil)
   let onGrant = Mutex<(@Sendable (SlotGrant) -> Void)?>(nil)
 
   deinit { words.deallocate() }

@@ -145,6 +145,12 @@ package struct RuleFunction: Sendable {
       "The first address of the client's network: the first bits of IPv4, or of IPv6 (64 if left out)."
     ),
     RuleFunction(
+      "map", "\"file\", key", [.constantText, .text], .text, aliases: ["lookup_map", "map_lookup"],
+      """
+      The value that stands behind the key in a file with a key and a value on each line; not there if \
+      the key is not. The file is read again when it changes.
+      """),
+    RuleFunction(
       "seconds", "number", [.integer], .duration, aliases: ["duration"],
       "A duration of so many seconds; none of a negative number."),
   ]

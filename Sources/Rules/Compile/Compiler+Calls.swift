@@ -42,6 +42,7 @@ extension Compiler {
       _ = emitSplit(arguments, range, to)
       return .parts
     case "exists": return emitExists(arguments[0], to)
+    case "map": return emitMap(arguments, to)
     default: break
     }
     guard let values = emitArguments(function, arguments, to) else { return nil }
@@ -103,6 +104,26 @@ extension Compiler {
     guard let separator = emitSplit(inner, argument.range, to) else { return nil }
     emit(.part, to: to, left: to, operand: separator, extra: name == "first" ? 0 : -1)
     return .text
+  }
+
+  private mutating func emitMap(_ arguments: [Expression], _ to: UInt8) -> RuleType? {
+    guard let name = arguments[0].constantString, !name.isEmpty else {
+      findings.error(
+        "map takes the path of a file", at: arguments[0].range,
+        help: "such as map(\"moved.txt\", path)")
+      return nil
+    }
+    guard expect(.text, arguments[1], to) else { return nil }
+    switch context.files.map(name) {
+    case .failure(let problem):
+      findings.error("the file \(shown(name)) \(problem.message)", at: arguments[0].range)
+      return nil
+    case .success(let map):
+      let number = code.maps.firstIndex { $0 === map } ?? code.maps.count
+      if number == code.maps.count { code.maps.append(map) }
+      emit(.lookup, to: to, left: to, operand: number)
+      return .text
+    }
   }
 
   private mutating func emitExists(_ argument: Expression, _ to: UInt8) -> RuleType? {

@@ -27,7 +27,7 @@ enum Opcode: UInt8, Sendable, Equatable {
   case exists, lower, upper, trim, length, startsWith, endsWith, contains
   case part, partCount, replace, replacePrefix, capture
   case urlDecode, urlEncode, base64Decode, negotiate, hash, percent
-  case toInteger, toAddress, mask, seconds
+  case toInteger, toAddress, mask, seconds, lookup
   // Of stored objects.
   case hasTag
   // Texts with values in them.
@@ -83,6 +83,8 @@ package struct RuleCode: Sendable, Equatable {
   var addressSets: [AddressSet] = []
   var patterns: [Pattern] = []
   var hashes: [UInt64] = []
+  /// The files of keys and values.
+  package internal(set) var maps: [RuleMap] = []
   var steps: [RuleStep] = []
   /// The tags that a condition over stored objects asks for, in the order of `RuleObject.hasTag`.
   package internal(set) var tags: [[UInt8]] = []
@@ -112,6 +114,7 @@ package struct RuleCode: Sendable, Equatable {
       && left.addresses == right.addresses && left.fields == right.fields
       && left.textSets == right.textSets && left.members == right.members
       && left.numberSets == right.numberSets && left.addressSets == right.addressSets
+      && left.maps.map(\.path) == right.maps.map(\.path)
       && left.patterns == right.patterns && left.hashes == right.hashes
       && left.origins.map(\.name) == right.origins.map(\.name)
       && left.limits.map(\.name) == right.limits.map(\.name) && left.tags == right.tags

@@ -19,10 +19,34 @@ package struct RuleContext {
 package final class RuleFiles {
   private let read: (String) -> Result<[UInt8], RuleFileProblem>
   private var contents: [String: Result<[UInt8], RuleFileProblem>] = [:]
+  private let resolve: (String) -> String
+  private var maps: [String: Result<RuleMap, RuleFileProblem>] = [:]
   private var sets: [String: (set: AddressSet, problems: [ListFile.Problem])] = [:]
 
-  /// Files that `read` gives the bytes of, by their names in the text.
-  package init(_ read: @escaping (String) -> Result<[UInt8], RuleFileProblem>) { self.read = read }
+  /// Files that `read` gives the bytes of, by their names in the text; `resolve` gives their paths.
+  package init(
+    resolve: @escaping (String) -> String = { $0 },
+    _ read: @escaping (String) -> Result<[UInt8], RuleFileProblem>
+  ) {
+    self.read = read
+    self.resolve = resolve
+  }
+
+  /// The map that a file has; one for all that name the file.
+  func map(_ name: String) -> Result<RuleMap, RuleFileProblem> {
+    let path = resolve(name)
+    if let known = maps[path] { return known }
+    let result = bytes(name).flatMap { bytes -> Result<RuleMap, RuleFileProblem> in
+      do throws(TextMapProblem) {
+        return .success(RuleMap(path: path, try TextMap.parse(bytes)))
+      } catch {
+        return .failure(
+          RuleFileProblem(message: "cannot be used: line \(error.line): \(error.text)"))
+      }
+    }
+    maps[path] = result
+    return result
+  }
 
   func bytes(_ name: String) -> Result<[UInt8], RuleFileProblem> {
     if let known = contents[name] { return known }
@@ -115,6 +139,23 @@ package enum RuleLanguage {
     compiler.compile(condition: condition)
     findings = compiler.findings
     return findings.errorCount == errors ? compiler.code : nil
+  }
+
+  /// The rule that sends requests for paths that a file of keys and values has on to their values.
+  package static func redirects(file: String, status: Int, at range: RuleRange) -> RuleStatement {
+    let name = Expression(kind: .text([.literal(Array(file.utf8))]), range: range)
+    let path = Expression(kind: .name("path"), range: range)
+    let value = Expression(kind: .call("map", range, [name, path]), range: range)
+    let condition = Expression(kind: .call("exists", range, [value]), range: range)
+    let redirect = RuleStatement(
+      kind: .redirect(status: status, target: value, fields: []), range: range)
+    return RuleStatement(
+      kind: .when([Branch(condition: condition, body: [redirect])], otherwise: nil), range: range)
+  }
+
+  /// The rule that takes a field away from requests.
+  package static func withoutField(_ name: String, at range: RuleRange) -> RuleStatement {
+    RuleStatement(kind: .unset(Target(kind: .field(name), range: range)), range: range)
   }
 
   /// What stands in the `degrade` blocks among rules; nil if there are none.

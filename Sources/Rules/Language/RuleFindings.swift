@@ -8,6 +8,12 @@ package struct RuleRange: Sendable, Hashable {
   /// Behind the last.
   package var upper: Int
 
+  /// The bytes from `lower` up to `upper`.
+  package init(lower: Int, upper: Int) {
+    self.lower = lower
+    self.upper = upper
+  }
+
   /// From this range's begin to the other's end.
   func through(_ other: RuleRange) -> RuleRange {
     RuleRange(lower: lower, upper: max(upper, other.upper))

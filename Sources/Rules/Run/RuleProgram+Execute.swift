@@ -166,6 +166,8 @@ extension RuleProgram {
         let value = unsafe max(0, registers[left].integer)
         let (time, isLarge) = value.multipliedReportingOverflow(by: 1_000_000_000)
         unsafe registers[to] = RuleValue(isLarge ? Int64.max : time)
+      case .lookup:
+        unsafe registers[to] = RuleValue(value(of: registers[left].text, inMap: operand))
       case .hasTag:
         let tags = input.object?.hasTag ?? []
         unsafe registers[to] = RuleValue(operand < tags.count && tags[operand])

@@ -35,6 +35,8 @@ package final class RuleProgram {
   let patterns: UnsafeMutablePointer<Unmanaged<RegularExpression>>
   /// How many registers are variables.
   let variables: Int
+  /// The maps as they were last read, and which reading it was.
+  private var maps: [(map: TextMap, generation: UInt64)]
 
   /// Lays out compiled rules.
   package init(_ code: RuleCode) {
@@ -67,6 +69,7 @@ package final class RuleProgram {
     unsafe addressSets = Self.copy(code.addressSets.map { unsafe Unmanaged.passUnretained($0) })
     unsafe patterns = Self.copy(
       code.patterns.map { unsafe Unmanaged.passUnretained($0.expression) })
+    maps = code.maps.map(\.current)
     variables =
       (code.instructions.filter { $0.opcode == .move && $0.to < Registers.kept }
         .map { Int($0.to) + 1 }.max() ?? 0)
@@ -97,9 +100,21 @@ package final class RuleProgram {
 
   /// Runs the rules of the request. What they decide is in the scratch.
   package func run(_ input: borrowing RuleInput, _ scratch: RuleScratch) -> RuleOutcome {
+    if !maps.isEmpty { takeOverMaps() }
     scratch.begin(input, variables: variables)
     return execute(from: 0, input, scratch)
   }
+
+  /// Takes over maps that were read again. What was found in the former ones is not good any more, as
+  /// nothing of an earlier run is.
+  private func takeOverMaps() {
+    for index in maps.indices where code.maps[index].generation != maps[index].generation {
+      maps[index] = code.maps[index].current
+    }
+  }
+
+  /// The value of a key in a map.
+  func value(of key: ByteView, inMap number: Int) -> ByteView? { maps[number].map.find(key) }
 
   /// Whether a condition is true of the stored object of `input`. One that cannot be decided (a pattern
   /// that takes too many steps, texts that are too long) counts as true: it is there for purges.
@@ -225,6 +240,7 @@ extension RuleCode {
     case .inNumbers: return numberSets.indices.contains(operand)
     case .inNetworks: return addressSets.indices.contains(operand)
     case .hasTag: return tags.indices.contains(operand)
+    case .lookup: return maps.indices.contains(operand)
     case .matchesPattern, .capture: return patterns.indices.contains(operand)
     case .hash, .percent: return hashes.indices.contains(operand + 1) && instruction.extra >= 0
     case .replacePrefix: return operand < Registers.end
