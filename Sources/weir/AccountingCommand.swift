@@ -12,7 +12,7 @@ struct AccountingCommand: ParsableCommand {
       Example: weir accounting --from 2026-06-01 --to 2026-06-30 --per site --csv > june.csv
       """)
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @Option(help: "How long the time of a row is.") var by: Step = .day
   @Option(help: "What a row is of.") var per: Subject = .route
   @Option(help: ArgumentHelp("The first day or hour.", valueName: "time")) var from: String?
@@ -27,7 +27,7 @@ struct AccountingCommand: ParsableCommand {
   }
 
   func run() throws {
-    let query = ConfiguredNode.query([
+    let query = AskedNode.query([
       ("by", by.rawValue), ("per", per.rawValue), ("from", from), ("to", to),
       ("format", csv ? "csv" : nil),
     ])

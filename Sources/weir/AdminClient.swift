@@ -56,30 +56,24 @@ struct AdminClient {
     _ path: String, while isWanted: () -> Bool,
     _ take: (_ name: String, _ data: ArraySlice<UInt8>) -> Bool
   ) throws(Failure) -> Answer? {
-    let socket: Descriptor
-    do throws(Errno) {
-      socket = try Socket.connect(to: address)
-    } catch {
-      throw Failure(text: "cannot connect to \(address): \(error)")
+    let (connection, status, rest) = try open(path)
+    var buffer = ByteBuffer()
+    guard status == 200 else {
+      while try connection.read(onto: &buffer) {}
+      return Answer(status: status, content: rest + buffer.view.array)
     }
-    try send(request("GET", path, nil), on: socket)
     var events = EventReader()
+    events.add(rest)
     while isWanted() {
-      var descriptors = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
-      if unsafe poll(&descriptors, 1, 200) == 0 { continue }
-      var buffer = ByteBuffer()
-      let result = socket.receive(onto: &buffer, limit: 64 << 10)
-      guard let count = result.count else {
-        if result.wouldBlock { continue }
-        throw Failure(text: "the node at \(address) broke the connection off")
-      }
-      if count == 0 {
-        if events.isStream { return nil }
-        return try Self.answer(events.bytes, from: address)
-      }
-      events.add(buffer.view.array)
       while let event = events.next() {
         if !take(event.name, event.data) { return nil }
+      }
+      switch try connection.receive(onto: &buffer) {
+      case .bytes:
+        events.add(buffer.view.array)
+        buffer.removeAll()
+      case .nothing: connection.waitAWhile()
+      case .end: return nil
       }
     }
     return nil

@@ -42,18 +42,7 @@ struct NodeArguments: ParsableArguments {
       throw Start.refusal(
         "the configuration has no admin listener: add admin 127.0.0.1:9090 { … }")
     }
-    return AdminClient(
-      place: AdminPlace(configured), trust: try trust(in: configured), token: token,
-      patience: patience)
-  }
-
-  private func trust(in admin: AdminConfiguration) throws -> AdminTrust {
-    guard ca == nil, let certificate = admin.certificate else { return .authorities(ca) }
-    do throws(TLSLoadError) {
-      return .certificate(try CertificateFiles.fingerprint(of: certificate.chain))
-    } catch {
-      throw Start.refusal("the admin's certificate: \(error)")
-    }
+    return try AdminClient(configured, token: token, authorities: ca, patience: patience)
   }
 
   /// What the configuration says of it. The file may be wrong just now, which is what one wants to hear from
@@ -71,6 +60,31 @@ struct NodeArguments: ParsableArguments {
   private static func environment(_ name: String) -> String? {
     guard let text = unsafe getenv(name) else { return nil }
     return unsafe String(cString: text)
+  }
+}
+
+extension AdminClient {
+  /// The way to ask a node that has this `admin` block. `authorities` are those (PEM) that are believed; nil:
+  /// the block's certificate itself, if it has one.
+  init(
+    _ admin: AdminConfiguration, token: String?, authorities: String? = nil, patience: Int32
+  ) throws {
+    self.init(
+      place: AdminPlace(admin), trust: try Self.trust(in: admin, authorities), token: token,
+      patience: patience)
+  }
+
+  private static func trust(
+    in admin: AdminConfiguration, _ authorities: String?
+  ) throws -> AdminTrust {
+    guard authorities == nil, let certificate = admin.certificate else {
+      return .authorities(authorities)
+    }
+    do throws(TLSLoadError) {
+      return .certificate(try CertificateFiles.fingerprint(of: certificate.chain))
+    } catch {
+      throw Start.refusal("the admin's certificate: \(error)")
+    }
   }
 }
 

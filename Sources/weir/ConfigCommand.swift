@@ -1,4 +1,5 @@
 import ArgumentParser
+internal import Bytes
 import FoundationEssentials
 import Supervision
 
@@ -120,7 +121,7 @@ private struct ConfigApply: ParsableCommand {
     guard let data = FileManager.default.contents(atPath: file) else {
       throw Start.refusal("\(file) cannot be read")
     }
-    var content = "{\"text\": \(ConfiguredNode.quoted(String(decoding: data, as: UTF8.self)))"
+    var content = "{\"text\": \(JSONString.quoted(String(decoding: data, as: UTF8.self)))"
     if let confirmWithin {
       guard let seconds = Self.seconds(confirmWithin) else {
         throw ValidationError("--confirm-within takes a time such as 60s, 5m or 1h")

@@ -1,4 +1,5 @@
 import ArgumentParser
+internal import Bytes
 import Conversion
 import FoundationEssentials
 
@@ -33,10 +34,10 @@ struct ConvertCommand: ParsableCommand {
     let converted = (from ?? ConvertedProgram.of(text)).convert(text)
     if json {
       let remarks = converted.remarks.map {
-        "{\"line\": \($0.line), \"text\": \(ConfiguredNode.quoted($0.text))}"
+        "{\"line\": \($0.line), \"text\": \(JSONString.quoted($0.text))}"
       }
       print(
-        "{\"text\": \(ConfiguredNode.quoted(converted.text)), "
+        "{\"text\": \(JSONString.quoted(converted.text)), "
           + "\"remarks\": [\(remarks.joined(separator: ", "))]}")
     } else if let output {
       try Data(converted.text.utf8).write(to: URL(filePath: output))

@@ -44,7 +44,8 @@ struct DoctorCommand: ParsableCommand {
 
   /// What the node says of itself, if it runs.
   private static func node(_ configuration: NodeConfiguration) -> RunningNode? {
-    guard let client = try? AdminClient(configuration, patience: 2_000),
+    guard let admin = configuration.admin,
+      let client = try? AdminClient(admin, token: admin.token, patience: 2_000),
       let answer = try? client.ask("GET", "/v1/status"), answer.status == 200,
       let status = try? JSONDecoder().decode(Status.self, from: Data(answer.content))
     else { return nil }

@@ -10,7 +10,7 @@ struct FleetCommand: ParsableCommand {
       the configuration has errors.
       """)
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
 
   func run() throws {
     guard let answer = try node.decoded(Answer.self, node.ask("GET", "/v1/fleet")) else { return }

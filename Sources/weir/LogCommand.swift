@@ -29,10 +29,7 @@ struct LogCommand: ParsableCommand {
     name: [.customShort("f"), .long], help: "Go on until it is interrupted; there is no other way.")
   var follow = false
 
-  @Option(
-    help: ArgumentHelp("The node's configuration file.", valueName: "edge.conf"),
-    completion: .file())
-  var config = "edge.conf"
+  @OptionGroup var node: NodeArguments
 
   @Option(help: ArgumentHelp("End after so many lines.", valueName: "number"))
   var lines: Int?
@@ -48,13 +45,11 @@ struct LogCommand: ParsableCommand {
   }
 
   func run() throws {
-    let configuration = try Start.configuration(
-      ConfigurationSource(path: config), path: config, sayingWarnings: false)
+    let client = try node.client()
     Signals.prepare()
     var left = lines ?? .max
     let refusal: AdminClient.Answer?
     do throws(AdminClient.Failure) {
-      let client = try AdminClient(configuration)
       refusal = try client.follow(
         "/v1/log" + query,
         while: { Signals.wait(for: [SIGINT, SIGTERM], nanoseconds: 0) == nil }
@@ -72,28 +67,10 @@ struct LogCommand: ParsableCommand {
       throw Start.refusal(error.text)
     }
     guard let refusal else { return }
-    let problem = try? JSONDecoder().decode(Refusal.self, from: Data(refusal.content))
-    StandardError.say(problem?.detail ?? "the node answers with status \(refusal.status)")
-    throw ExitCode(1)
+    throw AskedNode.refusal(refusal)
   }
 
-  private var query: String {
-    guard let filter else { return "" }
-    var text = "?filter="
-    for byte in filter.utf8 {
-      switch byte {
-      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: text.unicodeScalars.append(Unicode.Scalar(byte))
-      default:
-        let digits = String(byte, radix: 16, uppercase: true)
-        text += "%" + (digits.utf8.count == 1 ? "0" : "") + digits
-      }
-    }
-    return text
-  }
-
-  private struct Refusal: Decodable {
-    let detail: String
-  }
+  private var query: String { AskedNode.query([("filter", filter)]) }
 
   private struct Lost: Decodable {
     let lost: Int

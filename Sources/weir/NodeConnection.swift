@@ -155,6 +155,9 @@ final class NodeConnection {
     }
   }
 
+  /// Waits a fifth of a second for something to take, or for less.
+  func waitAWhile() { _ = Self.wait(for: Int16(POLLIN), on: socket, 200) }
+
   private static func outcome(of result: TLSResult) -> IOResult {
     switch result {
     case .bytes(let count): .bytes(count)

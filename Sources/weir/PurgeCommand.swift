@@ -74,7 +74,7 @@ struct PurgeCommand: ParsableCommand {
     if soft { members.append("\"soft\": true") }
     if dryRun { members.append("\"dry_run\": true") }
     if let scope = fleet ? "all" : wait {
-      members.append("\"wait\": \(ConfiguredNode.quoted(scope))")
+      members.append("\"wait\": \(JSONString.quoted(scope))")
     }
     if let timeout { members.append("\"timeout_ms\": \(timeout)") }
     return "{\(members.joined(separator: ", "))}"

@@ -1,4 +1,5 @@
 import ArgumentParser
+internal import Bytes
 import FoundationEssentials
 
 /// `weir drain`: not ready, but serving.
@@ -11,7 +12,7 @@ struct DrainCommand: ParsableCommand {
       takes clients again.
       """)
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
 
   func run() throws { try Readiness.order("POST", node) }
 }
@@ -21,7 +22,7 @@ struct UndrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "undrain", abstract: "Have load balancers send clients again.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
 
   func run() throws { try Readiness.order("DELETE", node) }
 }
@@ -30,7 +31,7 @@ private struct Readiness: Decodable {
   let drained: Bool
   let kept_over_restarts: Bool
 
-  static func order(_ method: String, _ node: ConfiguredNode) throws {
+  static func order(_ method: String, _ node: AskedNode) throws {
     guard let answer = try node.decoded(Readiness.self, node.ask(method, "/v1/drain")) else {
       return
     }
@@ -48,7 +49,7 @@ struct MaintenanceCommand: ParsableCommand {
     abstract: "Answer 503 for everything, or for a site or a route.",
     discussion: "Clients are told when to come again, and see a page. It holds over restarts.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @OptionGroup var place: SwitchPlace
   @Option(help: ArgumentHelp("When clients are to come again.", valueName: "seconds"))
   var retryAfter: UInt32?
@@ -62,7 +63,7 @@ struct MaintenanceCommand: ParsableCommand {
     if let retryAfter { members += ", \"retry_after\": \(retryAfter)" }
     if let page {
       let text = try String(decoding: Data(contentsOf: URL(filePath: page)), as: UTF8.self)
-      members += ", \"page\": \(ConfiguredNode.quoted(text))"
+      members += ", \"page\": \(JSONString.quoted(text))"
     }
     try place.order("maintenance", members, node)
   }
@@ -75,7 +76,7 @@ struct StoreOnlyCommand: ParsableCommand {
     abstract: "Serve only what is stored, fresh or stale, and ask no origin.",
     discussion: "What is not stored is answered with 504. It holds over restarts.")
 
-  @OptionGroup var node: ConfiguredNode
+  @OptionGroup var node: AskedNode
   @OptionGroup var place: SwitchPlace
 
   func run() throws { try place.order("store_only", "", node) }
@@ -97,10 +98,10 @@ struct SwitchPlace: ParsableArguments {
   }
 
   /// Has a node do it, and shows what is switched then.
-  func order(_ kind: String, _ members: String, _ node: ConfiguredNode) throws {
+  func order(_ kind: String, _ members: String, _ node: AskedNode) throws {
     var content = "{\"switch\": \"\(kind)\", \"on\": \(position == .on)"
-    if let site { content += ", \"site\": \(ConfiguredNode.quoted(site))" }
-    if let route { content += ", \"route\": \(ConfiguredNode.quoted(route))" }
+    if let site { content += ", \"site\": \(JSONString.quoted(site))" }
+    if let route { content += ", \"route\": \(JSONString.quoted(route))" }
     content += (position == .on ? members : "") + "}"
     let answer = try node.ask("POST", "/v1/switches", json: content)
     guard let list = try node.decoded(Answer.self, answer) else { return }
