@@ -66,9 +66,8 @@ package enum SystemChecks {
     let wanted = UInt64(clamping: connections) * 2 + 1_024
     let name = "descriptors"
     if limit >= wanted { return CheckFinding(.ok, name, "\(limit)") }
-    let least = UInt64(clamping: connections) + 1_024
     return CheckFinding(
-      limit >= least ? .warning : .error, name,
+      limit >= 4_096 ? .warning : .error, name,
       "\(limit), where \(connections) connections of clients want up to \(wanted)",
       advice:
         "LimitNOFILE=\(wanted) in the unit (ulimit -n), or a smaller max_connections in client")
