@@ -7,7 +7,8 @@
 //    0 length of the whole, a multiple of 8 (u32)      4 1: a record, 0: a gap (u32)
 //    8 wall   16 duration   24 origin duration   32 sent   40 received   48, 56 address
 //   64 port   66 status   68 route   70 cache   71 version   72 detail   73 1: a text was cut
-//   74 lengths of the five texts (u16 each)            84 length of the members (u16)   88 the texts
+//   74 lengths of the five texts (u16 each)            84 length of the members (u16)   86 cipher suite
+//   88 the texts
 //
 // When to wake the reader is one word that all rings share:
 //
@@ -188,6 +189,7 @@ package final class AccessLogRing: @unchecked Sendable {
     unsafe start.storeBytes(of: record.version, toByteOffset: 71, as: UInt8.self)
     unsafe start.storeBytes(of: record.detail, toByteOffset: 72, as: UInt8.self)
     unsafe start.storeBytes(of: isCut ? 1 : 0, toByteOffset: 73, as: UInt8.self)
+    unsafe start.storeBytes(of: record.cipherSuite, toByteOffset: 86, as: UInt16.self)
   }
 
   @inline(__always)
@@ -253,6 +255,7 @@ struct StoredRecord {
   var version: UInt8 { bytes[71] }
   var detail: UInt8 { bytes[72] }
   var isCut: Bool { bytes[73] == 1 }
+  var cipherSuite: UInt16 { bytes.uint16(at: 86) }
 
   /// The members that rules add.
   var members: ByteView {

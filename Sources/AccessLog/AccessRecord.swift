@@ -19,6 +19,8 @@ package struct AccessRecord {
   package var route: UInt16 = .max
   /// The version as two digits: 10, 11 or 20.
   package var version: UInt8 = 11
+  /// The number of the connection's TLS cipher suite (IANA's registry); 0 without TLS.
+  package var cipherSuite: UInt16 = 0
   /// The client.
   package var client = SocketAddress(high: 0, low: 0, port: 0)
   /// Bytes of the response that were sent, its head included.

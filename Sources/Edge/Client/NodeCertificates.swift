@@ -47,7 +47,7 @@ package final class NodeCertificates: Sendable {
   private static func prepare(
     _ configuration: NodeConfiguration, _ tickets: TicketKeyRing
   ) throws(TLSLoadError) -> PreparedCertificates {
-    guard let settings = configuration.serverTLS(keepsHello: false) else {
+    guard let settings = configuration.serverTLS() else {
       return PreparedCertificates(context: nil)
     }
     // By the system's time, as OpenSSL goes by it.

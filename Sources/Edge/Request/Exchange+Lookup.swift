@@ -13,7 +13,7 @@ extension Exchange {
   func passIfAllowed(
     _ reason: ForwardReason, upgrade: Bool = false, on connection: some ClientStream
   ) {
-    guard mayGoToOrigin(on: connection) else { return }
+    guard !mustWaitForHandshake(on: connection), mayGoToOrigin(on: connection) else { return }
     pass(reason, key: [], upgrade: upgrade, on: connection)
   }
 
@@ -125,6 +125,7 @@ extension Exchange {
     }
     let freshness = Freshness(response)
     let reuse = ReuseRules.decide(freshness, request: directives, now: worker.now.wall)
+    if let secure, secure.isEarly, !answersEarly(response, reuse, on: connection) { return }
     switch reuse {
     case .fresh, .staleWhileRevalidate:
       if worker.isOverloaded, worker.shedsHit(generation.routes.routes[route].priority) {
@@ -164,6 +165,7 @@ extension Exchange {
     _ reason: ForwardReason, hash: Hash128, _ directives: RequestDirectives,
     on connection: some ClientStream
   ) {
+    if mustWaitForHandshake(on: connection) { return }
     if directives.onlyIfCached {
       onlyIfCached(on: connection)
     } else {

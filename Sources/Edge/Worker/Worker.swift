@@ -66,6 +66,8 @@ package final class Worker {
   var streams = Slab<HTTP2Stream>()
   var spareStreams: [HTTP2Stream] = []
   var http2: HTTP2Options
+  /// What the receive windows of its HTTP/2 connections may grow by.
+  var windowBudget: WindowBudget
   /// Frames that are about to be sent.
   var frames = ByteBuffer()
   /// Where parts of a record are brought together.
@@ -185,6 +187,7 @@ package final class Worker {
     overload = Self.guardAgainstOverload(configuration)
     tls = context.certificates?.current
     http2 = HTTP2Options(configuration)
+    windowBudget = WindowBudget(bytes: Int(clamping: configuration.http2.windowMemory))
     handshakes = Handshakes(perSecond: configuration.tls.handshakeRate)
     counters = CounterBlock()
     requestCounters = RequestCounters(names: context.routeNames)
