@@ -86,9 +86,10 @@ struct RealClientsTests {
     defer { clients.stop() }
     let script = RealClients.repository.appending(path: "Tests/Scripts/h2_client.py").path
     let out = try RealParts.output(
-      RealClients.pythonWithH2 ?? "",
+      "env",
       [
-        script, "\(clients.port("https"))", clients.authority, "GET:/page.html", "GET:/large.bin",
+        RealClients.pythonWithH2 ?? "", script, "\(clients.port("https"))", clients.authority,
+        "GET:/page.html", "GET:/large.bin",
         "HEAD:/large.bin", "GET:/style.css", "GET:/missing", "POST:/page.html:300000",
       ])
     let answers = try out.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
@@ -131,8 +132,10 @@ struct RealClientsTests {
 /// What looks for weaknesses.
 @Suite struct ScannerTests {
   /// What testssl.sh says of the test's own certificate, page and openssl, and not of the node.
+  /// (For a session to resume it needs the ticket before its client, which says nothing, has left: it may not.)
   private static let others: Set<String> = [
-    "cert_revocation", "engine_problem", "security_headers",
+    "cert_revocation", "cert_expirationStatus", "cert_notAfter", "engine_problem",
+    "security_headers", "sessionresumption_ticket",
   ]
 
   @Test(.enabled(if: RealParts.find("testssl") != nil, "testssl.sh is not installed"))
@@ -162,7 +165,8 @@ struct RealClientsTests {
     }
     #expect(finding("TLS1_3")?.hasPrefix("offered") == true)
     #expect(finding("ALPN_HTTP2")?.hasPrefix("h2") == true)
-    #expect(finding("FS")?.hasPrefix("offered") == true)
+    let secrecy = finding("FS") ?? finding("PFS")
+    #expect(secrecy?.hasPrefix("offered") == true)
   }
 
   @Test(.enabled(if: RealParts.find("sslscan") != nil, "sslscan is not installed"))
@@ -179,7 +183,7 @@ struct RealClientsTests {
       #expect(line?.hasSuffix(" \(state)") == true, "\(version): \(out)")
     }
     #expect(out.contains("Session renegotiation not supported"), "\(out)")
-    #expect(out.contains("Compression disabled"), "\(out)")
+    #expect(!out.contains("Compression enabled"), "\(out)")
     #expect(out.matches(of: /not vulnerable to heartbleed/).count == 2, "\(out)")
     let ciphers = out.split(separator: "\n").filter {
       $0.hasPrefix("Preferred") || $0.hasPrefix("Accepted")
