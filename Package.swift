@@ -65,7 +65,7 @@ let package = Package(
     .target(name: "HTTPMessage", dependencies: ["Bytes"], swiftSettings: hot),
     .target(name: "HTTP1", dependencies: ["HTTPMessage", "Bytes"], swiftSettings: hot),
     .target(
-      name: "HTTP2", dependencies: ["CNGHTTP2", "HTTP1", "HTTPMessage", "Bytes"],
+      name: "HTTP2", dependencies: ["CLinux", "CNGHTTP2", "HTTP1", "HTTPMessage", "Bytes"],
       swiftSettings: hot),
     .target(name: "StructuredFields", dependencies: ["Bytes"], swiftSettings: strict),
     .target(

@@ -8,7 +8,8 @@
 //    8 wall   16 duration   24 origin duration   32 sent   40 received   48, 56 address
 //   64 port   66 status   68 route   70 cache   71 version   72 detail   73 1: a text was cut
 //   74 lengths of the five texts (u16 each)            84 length of the members (u16)
-//   86 channel   87 1: no line is wanted, it is only for who watches   88 the texts
+//   86 channel   87 1: no line is wanted, it is only for who watches   88 cipher suite (u16)
+//   90 0 (6 bytes)   96 the texts
 //
 // When to wake the reader is one word that all rings share:
 //
@@ -81,7 +82,7 @@ package final class AccessLogRing: @unchecked Sendable {
   private let signal: LogSignal
   private let live: LiveLog
 
-  static let headerLength = 88
+  static let headerLength = 96
   // Words of the worker's line: how far it has written, how far it knows the reader to be, losses.
   private static let written = 0
   private static let knownRead = 1
@@ -203,6 +204,7 @@ package final class AccessLogRing: @unchecked Sendable {
     unsafe start.storeBytes(of: isCut ? 1 : 0, toByteOffset: 73, as: UInt8.self)
     unsafe start.storeBytes(of: record.channel, toByteOffset: 86, as: UInt8.self)
     unsafe start.storeBytes(of: record.isOnlyWatched ? 1 : 0, toByteOffset: 87, as: UInt8.self)
+    unsafe start.storeBytes(of: UInt64(record.cipherSuite), toByteOffset: 88, as: UInt64.self)
   }
 
   @inline(__always)
@@ -270,6 +272,7 @@ struct StoredRecord {
   var isCut: Bool { bytes[73] == 1 }
   var channel: UInt8 { bytes[86] }
   var isOnlyWatched: Bool { bytes[87] == 1 }
+  var cipherSuite: UInt16 { bytes.uint16(at: 88) }
 
   /// The members that rules add.
   var members: ByteView {

@@ -23,6 +23,8 @@ package struct AccessRecord {
   package var channel: UInt8 = 0
   /// Whether no line is wanted of it, and it is only for who watches.
   package var isOnlyWatched = false
+  /// The number of the connection's TLS cipher suite (IANA's registry); 0 without TLS.
+  package var cipherSuite: UInt16 = 0
   /// The client.
   package var client = SocketAddress(high: 0, low: 0, port: 0)
   /// Bytes of the response that were sent, its head included.

@@ -137,6 +137,7 @@ struct LineFormatter: ~Copyable {
       Self.append(host, as: ",\"host\":\"", to: &line)
       Self.append(target, as: ",\"target\":\"", to: &line)
       appendFigures(record, to: &line)
+      CipherSuiteName.append(record.cipherSuite, to: &line)
       if !referer.isEmpty { Self.append(referer, as: ",\"referer\":\"", to: &line) }
       if !userAgent.isEmpty { Self.append(userAgent, as: ",\"user_agent\":\"", to: &line) }
     }

@@ -62,8 +62,6 @@ static inline int weir_ssl_set_max_send_fragment(SSL *s, long size) {
 static inline long weir_ssl_ctx_chain(SSL_CTX *c, X509 *certificate) {
   return SSL_CTX_add1_chain_cert(c, certificate);
 }
-static inline void *weir_ssl_app_data(const SSL *s) { return SSL_get_ex_data(s, 0); }
-static inline void weir_ssl_set_app_data(SSL *s, void *data) { SSL_set_ex_data(s, 0, data); }
 static inline void *weir_ssl_ctx_app_data(const SSL_CTX *c) { return SSL_CTX_get_ex_data(c, 0); }
 static inline void weir_ssl_ctx_set_app_data(SSL_CTX *c, void *data) { SSL_CTX_set_ex_data(c, 0, data); }
 

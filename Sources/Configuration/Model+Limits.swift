@@ -135,6 +135,8 @@ public enum LimitKeyPart: Sendable, Hashable {
   case apiKey
   /// The subject of the client's verified certificate.
   case clientCertificate
+  /// The JA4 fingerprint of the client's hello.
+  case fingerprint
 
   /// As it is written.
   public var text: String {
@@ -148,6 +150,7 @@ public enum LimitKeyPart: Sendable, Hashable {
     case .claim(let name): "jwt.claim.\(name)"
     case .apiKey: "api_key"
     case .clientCertificate: "tls.client.subject"
+    case .fingerprint: "tls.ja4"
     }
   }
 }

@@ -56,11 +56,15 @@ public struct TLSConfiguration: Sendable, Equatable {
   /// Whether a client that asks for a name which no certificate has is refused.
   public var refusesUnknownNames = false
   /// How many session tickets a full handshake gives.
-  public var tickets = 2
+  public var tickets = 1
   /// How long a session can be resumed, nanoseconds.
   public var ticketLifetime: Int64 = 7_200_000_000_000
   /// How often the key of tickets changes, nanoseconds.
   public var ticketRotation: Int64 = 3_600_000_000_000
+  /// Whether clients that resume a session may send requests before their handshake's end.
+  public var takesEarlyData = false
+  /// Whether a rule or a limit's key asks for clients' fingerprints.
+  public var needsFingerprints = false
   /// Whether the kernel may take over the records.
   public var usesKernel = false
   /// How long a handshake may take, nanoseconds.
@@ -114,6 +118,8 @@ public struct HTTP2Configuration: Sendable, Equatable {
   public var window: UInt32 = 65_535
   /// What it may grow to.
   public var maxWindow: UInt32 = 1 << 20
+  /// What the windows of a worker's connections may grow by in all.
+  public var windowMemory: UInt64 = 64 << 20
   /// Bytes of the table that compresses fields of responses.
   public var fieldTable = 4_096
 

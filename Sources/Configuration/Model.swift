@@ -246,6 +246,10 @@ public struct SiteConfiguration: Sendable, Equatable {
   public var routes: [RouteConfiguration] = []
   /// Certificates for its names.
   public var certificates: [CertificateConfiguration] = []
+  /// What is asked of its clients' certificates; nil: what `tls` says.
+  public var clientCertificates: ClientCertificates?
+  /// PEM: who may have signed them. Absolute; nil: what `tls` says.
+  public var clientAuthorities: String?
   /// What browsers are told of TLS; nil: nothing.
   public var strictTransport: StrictTransport?
   /// The port that plain HTTP is redirected to; nil: it is answered.

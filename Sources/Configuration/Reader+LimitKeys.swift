@@ -51,7 +51,8 @@ extension Reader {
   /// Whether requests of a route can have a part.
   private func isKnown(_ part: LimitKeyPart, in route: RouteConfiguration) -> Bool {
     switch part {
-    case .clientAddress, .field, .cookie, .route, .host, .clientCertificate: return true
+    case .clientAddress, .field, .cookie, .route, .host, .clientCertificate, .fingerprint:
+      return true
     case .subject, .claim, .apiKey: break
     }
     switch (part, route.authentication?.kind) {

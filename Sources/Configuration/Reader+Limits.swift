@@ -129,6 +129,7 @@ extension Reader {
       }
       isEmpty = false
       guard let part = arguments.next(.limitKeyPart, &findings) else { continue }
+      if case .fingerprint = part.value { draft.node.tls.needsFingerprints = true }
       if keys[keys.count - 1].contains(part.value), let range {
         findings.error("key: \(quoted(part.value.text)) is given twice", at: range)
       } else {
@@ -366,8 +367,8 @@ extension Syntax where Value == LimitKeyPart {
   /// A part of a limit's key.
   static var limitKeyPart: Syntax {
     let known = [
-      "client.ip", "header.NAME", "cookie.NAME", "route", "host", "tls.client.subject", "jwt.sub",
-      "jwt.claim.NAME", "api_key",
+      "client.ip", "header.NAME", "cookie.NAME", "route", "host", "tls.client.subject", "tls.ja4",
+      "jwt.sub", "jwt.claim.NAME", "api_key",
     ]
     return Syntax(
       "PART", expected: known.dropLast().joined(separator: ", ") + " or api_key",
@@ -379,6 +380,7 @@ extension Syntax where Value == LimitKeyPart {
         case "jwt.sub": return .subject
         case "api_key": return .apiKey
         case "tls.client.subject": return .clientCertificate
+        case "tls.ja4": return .fingerprint
         default: break
         }
         if text.hasPrefix("header."), let name = fieldName(text.dropFirst(7)) {

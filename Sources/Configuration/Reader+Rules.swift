@@ -87,6 +87,7 @@ extension Reader {
     for limit in code.limits where ruleNeeds.names.insert(limit.range.lower).inserted {
       used.limits.append(Placed(value: limit.name, range: SourceRange(limit.range, of: 0)))
     }
+    if code.usesFingerprint { draft.node.tls.needsFingerprints = true }
     if let geo = code.usesGeo { ruleNeeds.geo = ruleNeeds.geo ?? SourceRange(geo, of: 0) }
     return code
   }

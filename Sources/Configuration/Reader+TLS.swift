@@ -127,6 +127,17 @@ extension Reader {
     declaredTLS.places[resolve(path.value)] = path.range
   }
 
+  /// `verify off|optional|required;` of a site
+  mutating func readSiteVerification(_ choice: Placed<ClientCertificates>) {
+    draft.siteVerification = choice
+  }
+
+  /// `client_ca FILE;` of a site
+  mutating func readSiteAuthorities(_ path: Placed<String>) {
+    draft.siteAuthorities = Placed(value: resolve(path.value), range: path.range)
+    declaredTLS.places[resolve(path.value)] = path.range
+  }
+
   /// `http2 [on|off] { … }`
   mutating func readHTTP2(_ arguments: inout Arguments) {
     if arguments.upcoming != nil {
@@ -186,12 +197,30 @@ extension Reader {
     declaredTLS.site = []
     draft.siteTransport = nil
     draft.siteRedirect = nil
+    draft.siteVerification = nil
+    draft.siteAuthorities = nil
+  }
+
+  /// What a site asks of its clients' certificates.
+  private mutating func endVerification(_ site: inout SiteConfiguration) {
+    site.clientCertificates = draft.siteVerification?.value
+    site.clientAuthorities = draft.siteAuthorities?.value
+    if let asked = draft.siteVerification, site.hosts.contains("*") {
+      findings.error(
+        "verify: the site is for every host", at: asked.range, help: "say it in tls { … }")
+    }
+    if let path = draft.siteAuthorities, draft.siteVerification == nil {
+      findings.warning(
+        "client_ca: the site asks for no certificates", at: path.range,
+        help: "add verify optional; or verify required;")
+    }
   }
 
   /// Gives a site what was read for it.
   mutating func endSiteTLS(_ site: inout SiteConfiguration) {
     site.strictTransport = draft.siteTransport
     site.redirectPort = draft.siteRedirect
+    endVerification(&site)
     var answered: Set<String> = []
     for declared in declaredTLS.site {
       var files = declared.files
@@ -235,7 +264,7 @@ extension Reader {
         "certificate: no listener has TLS", at: certificate, help: "add listen :443 tls;")
     }
     checkClientCertificates()
-    guard findings.errorCount == 0, var settings = draft.node.serverTLS(keepsHello: false) else {
+    guard findings.errorCount == 0, var settings = draft.node.serverTLS() else {
       return
     }
     settings.applicationProtocols = []
@@ -261,7 +290,17 @@ extension Reader {
       findings.error(
         "verify: nobody's signature would be good", at: range, help: "add client_ca FILE;")
     }
-    if tls.clientCertificates == .off, tls.clientAuthorities != nil, findings.errorCount == 0,
+    for site in draft.node.sites {
+      guard let asked = site.clientCertificates, asked != .off,
+        site.clientAuthorities == nil, tls.clientAuthorities == nil
+      else { continue }
+      findings.general(
+        .error, "verify: nobody's signature would be good for \(site.hosts[0])",
+        help: "add client_ca FILE; to the site, or to tls { … }")
+    }
+    let isUsed = draft.node.sites.contains { $0.clientCertificates ?? .off != .off }
+    if tls.clientCertificates == .off, !isUsed, tls.clientAuthorities != nil,
+      findings.errorCount == 0,
       let range = declaredTLS.places["client_ca"]
     {
       findings.warning(

@@ -48,6 +48,8 @@ struct Draft {
   var siteAccess = AccessConfiguration()
   var siteTransport: StrictTransport?
   var siteRedirect: UInt16?
+  var siteVerification: Placed<ClientCertificates>?
+  var siteAuthorities: Placed<String>?
   var siteErrorPages: [ErrorPageConfiguration] = []
   var openRoutes: [OpenRoute] = []
   /// The rules of the open site, and of the open route.

@@ -4,7 +4,7 @@ package import TLS
 
 extension NodeConfiguration {
   /// TLS towards clients; nil if no listener has it, or there is no certificate.
-  package func serverTLS(keepsHello: Bool) -> ServerTLSConfiguration? {
+  package func serverTLS() -> ServerTLSConfiguration? {
     let all = allCertificates
     guard !tlsListeners.isEmpty, !all.isEmpty else { return nil }
     var settings = ServerTLSConfiguration(certificates: all)
@@ -14,15 +14,14 @@ extension NodeConfiguration {
     if let suites = tls.cipherSuites { settings.cipherSuites = suites }
     if let groups = tls.groups { settings.groups = groups }
     settings.applicationProtocols = http2.isOn ? [.http2, .http1] : [.http1]
-    switch (tls.clientCertificates, tls.clientAuthorities) {
-    case (.optional, let path?): settings.clientVerification = .optional(authorities: path)
-    case (.required, let path?): settings.clientVerification = .required(authorities: path)
-    default: break
+    settings.clientVerification = clientVerification
+    for site in sites where site.clientCertificates != nil {
+      for host in site.hosts { settings.verifications[host] = clientVerification(of: site) }
     }
     settings.ticketCount = tls.tickets
     settings.sessionLifetime = Int(clamping: max(tls.ticketLifetime / 1_000_000_000, 1))
+    settings.maxEarlyData = tls.takesEarlyData ? Self.earlyDataLimit : 0
     settings.usesKernelTLS = tls.usesKernel
-    settings.keepsClientHello = keepsHello
     return settings
   }
 
@@ -36,6 +35,30 @@ extension NodeConfiguration {
     settings.minimumVersion = tls.minimumVersion == .tls13 ? .tls13 : .tls12
     settings.applicationProtocols = [.http1]
     return settings
+  }
+
+  /// Bytes that a client may send before its handshake's end: heads of requests, with HTTP/2's preface.
+  private static let earlyDataLimit: UInt32 = 16_384
+
+  /// What is asked of clients where no site says otherwise.
+  package var clientVerification: ClientVerification {
+    Self.verification(tls.clientCertificates, tls.clientAuthorities)
+  }
+
+  /// What is asked of a site's clients.
+  package func clientVerification(of site: SiteConfiguration) -> ClientVerification {
+    guard let asked = site.clientCertificates else { return clientVerification }
+    return Self.verification(asked, site.clientAuthorities ?? tls.clientAuthorities)
+  }
+
+  private static func verification(
+    _ asked: ClientCertificates, _ authorities: String?
+  ) -> ClientVerification {
+    switch (asked, authorities) {
+    case (.optional, let path?): .optional(authorities: path)
+    case (.required, let path?): .required(authorities: path)
+    default: .none
+    }
   }
 
   /// How many keys of tickets before the current one are kept, so that a ticket lives as long as it may.

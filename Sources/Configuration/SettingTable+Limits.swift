@@ -71,8 +71,8 @@ extension Setting {
       "key", in: .limit, shape: "PART… [else PART…]…", default: "client.ip",
       """
       What the requests are counted by: `client.ip`, `header.NAME`, `cookie.NAME`, `route`, `host`, \
-      `tls.client.subject`, who was let in (`jwt.sub`: a token's subject of its issuer, an API key's or \
-      a user's name), `jwt.claim.NAME`, `api_key`, or several of them together. Behind `else` stands \
+      `tls.client.subject`, `tls.ja4`, who was let in (`jwt.sub`: a token's subject of its issuer, an \
+      API key's or a user's name), `jwt.claim.NAME`, `api_key`, or several of them together. Behind `else` stands \
       what counts for a request that lacks one of them; a request that lacks all is not limited.
       """
     ) { arguments, reader in reader.readLimitKey(&arguments) },

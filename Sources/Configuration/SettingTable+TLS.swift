@@ -71,6 +71,14 @@ extension Setting {
       "How often the key of tickets changes. What was recorded is safe once the last key is forgotten."
     ),
     Setting(
+      "early_data", in: .tls, .flag, to: \.node.tls.takesEarlyData,
+      aliases: ["ssl_early_data", "zero_rtt", "0rtt"],
+      """
+      Whether a client that resumes a session by TLS 1.3 may send requests before its handshake's end \
+      (0-RTT). Of these a fresh stored response answers a GET or HEAD at once; all else waits for the end.
+      """
+    ),
+    Setting(
       "kernel", in: .tls, .flag, to: \.node.tls.usesKernel, aliases: ["ktls"],
       "Whether the kernel may take over the records of connections, where it can."),
     Setting(
@@ -115,6 +123,10 @@ extension Setting {
       "max_window", in: .http2, .size(65_535...(1 << 30)), to: \.node.http2.maxWindow,
       "What the windows of a connection may grow to when its path is long and fat."),
     Setting(
+      "window_memory", in: .http2, .size(0...(1 << 40)), to: \.node.http2.windowMemory,
+      "What the windows of each worker's connections may grow by in all; then they stay as they are."
+    ),
+    Setting(
       "field_table", in: .http2, .size(0...65_536), to: \.node.http2.fieldTable,
       "Bytes of the table that compresses fields of responses, for each connection that is used."),
   ]
@@ -141,6 +153,20 @@ extension Setting {
       aliases: ["ssl_certificate", "tls_certificate", "cert"],
       "A certificate for this site's names, as at the top level."
     ) { arguments, reader in reader.readCertificate(&arguments, isOfSite: true) },
+    Setting(
+      "verify", in: .site,
+      .choice([("off", .off), ("optional", .optional), ("required", .required)]),
+      aliases: ["ssl_verify_client", "client_auth"],
+      """
+      Whether this site's clients are asked for certificates; else as `tls` says. It is reached only by connections that \
+      asked for one of its names, and not by plain HTTP if it is `required`.
+      """
+    ) { choice, reader in reader.readSiteVerification(choice) },
+    Setting(
+      "client_ca", in: .site, .path("FILE", of: "a file"),
+      aliases: ["ssl_client_certificate", "ca_file"],
+      "Who may have signed certificates of this site's clients (PEM)."
+    ) { path, reader in reader.readSiteAuthorities(path) },
     Setting(
       "hsts", in: .site, shape: "DURATION [include_subdomains] [preload]",
       aliases: ["strict_transport_security"],

@@ -75,7 +75,8 @@ package struct Checkup {
 
   private var listeners: [CheckFinding] {
     guard node == nil else { return [] }
-    let all = configuration.listeners + (configuration.admin.map { [$0.address] } ?? [])
+    var all = configuration.listeners
+    if case .network(let address)? = configuration.admin?.address { all.append(address) }
     return all.filter { $0.port != 0 }.map(Reachability.canListen)
   }
 

@@ -89,4 +89,6 @@ struct StreamState {
   /// Whether content is being sent, and whether it waits for the provider.
   var hasContent = false
   var waits = false
+  /// What the client has said of its priority.
+  var priority = Priority()
 }

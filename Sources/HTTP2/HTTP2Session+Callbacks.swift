@@ -42,9 +42,10 @@ final class Library: Sendable {
     // Resets are counted here, by the clock that is handed in.
     unsafe nghttp2_option_set_stream_reset_rate_limit(options, 1 << 40, 1 << 20)
     var session: OpaquePointer?
-    guard unsafe nghttp2_session_server_new2(&session, callbacks, owner, options) == 0 else {
-      return nil
-    }
+    var memory = unsafe FrameBuffers.shared.functions
+    guard
+      unsafe nghttp2_session_server_new3(&session, callbacks, owner, options, &memory) == 0
+    else { return nil }
     guard unsafe submitSettings(session, settings) else {
       unsafe nghttp2_session_del(session)
       return nil
@@ -65,8 +66,13 @@ final class Library: Sendable {
       entry(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, settings.allowsExtendedConnect ? 1 : 0),
       entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
     ]
-    return unsafe nghttp2_submit_settings(
-      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), entries, entries.count) == 0
+    let isSubmitted =
+      unsafe nghttp2_submit_settings(
+        session, UInt8(NGHTTP2_FLAG_NONE.rawValue), entries, entries.count) == 0
+    // The connection's own window is no setting (RFC 9113 §6.9.2).
+    guard isSubmitted, window > 65_535 else { return isSubmitted }
+    return unsafe nghttp2_session_set_local_window_size(
+      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Int32(clamping: window)) == 0
   }
 }
 
@@ -107,6 +113,9 @@ private func takeField(
   let nameView = unsafe ByteView(unsafeStart: UnsafeRawPointer(name), count: nameLength)
   let valueView = unsafe ByteView(unsafeStart: UnsafeRawPointer(value), count: valueLength)
   session.block.add(nameView, valueView, session.options)
+  if nameLength == 8, nameView == ByteView("priority") {
+    session.notePriority(session.block.stream, valueView)
+  }
   if session.block.size > session.options.maxDecodedSection {
     session.guardian.failure = .fieldBomb
     return failed
@@ -138,6 +147,14 @@ private func didReceive(
   case NGHTTP2_PING.rawValue where header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0:
     session.pingAnswered()
   case NGHTTP2_GOAWAY.rawValue: session.enqueue(.goingAway)
+  case NGHTTP2_PRIORITY_UPDATE.rawValue:
+    guard let payload = unsafe frame.pointee.ext.payload else { break }
+    let update = unsafe payload.assumingMemoryBound(to: nghttp2_ext_priority_update.self).pointee
+    guard let value = unsafe update.field_value else { break }
+    // nghttp2's buffer, good for this call.
+    let view = unsafe ByteView(
+      unsafeStart: UnsafeRawPointer(value), count: update.field_value_len)
+    unsafe session.notePriority(update.stream_id, view)
   default: break
   }
   return 0
@@ -226,6 +243,11 @@ extension HTTP2Session {
       heads.truncate(to: start)
       return reset(stream, .protocolError)
     }
+    if !endsStream, window.hasGrown {
+      // A stream begins with the window of SETTINGS, however far the path is.
+      _ = unsafe nghttp2_session_set_local_window_size(
+        session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, Int32(clamping: window.size))
+    }
     let request = HTTP2Request(
       isSecure: block.isSecure, isExtendedConnect: block.isExtendedConnect,
       hasContent: !endsStream)
@@ -235,6 +257,12 @@ extension HTTP2Session {
   func endContent(_ stream: Int32, trailers: Range<Int>) {
     if let index = state(of: stream) { streams[index].clientEnded = true }
     enqueue(.end(stream: stream, trailers: trailers))
+  }
+
+  /// Keeps what a client says of a stream's priority. (Nothing of a stream that has not begun: nghttp2
+  /// does.)
+  func notePriority(_ stream: Int32, _ value: ByteView) {
+    if let index = state(of: stream) { streams[index].priority = Priority(value) }
   }
 
   /// Counts content for the estimate of the window.

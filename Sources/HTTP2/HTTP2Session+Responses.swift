@@ -17,7 +17,9 @@ extension HTTP2Session {
     }
     var source = unsafe nghttp2_data_provider(
       source: nghttp2_data_source(), read_callback: readContent)
+    var priority: Priority?
     let result = unsafe ResponseLines.withFields(status, lines, more) { fields, count in
+      priority = unsafe ResponseLines.priority(fields, count)
       guard contentFollows else {
         return unsafe nghttp2_submit_response(session, stream, fields, count, nil)
       }
@@ -26,6 +28,11 @@ extension HTTP2Session {
     guard result == 0 else { return false }
     streams[index].hasHead = true
     streams[index].hasContent = contentFollows
+    if let priority, contentFollows {
+      let merged = priority.merged(over: streams[index].priority)
+      prioritize(
+        stream, urgency: merged.urgency ?? 3, isIncremental: merged.isIncremental ?? false)
+    }
     return true
   }
 
@@ -107,6 +114,19 @@ enum ResponseLines {
     unsafe text[0] = UInt8(truncatingIfNeeded: 0x30 + status / 100)
     unsafe text[1] = UInt8(truncatingIfNeeded: 0x30 + status / 10 % 10)
     unsafe text[2] = UInt8(truncatingIfNeeded: 0x30 + status % 10)
+  }
+
+  /// What an origin says of the response's priority (RFC 9218 §8); nil if it says nothing.
+  static func priority(_ fields: UnsafeMutablePointer<nghttp2_nv>, _ count: Int) -> Priority? {
+    for index in 0..<count where unsafe fields[index].namelen == 8 {
+      // What `field` has made of views that are good for the call.
+      let field = unsafe fields[index]
+      let name = unsafe ByteView(unsafeStart: UnsafeRawPointer(field.name), count: 8)
+      guard name == ByteView("priority") else { continue }
+      return unsafe Priority(
+        ByteView(unsafeStart: UnsafeRawPointer(field.value), count: field.valuelen))
+    }
+    return nil
   }
 
   private static func lineCount(_ lines: ByteView) -> Int {

@@ -62,12 +62,16 @@ package final class HTTP2Session {
   /// Requests that were handed out.
   package internal(set) var requests: UInt64 = 0
 
-  /// A session that has its SETTINGS to send. Nil if there is no memory.
-  package init?(_ options: HTTP2Options = HTTP2Options(), now: Int64) {
+  /// A session that has its SETTINGS to send. `budget`: what its windows and others' may grow by; nil: no
+  /// more than `HTTP2Options.maxWindow` says. Nil if there is no memory.
+  package init?(
+    _ options: HTTP2Options = HTTP2Options(), budget: WindowBudget? = nil, now: Int64
+  ) {
     self.options = options
     self.now = now
     guardian = FrameGuard(options, now: now)
-    window = ReceiveWindow(initial: max(options.initialWindow, 65_535), limit: options.maxWindow)
+    window = ReceiveWindow(
+      initial: max(options.initialWindow, 65_535), limit: options.maxWindow, budget: budget)
     headLimits = HeadLimits(
       maxRequestLine: options.maxTarget + 64,
       maxHead: options.maxFieldSection + options.maxTarget + 1_024,

@@ -20,10 +20,11 @@ package enum StatusRules {
 
   /// Whether the status answers what one request said beside its target, so that storing the response
   /// would give it to others: a failed condition, range or expectation, a missing credential for a
-  /// proxy, and what RFC 6585 forbids to store (428, 429, 431, 511).
+  /// proxy, what came too early (425, RFC 8470 §5.2), and what RFC 6585 forbids to store (428, 429, 431,
+  /// 511).
   package static func answersOneRequest(_ status: UInt16) -> Bool {
     switch status {
-    case 407, 412, 416, 417, 428, 429, 431, 511: true
+    case 407, 412, 416, 417, 425, 428, 429, 431, 511: true
     default: false
     }
   }

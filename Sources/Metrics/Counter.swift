@@ -29,6 +29,14 @@ package enum Counter: Int, CaseIterable, Sendable {
   case handshakesResumed
   /// Handshakes that came to nothing.
   case handshakesFailed
+  /// Connections whose early data was taken.
+  case earlyDataTaken
+  /// Connections whose early data was not: old, a replay, or off.
+  case earlyDataRefused
+  /// Requests that were answered before their connection's handshake was done.
+  case earlyAnswered
+  /// Requests that came before the end of the handshake, and had to wait for it.
+  case earlyWaited
   /// Connections by TLS 1.2.
   case connectionsTLS12
   /// Connections by TLS 1.3.
@@ -152,6 +160,10 @@ extension Counter {
     case .handshakesFull: (.handshakes, "full")
     case .handshakesResumed: (.handshakes, "resumed")
     case .handshakesFailed: (.handshakes, "failed")
+    case .earlyDataTaken: (.earlyData, "taken")
+    case .earlyDataRefused: (.earlyData, "refused")
+    case .earlyAnswered: (.earlyRequests, "answered")
+    case .earlyWaited: (.earlyRequests, "waited")
     case .connectionsTLS12: (.connectionsByVersion, "TLSv1.2")
     case .connectionsTLS13: (.connectionsByVersion, "TLSv1.3")
     case .connectionsOverH2: (.connectionsByProtocol, "h2")

@@ -12,7 +12,8 @@ package enum Metric: Int, CaseIterable, Sendable {
     receivedBytes, sentBytes
   case clientTimeouts, clientAborts, tunnels, tunnelsOpened
   // TLS and HTTP/2.
-  case handshakes, connectionsByVersion, connectionsByProtocol, http2Failures
+  case handshakes, earlyData, earlyRequests, connectionsByVersion, connectionsByProtocol
+  case http2Failures
   // Requests.
   case requests, requestsRejected, requestsLimited, requestsShed, responseBytes
   case requestsSwitchedOff, healthChecks
@@ -95,7 +96,9 @@ extension Metric {
       .acceptErrors, .receivedBytes, .sentBytes, .clientTimeouts, .clientAborts, .tunnels,
       .tunnelsOpened:
       clientLine
-    case .handshakes, .connectionsByVersion, .connectionsByProtocol, .http2Failures: secureLine
+    case .handshakes, .earlyData, .earlyRequests, .connectionsByVersion, .connectionsByProtocol,
+      .http2Failures:
+      secureLine
     case .requests, .requestsRejected, .requestsLimited, .requestsShed, .responseBytes,
       .storedBytes, .routeOriginBytes, .requestDuration, .routeDuration, .requestsSwitchedOff,
       .healthChecks:
@@ -209,6 +212,14 @@ extension Metric {
       Line(
         "weir_tls_handshakes_total", .counter, "handshakes", ["outcome"],
         "Handshakes of clients: full, resumed, or failed.")
+    case .earlyData:
+      Line(
+        "weir_tls_early_data_total", .counter, "connections", ["outcome"],
+        "Connections whose early data was taken, or refused: old, a replay, or another host's.")
+    case .earlyRequests:
+      Line(
+        "weir_tls_early_requests_total", .counter, "requests", ["outcome"],
+        "Requests before their handshake's end: answered from the store, or waited for it.")
     case .connectionsByVersion:
       Line(
         "weir_tls_connections_total", .counter, "connections", ["version"],

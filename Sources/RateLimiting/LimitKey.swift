@@ -25,6 +25,8 @@ package enum LimitKeyPart: UInt8, Sendable {
   case issuer = 10
   /// A user's name.
   case user = 11
+  /// A client's fingerprint.
+  case fingerprint = 12
 }
 
 /// Puts the key of a limit together from parts of a request, under a secret.

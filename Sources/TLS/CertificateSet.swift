@@ -1,6 +1,7 @@
 // One SSL_CTX of a server: certificates of the same names, and all settings. The callbacks are here: what C
 // calls finds its context through the SSL_CTX, does one thing, and cannot trap.
 
+internal import Bytes
 internal import COpenSSL
 internal import EventLoop
 
@@ -9,10 +10,12 @@ internal import EventLoop
 final class CertificateSet {
   let handle: OpaquePointer
   private let certificates: [Certificate]
+  /// `ClientVerification.identity` of what its clients are asked.
+  let verification: Int
 
   init(
     _ certificates: [Certificate], files: [CertificateFiles],
-    _ configuration: ServerTLSConfiguration
+    _ verification: ClientVerification, _ configuration: ServerTLSConfiguration
   ) throws(TLSLoadError) {
     ErrorQueue.clear()
     guard let context = unsafe SSL_CTX_new(TLS_server_method()) else {
@@ -20,12 +23,13 @@ final class CertificateSet {
     }
     unsafe handle = context
     self.certificates = certificates
+    self.verification = verification.identity
     for (certificate, files) in zip(certificates, files) {
       try unsafe certificate.install(in: handle, file: files.chain)
     }
     try setProtocol(configuration)
-    try setSessions(configuration)
-    try setClientVerification(configuration.clientVerification)
+    try setSessions(configuration, verification)
+    try setClientVerification(verification)
     setCallbacks(configuration)
   }
 
@@ -39,6 +43,7 @@ final class CertificateSet {
   private func setProtocol(_ configuration: ServerTLSConfiguration) throws(TLSLoadError) {
     var options = weir_tls_server_options()
     if configuration.usesKernelTLS { options |= weir_tls_option_ktls() }
+    // OpenSSL's own guard against replays wants sessions that one process stores; ours is the register.
     if configuration.maxEarlyData > 0 { options |= weir_tls_option_no_anti_replay() }
     unsafe SSL_CTX_set_options(handle, options)
     unsafe weir_ssl_ctx_set_mode(handle, weir_tls_modes())
@@ -56,7 +61,15 @@ final class CertificateSet {
     }
   }
 
-  private func setSessions(_ configuration: ServerTLSConfiguration) throws(TLSLoadError) {
+  /// Has a connection that was begun with another set ask what this one asks.
+  func ask(_ ssl: OpaquePointer) {
+    unsafe SSL_set_verify(
+      ssl, SSL_CTX_get_verify_mode(handle), SSL_CTX_get_verify_callback(handle))
+  }
+
+  private func setSessions(
+    _ configuration: ServerTLSConfiguration, _ verification: ClientVerification
+  ) throws(TLSLoadError) {
     unsafe weir_ssl_ctx_session_cache(handle, 0)
     unsafe SSL_CTX_set_timeout(handle, configuration.sessionLifetime)
     unsafe SSL_CTX_set_num_tickets(handle, configuration.ticketCount)
@@ -64,9 +77,9 @@ final class CertificateSet {
     unsafe SSL_CTX_set_recv_max_early_data(handle, configuration.maxEarlyData)
     // A session must not carry a client past a verification that it was not made under.
     var identity: [UInt8] = Array("weir".utf8)
-    if let authorities = configuration.clientVerification.authorities {
+    if let authorities = verification.authorities {
       identity += try readFile(authorities)
-      if case .required = configuration.clientVerification { identity.append(1) }
+      if case .required = verification { identity.append(1) }
     }
     var digest = [UInt8](repeating: 0, count: 32)
     var length: UInt32 = 32
@@ -108,8 +121,11 @@ final class CertificateSet {
       unsafe weir_ssl_ctx_set_status_callback(
         handle, statusCallback, Unmanaged.passUnretained(self).toOpaque())
     }
-    if configuration.keepsClientHello {
+    if !configuration.verifications.isEmpty {
       unsafe SSL_CTX_set_client_hello_cb(handle, helloCallback, nil)
+    }
+    if configuration.maxEarlyData > 0 {
+      unsafe SSL_CTX_set_allow_early_data_cb(handle, earlyDataCallback, nil)
     }
   }
 
@@ -141,6 +157,40 @@ private func serverNameCallback(
   return unsafe context.choose(ssl, alert: alert)
 }
 
+/// The name has to be known before OpenSSL looks at tickets: a session is resumed only under the question that
+/// it was made under, which is the set's. (The callback for names comes after that, in TLS 1.3.)
+private func helloCallback(
+  ssl: OpaquePointer?, alert: UnsafeMutablePointer<Int32>?, _: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard let ssl = unsafe ssl, let context = unsafe context(of: ssl) else {
+    return SSL_CLIENT_HELLO_ERROR
+  }
+  var start: UnsafePointer<UInt8>?
+  var count = 0
+  let type = UInt32(TLSEXT_TYPE_server_name)
+  guard unsafe SSL_client_hello_get0_ext(ssl, type, &start, &count) == 1, let start = unsafe start
+  else { return SSL_CLIENT_HELLO_SUCCESS }
+  // OpenSSL's copy of the extension, good for this call.
+  let content = unsafe ByteView(unsafeStart: UnsafeRawPointer(start), count: count)
+  guard let name = ServerNameList.host(in: content) else { return SSL_CLIENT_HELLO_SUCCESS }
+  return unsafe context.move(ssl, to: name.string)
+    ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR
+}
+
+/// The `server_name` extension (RFC 6066 §3).
+enum ServerNameList {
+  /// The host in it; nil if there is none, or it is malformed (which OpenSSL then refuses).
+  static func host(in content: ByteView) -> ByteView? {
+    // The list's length, then for each name its kind, its length and itself. There is one kind.
+    guard content.count > 5, Int(content[0]) << 8 | Int(content[1]) == content.count - 2,
+      content[2] == 0
+    else { return nil }
+    let length = Int(content[3]) << 8 | Int(content[4])
+    guard length > 0, content.count >= 5 + length else { return nil }
+    return content[5..<5 + length]
+  }
+}
+
 private func protocolCallback(
   ssl: OpaquePointer?, out: UnsafeMutablePointer<UnsafePointer<UInt8>?>?,
   outLength: UnsafeMutablePointer<UInt8>?, offered: UnsafePointer<UInt8>?, count: UInt32,
@@ -167,19 +217,17 @@ private func ticketCallback(
     name: name, iv: iv, cipher: cipher, mac: mac, seals: seals == 1)
 }
 
+/// Asked after the binder of the hello's PSK was verified. 0: no early data, the handshake goes on.
+private func earlyDataCallback(ssl: OpaquePointer?, _: UnsafeMutableRawPointer?) -> Int32 {
+  guard let ssl = unsafe ssl, let context = unsafe context(of: ssl) else { return 0 }
+  var random = [UInt8](repeating: 0, count: 32)
+  guard unsafe SSL_get_client_random(ssl, &random, 32) == 32 else { return 0 }
+  return context.tickets.earlyData.admits(random: random) ? 1 : 0
+}
+
 private func statusCallback(ssl: OpaquePointer?, argument: UnsafeMutableRawPointer?) -> Int32 {
   guard let ssl = unsafe ssl, let argument = unsafe argument else { return SSL_TLSEXT_ERR_NOACK }
   // The set whose SSL_CTX calls.
   let set = unsafe Unmanaged<CertificateSet>.fromOpaque(argument).takeUnretainedValue()
   return unsafe set.staple(ssl)
-}
-
-private func helloCallback(
-  ssl: OpaquePointer?, _: UnsafeMutablePointer<Int32>?, _: UnsafeMutableRawPointer?
-) -> Int32 {
-  if let ssl = unsafe ssl, let data = unsafe weir_ssl_app_data(ssl) {
-    // Set by the connection, which holds it.
-    unsafe Unmanaged<HelloRecord>.fromOpaque(data).takeUnretainedValue().read(ssl)
-  }
-  return SSL_CLIENT_HELLO_SUCCESS
 }

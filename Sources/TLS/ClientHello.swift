@@ -1,94 +1,102 @@
-// What a client's hello says, in the order in which it says it: the raw material of fingerprints (JA4).
+// What a client's hello says, in the order in which it says it: the raw material of its fingerprint (JA4.swift).
+// Read from the bytes themselves, because OpenSSL's list of extensions leaves out those that it does not know.
 
-internal import COpenSSL
+package import Bytes
 
 /// The fields of a ClientHello (RFC 8446 §4.1.2) that tell implementations apart. Values of GREASE
 /// (RFC 8701) are among them.
 package struct ClientHello: Equatable, Sendable {
   /// The version field, 0x0303 for all but the oldest.
-  package var legacyVersion: UInt16 = 0
+  package private(set) var legacyVersion: UInt16 = 0
   /// Cipher suites in the client's order.
-  package var cipherSuites: [UInt16] = []
+  package private(set) var cipherSuites: [UInt16] = []
   /// Types of the extensions in the client's order.
-  package var extensions: [UInt16] = []
+  package private(set) var extensions: [UInt16] = []
   /// Contents of `supported_versions`.
-  package var supportedVersions: [UInt16] = []
+  package private(set) var supportedVersions: [UInt16] = []
   /// Contents of `signature_algorithms`.
-  package var signatureAlgorithms: [UInt16] = []
-  /// Contents of `supported_groups`.
-  package var groups: [UInt16] = []
+  package private(set) var signatureAlgorithms: [UInt16] = []
   /// The protocols of ALPN.
-  package var applicationProtocols: [[UInt8]] = []
+  package private(set) var applicationProtocols: [[UInt8]] = []
+
+  /// Types of extensions (IANA's registry).
+  private enum ExtensionType {
+    static var signatureAlgorithms: UInt16 { 13 }
+    static var applicationProtocols: UInt16 { 16 }
+    static var supportedVersions: UInt16 { 43 }
+  }
+
+  /// The hello in the record that a client begins with (`HelloArrival`). Nil if it is not whole in that
+  /// record, or is malformed. Allocates.
+  package init?(record: ByteView) {
+    var reader = HelloReader(bytes: record)
+    // The record: handshake, version, length. The message: client_hello, length.
+    guard reader.number(1) == 22, reader.number(2) != nil, var message = reader.run(lengthBytes: 2),
+      message.number(1) == 1, var hello = message.run(lengthBytes: 3),
+      let version = hello.number(2), hello.skip(32), hello.run(lengthBytes: 1) != nil,
+      var suites = hello.run(lengthBytes: 2), hello.run(lengthBytes: 1) != nil
+    else { return nil }
+    legacyVersion = UInt16(truncatingIfNeeded: version)
+    cipherSuites = suites.numbers()
+    if hello.isEmpty { return }
+    guard var list = hello.run(lengthBytes: 2) else { return nil }
+    while !list.isEmpty {
+      guard let type = list.number(2), let content = list.run(lengthBytes: 2) else { return nil }
+      take(UInt16(truncatingIfNeeded: type), content)
+    }
+  }
+
+  private mutating func take(_ type: UInt16, _ content: HelloReader) {
+    var content = content
+    extensions.append(type)
+    switch type {
+    case ExtensionType.supportedVersions:
+      if var list = content.run(lengthBytes: 1) { supportedVersions = list.numbers() }
+    case ExtensionType.signatureAlgorithms:
+      if var list = content.run(lengthBytes: 2) { signatureAlgorithms = list.numbers() }
+    case ExtensionType.applicationProtocols:
+      guard var list = content.run(lengthBytes: 2) else { return }
+      while let name = list.run(lengthBytes: 1) { applicationProtocols.append(name.bytes.array) }
+    default: break
+    }
+  }
 }
 
-/// Where the callback leaves what it read; its address is stable, a connection's is not.
-final class HelloRecord {
-  private(set) var hello: ClientHello?
+/// Reads the numbers and the runs with lengths that TLS is made of (RFC 8446 §3).
+private struct HelloReader {
+  private(set) var bytes: ByteView
 
-  /// Reads the hello that OpenSSL is looking at.
-  func read(_ ssl: OpaquePointer) {
-    var hello = ClientHello()
-    hello.legacyVersion = UInt16(
-      truncatingIfNeeded: unsafe SSL_client_hello_get0_legacy_version(ssl))
-    var start: UnsafePointer<UInt8>?
-    let length = unsafe SSL_client_hello_get0_ciphers(ssl, &start)
-    hello.cipherSuites = unsafe Self.numbers(UnsafeBufferPointer(start: start, count: length))
-    hello.extensions = unsafe Self.extensionTypes(ssl)
-    hello.supportedVersions = unsafe Self.list(ssl, TLSEXT_TYPE_supported_versions, prefix: 1)
-    hello.signatureAlgorithms = unsafe Self.list(ssl, TLSEXT_TYPE_signature_algorithms, prefix: 2)
-    hello.groups = unsafe Self.list(ssl, TLSEXT_TYPE_supported_groups, prefix: 2)
-    hello.applicationProtocols = unsafe Self.protocols(ssl)
-    self.hello = hello
+  init(bytes: ByteView) { self.bytes = bytes }
+
+  var isEmpty: Bool { bytes.isEmpty }
+
+  /// A number of so many bytes, the highest first; nil if there are fewer.
+  mutating func number(_ count: Int) -> Int? {
+    guard bytes.count >= count else { return nil }
+    var value = 0
+    for index in 0..<count { value = value << 8 | Int(bytes[index]) }
+    bytes = bytes.dropping(first: count)
+    return value
   }
 
-  private static func extensionTypes(_ ssl: OpaquePointer) -> [UInt16] {
-    var types: UnsafeMutablePointer<Int32>?
-    var count = 0
-    guard unsafe SSL_client_hello_get1_extensions_present(ssl, &types, &count) == 1 else {
-      return []
-    }
-    defer { unsafe CRYPTO_free(types, nil, 0) }
-    // `count` numbers, ours to free.
-    return unsafe UnsafeBufferPointer(start: types, count: count).map {
-      UInt16(truncatingIfNeeded: $0)
-    }
+  mutating func skip(_ count: Int) -> Bool {
+    guard bytes.count >= count else { return false }
+    bytes = bytes.dropping(first: count)
+    return true
   }
 
-  private static func content(_ ssl: OpaquePointer, _ type: Int32) -> [UInt8] {
-    var start: UnsafePointer<UInt8>?
-    var count = 0
-    guard unsafe SSL_client_hello_get0_ext(ssl, UInt32(type), &start, &count) == 1 else {
-      return []
-    }
-    return unsafe Array(UnsafeBufferPointer(start: start, count: count))
+  /// What stands behind a length of so many bytes; nil if it is not all there.
+  mutating func run(lengthBytes: Int) -> HelloReader? {
+    guard let length = number(lengthBytes), bytes.count >= length else { return nil }
+    let content = HelloReader(bytes: bytes.prefix(length))
+    bytes = bytes.dropping(first: length)
+    return content
   }
 
-  /// A list of numbers behind a length of `prefix` bytes.
-  private static func list(_ ssl: OpaquePointer, _ type: Int32, prefix: Int) -> [UInt16] {
-    let bytes = Array(unsafe content(ssl, type).dropFirst(prefix))
-    return unsafe bytes.withUnsafeBufferPointer { unsafe numbers($0) }
-  }
-
-  private static func numbers(_ bytes: UnsafeBufferPointer<UInt8>) -> [UInt16] {
+  /// All that is left, as numbers of two bytes.
+  mutating func numbers() -> [UInt16] {
     var found: [UInt16] = []
-    var at = 0
-    while at + 1 < bytes.count {
-      unsafe found.append(UInt16(bytes[at]) << 8 | UInt16(bytes[at + 1]))
-      at += 2
-    }
-    return found
-  }
-
-  private static func protocols(_ ssl: OpaquePointer) -> [[UInt8]] {
-    let bytes = unsafe content(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation)
-    var found: [[UInt8]] = []
-    var at = 2
-    while at < bytes.count {
-      let end = at + 1 + Int(bytes[at])
-      guard end <= bytes.count else { break }
-      found.append(Array(bytes[at + 1..<end]))
-      at = end
-    }
+    while let next = number(2) { found.append(UInt16(truncatingIfNeeded: next)) }
     return found
   }
 }

@@ -40,6 +40,16 @@ package enum ClientVerification: Equatable, Sendable {
   /// Without one that verifies the handshake fails.
   case required(authorities: String)
 
+  /// The same number for the same question, in this process: what was verified under one says nothing
+  /// about another.
+  package var identity: Int {
+    switch self {
+    case .none: 0
+    case .optional(let path): (path + "\0optional").hashValue | 1
+    case .required(let path): (path + "\0required").hashValue | 1
+    }
+  }
+
   var authorities: String? {
     switch self {
     case .none: nil
@@ -72,17 +82,18 @@ package struct ServerTLSConfiguration: Sendable {
   package var applicationProtocols: [ApplicationProtocol] = [.http2, .http1]
   /// Clients' certificates.
   package var clientVerification = ClientVerification.none
+  /// What is asked of clients that ask for certain names instead: `a.example`, or `*.a.example` for all
+  /// below it. In lower case.
+  package var verifications: [String: ClientVerification] = [:]
   /// How many tickets a full handshake of TLS 1.3 sends, 0 to 8; a resumed one sends one.
-  package var ticketCount = 2
+  package var ticketCount = 1
   /// How long a session may be resumed, in seconds; RFC 8446 §4.6.1 allows up to seven days.
   package var sessionLifetime = 7_200
   /// Bytes of early data (RFC 8446 §2.3) that a client may send; 0: none. What comes early can be
-  /// replayed by anybody who saw it: see `TLSConnection.hasEarlyData`.
+  /// replayed by anybody who saw it: see `TLSConnection.hasEarlyData` and `EarlyDataRegister`.
   package var maxEarlyData: UInt32 = 0
   /// Whether the kernel may take over the records of a connection, where it can.
   package var usesKernelTLS = false
-  /// Whether connections keep what their client's hello said; see `TLSConnection.clientHello`.
-  package var keepsClientHello = false
 
   /// The defaults with some certificates.
   package init(certificates: [CertificateFiles]) { self.certificates = certificates }

@@ -21,10 +21,11 @@ package final class ServerTLSContext: @unchecked Sendable {
   let sets: [CertificateSet]
   private let exact: [String: Int]
   private let wildcards: [String: Int]
+  /// For all names below, however deep: what begins with a dot.
+  private let below: [String: Int]
   private let refusesUnknownNames: Bool
   private let protocols: [ApplicationProtocol]
   let tickets: TicketKeyRing
-  let keepsClientHello: Bool
   let readsEarlyData: Bool
   /// What is not as it should be and stops nothing: staples past their time.
   package let notices: [String]
@@ -56,18 +57,20 @@ package final class ServerTLSContext: @unchecked Sendable {
     self.tickets = tickets
     refusesUnknownNames = configuration.refusesUnknownNames
     protocols = configuration.applicationProtocols
-    keepsClientHello = configuration.keepsClientHello
     readsEarlyData = configuration.maxEarlyData > 0
 
-    let plan = CertificatePlan(certificates)
+    var plan = CertificatePlan(certificates)
+    let verifications = plan.split(
+      by: configuration.verifications, others: configuration.clientVerification)
     var made: [CertificateSet] = []
-    for members in plan.sets {
+    for (members, verification) in zip(plan.sets, verifications) {
       made.append(
         try CertificateSet(
           members.map { certificates[$0] },
-          files: members.map { configuration.certificates[$0] }, configuration))
+          files: members.map { configuration.certificates[$0] }, verification, configuration))
     }
     sets = made
+    below = plan.below
     exact = plan.exact
     wildcards = plan.wildcards
     // The callbacks find their way back here; the sets do not outlive the context, see `deinit`.
@@ -87,7 +90,19 @@ package final class ServerTLSContext: @unchecked Sendable {
     let name = (name.hasSuffix(".") ? String(name.dropLast()) : name).lowercased()
     if let index = exact[name] { return sets[index] }
     guard let dot = name.firstIndex(of: ".") else { return nil }
-    return wildcards[String(name[dot...])].map { sets[$0] }
+    if let index = wildcards[String(name[dot...])] { return sets[index] }
+    guard !below.isEmpty else { return nil }
+    return CertificatePlan.suffixes(of: name).lazy.compactMap { self.below[$0] }.first.map {
+      sets[$0]
+    }
+  }
+
+  /// Moves a connection to the set of a name before its handshake goes on. False: there is no memory.
+  func move(_ ssl: OpaquePointer, to name: String) -> Bool {
+    guard let set = set(named: name) else { return true }
+    guard unsafe SSL_set_SSL_CTX(ssl, set.handle) != nil else { return false }
+    unsafe set.ask(ssl)
+    return true
   }
 
   /// Moves a connection to the certificates of the name that its client asks for.
@@ -95,13 +110,13 @@ package final class ServerTLSContext: @unchecked Sendable {
     guard let text = unsafe SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) else {
       return SSL_TLSEXT_ERR_NOACK
     }
-    guard let set = unsafe set(named: String(cString: text)) else {
+    let name = unsafe String(cString: text)
+    guard set(named: name) != nil else {
       guard refusesUnknownNames else { return SSL_TLSEXT_ERR_NOACK }
       unsafe alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
       return SSL_TLSEXT_ERR_ALERT_FATAL
     }
-    guard unsafe SSL_set_SSL_CTX(ssl, set.handle) != nil else { return SSL_TLSEXT_ERR_ALERT_FATAL }
-    return SSL_TLSEXT_ERR_OK
+    return unsafe move(ssl, to: name) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL
   }
 
   /// The protocol to speak out of a client's list (RFC 7301 §3.1), in the order of our preference. Who
@@ -139,6 +154,8 @@ struct CertificatePlan {
   private(set) var exact: [String: Int] = [:]
   /// By what follows the star: `.a.example`.
   private(set) var wildcards: [String: Int] = [:]
+  /// Names below which something else is asked of clients, by what follows the star.
+  private(set) var below: [String: Int] = [:]
 
   init(_ certificates: [Certificate]) {
     var members: [String: [Int]] = [:]
@@ -168,5 +185,46 @@ struct CertificatePlan {
         exact[name] = number
       }
     }
+  }
+
+  /// Gives names of which something else is asked sets of their own; what each set asks, in their order.
+  mutating func split(
+    by verifications: [String: ClientVerification], others: ClientVerification
+  ) -> [ClientVerification] {
+    var asked = sets.map { _ in others }
+    func question(_ name: String) -> ClientVerification {
+      verifications[name]
+        ?? Self.suffixes(of: name).lazy.compactMap { verifications["*" + $0] }.first ?? others
+    }
+    var made: [Int: [(ClientVerification, Int)]] = [:]
+    func place(_ set: Int, _ question: ClientVerification) -> Int {
+      if question == others { return set }
+      if let known = made[set]?.first(where: { $0.0 == question }) { return known.1 }
+      sets.append(sets[set])
+      asked.append(question)
+      made[set, default: []].append((question, sets.count - 1))
+      return sets.count - 1
+    }
+    // From what is known of certificates alone.
+    let (names, stars) = (exact, wildcards)
+    func set(showing name: String) -> Int {
+      names[name] ?? Self.suffixes(of: name).first.flatMap { stars[$0] } ?? 0
+    }
+    for (name, set) in names { exact[name] = place(set, question(name)) }
+    for (suffix, set) in stars { wildcards[suffix] = place(set, question("*" + suffix)) }
+    for (name, asks) in verifications {
+      if name.hasPrefix("*.") {
+        let suffix = String(name.dropFirst())
+        below[suffix] = place(stars[suffix] ?? 0, asks)
+      } else {
+        exact[name] = place(set(showing: name), asks)
+      }
+    }
+    return asked
+  }
+
+  /// What follows each dot of a name, the dot with it, the longest first.
+  static func suffixes(of name: String) -> [String] {
+    name.indices.filter { name[$0] == "." }.map { String(name[$0...]) }
   }
 }

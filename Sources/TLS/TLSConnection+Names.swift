@@ -10,6 +10,13 @@ extension ServerTLSContext {
 }
 
 extension TLSConnection {
+  /// `ClientVerification.identity` of what was asked of its client; 0 at a client's end.
+  package var verification: Int {
+    guard let server else { return 0 }
+    let shown = unsafe SSL_get_SSL_CTX(ssl)
+    return server.sets.first { unsafe $0.handle == shown }?.verification ?? 0
+  }
+
   /// Whether a host, in lower case and without a port, is shown the certificates of this connection. Of a
   /// client that named no host it is not known, and taken for granted. Allocates.
   package borrowing func isShown(to host: ByteView) -> Bool {

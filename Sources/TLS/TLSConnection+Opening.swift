@@ -8,11 +8,8 @@ extension ServerTLSContext {
   /// only once `HelloArrival.look` says that there is a hello. Nil if there is no memory.
   package func accept(on socket: borrowing Descriptor) -> TLSConnection? {
     guard let ssl = unsafe SocketMethod.shared.open(first, socket.number) else { return nil }
-    let hello = keepsClientHello ? HelloRecord() : nil
-    // The connection holds the record for as long as OpenSSL may call.
-    if let hello { unsafe weir_ssl_set_app_data(ssl, Unmanaged.passUnretained(hello).toOpaque()) }
     unsafe SSL_set_accept_state(ssl)
-    return unsafe TLSConnection(owning: ssl, server: self, client: nil, hello: hello)
+    return unsafe TLSConnection(owning: ssl, server: self, client: nil)
   }
 }
 
@@ -24,7 +21,7 @@ extension ClientTLSContext {
     on socket: borrowing Descriptor, host: String, resuming session: borrowing TLSSession? = nil
   ) -> TLSConnection? {
     guard let ssl = unsafe SocketMethod.shared.open(handle, socket.number) else { return nil }
-    var connection = unsafe TLSConnection(owning: ssl, server: nil, client: self, hello: nil)
+    var connection = unsafe TLSConnection(owning: ssl, server: nil, client: self)
     guard connection.setHost(host, verifies: verifies) else { return nil }
     if asksForStaple { unsafe weir_ssl_request_status(ssl) }
     switch session {
@@ -105,6 +102,15 @@ extension TLSConnection {
   /// Whether an earlier session was resumed.
   package var isResumed: Bool { unsafe SSL_session_reused(ssl) == 1 }
 
+  /// Whether the early data of the client's hello was taken; nil if it has not sent any (RFC 8446 §4.2.10).
+  package var hasTakenEarlyData: Bool? {
+    switch unsafe SSL_get_early_data_status(ssl) {
+    case SSL_EARLY_DATA_ACCEPTED: true
+    case SSL_EARLY_DATA_REJECTED: false
+    default: nil
+    }
+  }
+
   /// Whether the kernel makes the records of what is sent.
   package var usesKernelTLS: Bool { unsafe weir_ktls_sends(ssl) == 1 }
 
@@ -122,9 +128,6 @@ extension TLSConnection {
       && SSL_get_verify_result(ssl) == Int(X509_V_OK)
     return unsafe PeerCertificate(certificate, isVerified: isVerified)
   }
-
-  /// What the client's hello said, where the configuration keeps it.
-  package var clientHello: ClientHello? { hello?.hello }
 
   /// The OCSP response that the server stapled, if the client asked for one.
   package var staple: [UInt8]? {

@@ -72,6 +72,9 @@ package enum HelloArrival: Equatable, Sendable {
   /// The client has gone.
   case end
 
+  /// The most bytes that a record with a hello may have, with its head.
+  package static var longest: Int { 5 + 16_384 }
+
   /// Looks without taking anything. Half-open connections cost the kernel's memory only, and a client
   /// that sends its hello byte by byte waits here.
   package static func look(at socket: borrowing Descriptor) -> HelloArrival {
@@ -101,7 +104,6 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   // Held, because the callbacks use them.
   let server: ServerTLSContext?
   private let client: ClientTLSContext?
-  let hello: HelloRecord?
   /// What a record held that the kernel has not taken yet.
   private var unsent = ByteBuffer()
   /// Early data that was read while the handshake was looking for it.
@@ -124,13 +126,11 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   }
 
   init(
-    owning ssl: OpaquePointer, server: ServerTLSContext?, client: ClientTLSContext?,
-    hello: HelloRecord?
+    owning ssl: OpaquePointer, server: ServerTLSContext?, client: ClientTLSContext?
   ) {
     unsafe self.ssl = ssl
     self.server = server
     self.client = client
-    self.hello = hello
     if server?.readsEarlyData ?? false { phase = .early }
   }
 
@@ -151,6 +151,7 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
     case .established, .closing: return .done
     case .failed: return .failed(TLSFailure(.protocolError))
     case .early:
+      if !early.isEmpty { return .earlyData }
       if let result = readEarlyData() { return result }
     case .handshake: break
     }
@@ -168,9 +169,33 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Whether the handshake is not done: what was received until now may be a replay.
+  package var isEarly: Bool { phase == .early || phase == .handshake }
+
+  /// Goes on with a handshake that has brought early data, on each event until it is done. The early data
+  /// itself, which is before the handshake's end on the wire, is kept for `receive`: as much as the
+  /// configuration allows a client. Never `.earlyData`.
+  package mutating func completeHandshake() -> HandshakeResult {
+    // A record that was begun must be over before OpenSSL can write another kind.
+    if hasUnsent {
+      switch flush() {
+      case .wantsRead: return .wantsRead
+      case .wantsWrite: return .wantsWrite
+      case .failed(let failure): return .failed(failure)
+      case .bytes, .end: break
+      }
+    }
+    while phase == .early {
+      switch readEarlyData() {
+      case .earlyData, nil: continue
+      case let result?: return result
+      }
+    }
+    return handshake()
+  }
+
   /// Looks for early data; nil when there is no more, and the handshake goes on.
   private mutating func readEarlyData() -> HandshakeResult? {
-    if !early.isEmpty { return .earlyData }
     prepare()
     var count = 0
     var outcome: Int32 = 0

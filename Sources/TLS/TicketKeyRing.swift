@@ -44,6 +44,8 @@ package final class TicketKeyRing: Sendable {
   }
 
   private let state: Mutex<Keys>
+  /// What was begun with tickets of these keys before a handshake's end.
+  let earlyData = EarlyDataRegister()
   /// How many previous keys still open tickets.
   private let kept: Int
 

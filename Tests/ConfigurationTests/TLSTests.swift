@@ -21,7 +21,7 @@ struct TLSSettingsTests {
       configuration.certificates == [
         CertificateConfiguration(chain: directory + "/a.pem", key: directory + "/a.key")
       ])
-    let settings = try #require(configuration.serverTLS(keepsHello: false))
+    let settings = try #require(configuration.serverTLS())
     #expect(settings.applicationProtocols == [.http2, .http1])
     #expect(settings.certificates.count == 1)
   }
@@ -93,7 +93,7 @@ struct TLSSettingsTests {
         site * { origin app; }
         """)
     #expect(Diagnostic.text(loaded.diagnostics) == "")
-    let settings = try #require(loaded.configuration?.serverTLS(keepsHello: false))
+    let settings = try #require(loaded.configuration?.serverTLS())
     #expect(settings.certificates.map(\.names) == [nil, ["a.example"], ["b.example"]])
     #expect(settings.certificates[0].yielded == ["a.example", "b.example"])
   }
@@ -113,7 +113,7 @@ struct TLSSettingsTests {
         site a.example { origin app; certificate a.pem key a.key; }
         site x.a.example { origin app; certificate a.pem key a.key; }
         """)
-    let settings = try #require(loaded.configuration?.serverTLS(keepsHello: false))
+    let settings = try #require(loaded.configuration?.serverTLS())
     #expect(settings.certificates.map(\.names) == [["a.example", "x.a.example"]])
   }
 
@@ -146,7 +146,7 @@ struct TLSSettingsTests {
 
   @Test func `HTTP 2 can be left out`() throws {
     let loaded = try load("listen :443 tls;\ncertificate a.pem key a.key;\nhttp2 off;")
-    let settings = try #require(loaded.configuration?.serverTLS(keepsHello: false))
+    let settings = try #require(loaded.configuration?.serverTLS())
     #expect(settings.applicationProtocols == [.http1])
   }
 }

@@ -54,12 +54,12 @@ struct FrameClient {
   }
 
   static func request(
-    _ stream: Int, _ path: String, method: String = "GET", ends: Bool = true,
-    _ more: [(String, String)] = []
+    _ stream: Int, _ path: String, method: String = "GET", scheme: String = "http",
+    ends: Bool = true, _ more: [(String, String)] = []
   ) -> Frame {
     let block = fields(
       [
-        (":method", method), (":scheme", "http"), (":path", path), (":authority", "a.example"),
+        (":method", method), (":scheme", scheme), (":path", path), (":authority", "a.example"),
       ] + more)
     return Frame(
       type: Frame.headers, flags: ends ? 5 : 4, stream: stream, content: block)

@@ -151,6 +151,39 @@ import Testing
       "\(outcome.output)")
   }
 
+  @Test func `rules and limits know a client by its hello`() async throws {
+    let origin = try await Self.origin()
+    let secure = try await SecureNode.start(
+      origin: origin.port, top: "limit programs { token_bucket 1/s burst=2; key tls.ja4; }",
+      listen: "listen 127.0.0.1:0 tls; listen 127.0.0.1:0;",
+      sites: """
+        site * {
+          route /x { origin app; respond 200 "[${tls.ja4}]"; }
+          route / { origin app; limit programs; }
+        }
+        """)
+    let first = try await secure.curl("/x", ["--http1.1"])
+    let form = /\[t13d[0-9]{4}h1_[0-9a-f]{12}_[0-9a-f]{12}\]/
+    let shown = try #require(first.output.firstMatch(of: form), "\(first.output)")
+    let second = try await secure.curl("/x", ["--http1.1"])
+    #expect(second.output.contains(shown.0), "\(second.output)")
+    let line = try #require(try secure.node.log().first)
+    #expect(line["tls"]?.string == "TLSv1.3")
+    #expect(line["cipher"]?.string == "TLS_AES_128_GCM_SHA256")
+    // Another program, as far as its hello goes.
+    let other = ["--http2", "--tls-max", "1.2"]
+    #expect(try await secure.curl("/x", other).output.contains("[t12d"))
+    for status in ["200", "200", "429"] {
+      let outcome = try await secure.curl("/limited", ["--http1.1"])
+      #expect(outcome.output.hasPrefix("HTTP/1.1 \(status)"), "\(outcome.output)")
+    }
+    #expect(try await secure.curl("/limited", other).output.hasPrefix("HTTP/2 200"))
+    // Without a hello there is none, and nothing to count by.
+    let plain = try await RawClient.connect(to: secure.node.lastPort)
+    #expect(try await plain.get("/x").text == "[]")
+    for _ in 0..<4 { #expect(try await plain.get("/limited").status == 200) }
+  }
+
   @Test func `a client's certificate is known to rules`() async throws {
     let origin = try await Self.origin()
     let secure = try await SecureNode.start(

@@ -121,10 +121,13 @@ final class Peer {
   private var inflater: OpaquePointer?
 
   /// A session after the preface; with `greets` the client's SETTINGS have come too.
-  init(_ change: (inout HTTP2Options) -> Void = { _ in }, greets: Bool = true) throws {
+  init(
+    _ change: (inout HTTP2Options) -> Void = { _ in }, budget: WindowBudget? = nil,
+    greets: Bool = true
+  ) throws {
     var options = HTTP2Options()
     change(&options)
-    guard let session = HTTP2Session(options, now: now) else { throw NoSession() }
+    guard let session = HTTP2Session(options, budget: budget, now: now) else { throw NoSession() }
     self.session = session
     unsafe nghttp2_hd_inflate_new(&inflater)
     if greets {

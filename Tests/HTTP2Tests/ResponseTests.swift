@@ -49,6 +49,23 @@ import Testing
     #expect(peer.fields(frames[0]) == [":status: 304"])
   }
 
+  @Test func `heads of tens of kilobytes go out whole, whatever sessions came and went`() throws {
+    for round in 0..<4 {
+      let peers = try (0..<40).map { _ in try Peer() }
+      for (index, peer) in peers.enumerated() where index % 8 == round {
+        _ = peer.send(headers(1, get()))
+        let value = String(repeating: "~", count: 60_000)
+        view("x: \(value)\r\n") {
+          #expect(peer.session.respond(1, status: 200, lines: $0, contentFollows: false))
+        }
+        let frames = peer.frames()
+        #expect(frames.map(\.type) == [1, 9, 9, 9])
+        let bytes = frames.flatMap(\.payload)
+        #expect(bytes.suffix(60_000).allSatisfy { $0 == UInt8(ascii: "~") })
+      }
+    }
+  }
+
   @Test func `interim responses and trailers`() throws {
     let peer = try Peer()
     _ = peer.send(headers(1, get()))
@@ -132,6 +149,31 @@ import Testing
     #expect(peer.frames().filter { $0.type == 0 }.map(\.stream) == [5, 3, 1])
   }
 
+  @Test(arguments: [
+    // The client's, the origin's, and the order of stream 1 among 3 (u=2) and 5 (u=4).
+    ("u=1", "u=5", 2), ("u=5", "u=1", 0), ("u=3", "i", 1), ("u=0", "i", 0), ("u=6", "", 2),
+    ("", "u=0", 0), ("u=1, i", "i=?0", 0), ("u=0", "u=9, u=x", 0), ("u=0", "a=\"x,u=7\", u=6", 2),
+    ("u=0", "u=1;p=2, u=7;q", 2),
+  ])
+  func `an origin's priority overrides what it names, and no more`(
+    _ asked: String, _ said: String, _ place: Int
+  ) throws {
+    let peer = try Peer()
+    _ = peer.send(
+      headers(1, get("/", asked.isEmpty ? [] : [("priority", asked)]))
+        + headers(3, get("/", [("priority", "u=2")])) + headers(5, get("/", [("priority", "u=4")])))
+    open(peer, [1, 3, 5])
+    for stream in [UInt64(1), 3, 5] {
+      peer.content.bodies[stream] = pattern(100)
+      let line = stream == 1 && !said.isEmpty ? "priority: \(said)\r\n" : "x: y\r\n"
+      line.withView {
+        _ = peer.session.respond(Int32(stream), status: 200, lines: $0, contentFollows: true)
+      }
+    }
+    let order = peer.frames().filter { $0.type == 0 }.map(\.stream)
+    #expect(order.firstIndex(of: 1) == place, "\(order)")
+  }
+
   @Test func `an answer before the request is whole asks for no more of it`() throws {
     let peer = try Peer()
     _ = peer.send(headers(1, post(), ends: false) + data(1, "x"))
@@ -204,5 +246,68 @@ import Testing
     }
     #expect(pings > 1)
     #expect(peer.session.failure == nil)
+  }
+
+  /// Uploads as fast as the windows allow, with the PINGs answered behind what they allow; how much each
+  /// stream and the connection may have under way in the end.
+  private func upload(_ peer: Peer, on stream: UInt32, rounds: Int) -> (
+    stream: Int, connection: Int
+  ) {
+    var room = 65_535
+    var total = 65_535
+    var grown = (stream: room, connection: total)
+    for _ in 0..<rounds {
+      var sent = 0
+      while min(room, total) >= 16_000 {
+        _ = peer.send(data(stream, String(repeating: "b", count: 16_000)))
+        room -= 16_000
+        total -= 16_000
+        sent += 16_000
+      }
+      peer.session.consume(Int32(stream), sent)
+      for frame in peer.frames() {
+        if frame.type == 6, frame.flags & 1 == 0 {
+          _ = peer.send(Frame(type: 6, flags: 1, payload: frame.payload).bytes)
+        }
+        guard frame.type == 8 else { continue }
+        let step = frame.payload.reduce(0) { $0 << 8 | Int($1) }
+        if frame.stream == 0 { total += step } else { room += step }
+      }
+      grown = (max(grown.stream, room), max(grown.connection, total))
+    }
+    return grown
+  }
+
+  @Test func `windows grow to their limit, and a later stream begins with them`() throws {
+    let peer = try Peer { $0.maxWindow = 300_000 }
+    _ = peer.send(headers(1, post(), ends: false))
+    let first = upload(peer, on: 1, rounds: 60)
+    #expect(first.stream > 250_000 && first.stream <= 300_000, "\(first)")
+    #expect(first.connection > 250_000 && first.connection <= 300_000, "\(first)")
+    _ = peer.send(headers(3, post(), ends: false))
+    let update = peer.frames().first { $0.type == 8 && $0.stream == 3 }
+    #expect(update?.payload.reduce(0) { $0 << 8 | Int($1) } == 300_000 - 65_535)
+  }
+
+  @Test func `windows grow out of one budget, which has it back in the end`() throws {
+    let budget = WindowBudget(bytes: 100_000)
+    do {
+      let peer = try Peer(budget: budget)
+      _ = peer.send(headers(1, post(), ends: false))
+      let grown = upload(peer, on: 1, rounds: 40)
+      #expect(grown.connection > 100_000 && grown.connection <= 131_070, "\(grown)")
+      #expect(budget.left == 100_000 - 65_535)
+      let other = try Peer(budget: budget)
+      _ = other.send(headers(1, post(), ends: false))
+      #expect(upload(other, on: 1, rounds: 40).connection <= 65_535)
+    }
+    #expect(budget.left == 100_000)
+  }
+
+  @Test func `a larger first window is the connection's, too`() throws {
+    let peer = try Peer({ $0.initialWindow = 500_000 }, greets: false)
+    let frames = peer.frames()
+    let update = frames.first { $0.type == 8 && $0.stream == 0 }
+    #expect(update?.payload.reduce(0) { $0 << 8 | Int($1) } == 500_000 - 65_535)
   }
 }

@@ -23,12 +23,14 @@ final class Browser: Sendable {
   private let input: FileHandle
   private let inbox = Watched(Inbox())
 
-  init(profile: String) throws {
+  /// `words`: more options, as a shell takes them.
+  init(profile: String, words: [String] = []) throws {
     process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
     let command =
       "exec \(Self.path) --headless=new --no-sandbox --disable-gpu --no-first-run --mute-audio"
       + " --disable-dev-shm-usage --disable-extensions --hide-scrollbars --user-data-dir='\(profile)'"
+      + words.map { " \($0)" }.joined()
       + " --remote-debugging-pipe about:blank 3<&0 4>&1 </dev/null >/dev/null 2>&1"
     process.arguments = ["-c", command]
     let toBrowser = Pipe()

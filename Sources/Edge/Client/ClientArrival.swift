@@ -40,6 +40,7 @@ final class ClientArrival {
   private var phase: Phase
   private var link: SecureLink?
   private var deadline = Int64.max
+  private var hasCountedEarlyData = false
 
   init(
     worker: Worker, socket: consuming Descriptor, address: SocketAddress, speaksTLS: Bool,
@@ -173,9 +174,10 @@ final class ClientArrival {
     guard worker.mayShakeHands(self) else { return false }
     let context = worker.tls
     let records = worker.records
+    let fingerprint = lookForFingerprint()
     let link = withSocket { socket -> SecureLink? in
       guard let tls = context?.accept(on: socket) else { return nil }
-      return SecureLink(tls, gatherer: records)
+      return SecureLink(tls, gatherer: records, fingerprint: fingerprint)
     }
     guard let link, let link else {
       close()
@@ -184,6 +186,17 @@ final class ClientArrival {
     self.link = link
     phase = .handshake
     return true
+  }
+
+  /// The fingerprint of the hello that is there, if a rule or a limit asks for it. One that goes on in a
+  /// second record has none.
+  private func lookForFingerprint() -> [UInt8] {
+    guard worker.generation.shared.configuration.tls.needsFingerprints,
+      let bytes = peek(HelloArrival.longest), let hello = ClientHello(record: bytes)
+    else { return [] }
+    var fingerprint = ByteBuffer()
+    hello.appendJA4(to: &fingerprint)
+    return fingerprint.view.array
   }
 
   /// A request without TLS: its client is told, in its own words.
@@ -201,10 +214,13 @@ final class ClientArrival {
 
   private func goOnWithHandshake() {
     guard let link else { return close() }
-    switch link.tls.handshake() {
+    let result = link.tls.handshake()
+    countEarlyData(link)
+    switch result {
     case .wantsRead, .wantsWrite: return
-    case .earlyData, .failed: close()
-    case .done:
+    case .failed: close()
+    case .earlyData, .done:
+      if case .earlyData = result { link.beginEarly() }
       worker.counters.add(link.tls.isResumed ? .handshakesResumed : .handshakesFull)
       switch link.tls.version {
       case .tls12: worker.counters.add(.connectionsTLS12)
@@ -219,6 +235,13 @@ final class ClientArrival {
         goOver(isHTTP2: false)
       }
     }
+  }
+
+  /// Once it is known, which is before the handshake's end: who replays has none.
+  private func countEarlyData(_ link: SecureLink) {
+    guard !hasCountedEarlyData, let isTaken = link.tls.hasTakenEarlyData else { return }
+    hasCountedEarlyData = true
+    worker.counters.add(isTaken ? .earlyDataTaken : .earlyDataRefused)
   }
 
   /// Hands the socket to the codec.

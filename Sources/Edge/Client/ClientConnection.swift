@@ -140,6 +140,11 @@ final class ClientConnection: ClientPeer {
       assertionFailure("a connection left bytes in the worker's buffer")
       worker.out.removeAll()
     }
+    if let secure, secure.isEarly {
+      guard secure.goOnWithHandshake() else { return close() }
+      // What was read on the way waits in it.
+      isReadable = true
+    }
     consumed = 0
     readCount = 0
     writeBudget = Self.bytesPerTurn

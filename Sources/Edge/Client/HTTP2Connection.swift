@@ -74,7 +74,9 @@ final class HTTP2Connection: HTTP2ContentProvider {
   init?(
     worker: Worker, socket: consuming Descriptor, address: SocketAddress, secure: SecureLink?
   ) {
-    guard let session = HTTP2Session(worker.http2, now: worker.now.monotonic) else { return nil }
+    let session = HTTP2Session(
+      worker.http2, budget: worker.windowBudget, now: worker.now.monotonic)
+    guard let session else { return nil }
     self.session = session
     self.worker = worker
     self.socket = socket
@@ -112,7 +114,8 @@ final class HTTP2Connection: HTTP2ContentProvider {
       return
     }
     isAdvancing = true
-    read()
+    if let secure, secure.isEarly { goOnWithHandshake(secure) }
+    if phase == .open { read() }
     if phase == .open { write() }
     isAdvancing = false
     guard phase == .open else { return }
@@ -124,6 +127,16 @@ final class HTTP2Connection: HTTP2ContentProvider {
   }
 
   // MARK: In
+
+  /// Streams may come before the handshake's end; those that wait for it go on then.
+  private func goOnWithHandshake(_ secure: SecureLink) {
+    guard secure.goOnWithHandshake() else { return close() }
+    // What was read on the way waits in it.
+    isReadable = true
+    guard !secure.isEarly else { return }
+    let open = streams
+    for entry in open { worker.streams.element(entry.token & ~TokenKind.mask)?.advance() }
+  }
 
   private func read() {
     var left = Self.bytesReadPerTurn

@@ -54,7 +54,7 @@ package final class NodeCertificates: Sendable {
     _ tickets: (clients: TicketKeyRing, operators: TicketKeyRing)
   ) throws(TLSLoadError) -> PreparedCertificates {
     PreparedCertificates(
-      context: try context(configuration.serverTLS(keepsHello: false), tickets.clients),
+      context: try context(configuration.serverTLS(), tickets.clients),
       admin: try context(configuration.adminTLS, tickets.operators))
   }
 

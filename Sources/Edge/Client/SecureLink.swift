@@ -19,14 +19,26 @@ final class SecureLink {
   /// The last other host that the connection's certificates turned out to be for.
   private var otherHost = ByteBuffer()
   private var hasServerName = false
+  /// The client's JA4 fingerprint; empty where nothing asks for it.
+  let fingerprint: [UInt8]
 
-  init(_ tls: consuming TLSConnection, gatherer: RecordGatherer) {
+  init(
+    _ tls: consuming TLSConnection, gatherer: RecordGatherer, fingerprint: [UInt8] = []
+  ) {
     self.tls = tls
+    self.fingerprint = fingerprint
     self.gatherer = gatherer
   }
 
+  /// What its client was asked for in the handshake (`ClientVerification.identity`).
+  private(set) var verification = 0
+  /// The cipher suite's number as IANA has it.
+  private(set) var cipherSuite: UInt16 = 0
+
   /// The handshake is done: notes what each request is compared with.
   func opened() {
+    verification = tls.verification
+    cipherSuite = tls.cipherSuite
     guard let name = tls.serverName else { return }
     hasServerName = true
     name.withView { serverName.appendLowercased($0) }
@@ -45,10 +57,29 @@ final class SecureLink {
     return false
   }
 
+  // MARK: Early data
+
+  /// Whether its handshake is not done: requests of now may be replays (RFC 8470). See Exchange+Early.swift.
+  private(set) var isEarly = false
+
+  /// The codec begins before the handshake's end.
+  func beginEarly() { isEarly = true }
+
+  /// Goes on with the handshake as far as the socket lets it. False: the connection is beyond use.
+  func goOnWithHandshake() -> Bool {
+    switch tls.completeHandshake() {
+    case .done:
+      isEarly = false
+      return true
+    case .wantsRead, .wantsWrite: return true
+    case .earlyData, .failed: return false
+    }
+  }
+
   /// What the handshake said.
   var facts: SecureFacts {
     if let made { return made }
-    let facts = SecureFacts(tls)
+    let facts = SecureFacts(tls, fingerprint: fingerprint)
     made = facts
     return facts
   }
@@ -114,8 +145,10 @@ final class SecureFacts {
   /// The subject of a verified certificate.
   private(set) var clientSubject = ByteBuffer()
   private var clientFingerprint = ByteBuffer()
+  private var fingerprint = ByteBuffer()
 
-  init(_ tls: borrowing TLSConnection) {
+  init(_ tls: borrowing TLSConnection, fingerprint: [UInt8]) {
+    fingerprint.withView { self.fingerprint.append($0) }
     switch tls.version {
     case .tls12: version.append("TLSv1.2")
     case .tls13: version.append("TLSv1.3")
@@ -142,6 +175,7 @@ final class SecureFacts {
     facts.serverName = serverName.view
     facts.cipher = cipher.view
     facts.applicationProtocol = applicationProtocol.view
+    facts.fingerprint = fingerprint.view
     facts.clientSubject = clientSubject.view
     facts.clientFingerprint = clientFingerprint.view
     return facts

@@ -76,6 +76,7 @@ extension Exchange {
     case .field: key.add(.field, value)
     case .cookie: key.add(.cookie, value)
     case .clientCertificate: key.add(.certificate, value)
+    case .fingerprint: key.add(.fingerprint, value)
     case .claim(let name):
       name.withView { key.add(.claim, $0) }
       key.add(.claim, value)
@@ -102,6 +103,9 @@ extension Exchange {
     case .clientCertificate:
       guard let facts = secure?.facts, !facts.clientSubject.isEmpty else { return false }
       worker.nameBuffer.append(facts.clientSubject.view)
+    case .fingerprint:
+      guard let secure, !secure.fingerprint.isEmpty else { return false }
+      secure.fingerprint.withView { worker.nameBuffer.append($0) }
     case .cookie(let name): return name.withView { appendCookie($0, head, worker) }
     case .subject: return ruled.identity.appendName(to: &worker.nameBuffer)
     case .claim(let name):
@@ -219,6 +223,7 @@ extension NodeLimits {
           text.withView { key.add(.claim, $0) }
         case .apiKey: text.withView { key.add(.apiKey, $0) }
         case .clientCertificate: text.withView { key.add(.certificate, $0) }
+        case .fingerprint: text.withView { key.add(.fingerprint, $0) }
         }
         keys.append(key.hash)
       }

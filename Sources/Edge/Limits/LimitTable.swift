@@ -65,6 +65,7 @@ struct LimitDetails {
     case claim([UInt8])
     case apiKey
     case clientCertificate
+    case fingerprint
   }
 }
 
@@ -182,6 +183,7 @@ final class LimitTable {
     case .claim(let name): .claim(Array(name.utf8))
     case .apiKey: .apiKey
     case .clientCertificate: .clientCertificate
+    case .fingerprint: .fingerprint
     }
   }
 

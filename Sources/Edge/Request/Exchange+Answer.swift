@@ -304,6 +304,7 @@ extension Exchange {
     if let reason { record.detail = reason.rawValue }
     record.route = UInt16(clamping: generation.routes.number(of: route))
     record.version = isHTTP2 ? 20 : 10 + head.minorVersion
+    if let secure { record.cipherSuite = secure.cipherSuite }
     record.client = client
     record.bytesSent = contentSent
     record.bytesReceived = connection.contentReceived

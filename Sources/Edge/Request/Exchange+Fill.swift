@@ -24,6 +24,8 @@ extension Exchange {
         if isWarming { return .waiting }
         state = .waiting
         proceed(head(connection.worker), on: connection)
+      case .early:
+        guard goOnAfterHandshake(on: connection) else { return .waiting }
       case .limited:
         guard departs(on: connection) else { return .waiting }
       case .admitting:

@@ -14,7 +14,7 @@ extension Exchange {
   func passIfAllowed(
     _ reason: ForwardReason, upgrade: Bool = false, on connection: some ClientStream
   ) {
-    guard mayGoToOrigin(on: connection) else { return }
+    guard !mustWaitForHandshake(on: connection), mayGoToOrigin(on: connection) else { return }
     pass(reason, key: [], upgrade: upgrade, on: connection)
   }
 
@@ -133,6 +133,7 @@ extension Exchange {
     if isHeldBack(worker), reuse != .gatewayTimeout {
       reuse = directives.onlyIfCached ? .gatewayTimeout : .mustValidate(.stale)
     }
+    if let secure, secure.isEarly, !answersEarly(response, reuse, on: connection) { return }
     switch reuse {
     case .fresh, .staleWhileRevalidate:
       if worker.isOverloaded, worker.shedsHit(generation.routes.routes[route].priority) {
@@ -210,6 +211,7 @@ extension Exchange {
     _ reason: ForwardReason, hash: Hash128, _ directives: RequestDirectives,
     on connection: some ClientStream
   ) {
+    if mustWaitForHandshake(on: connection) { return }
     if directives.onlyIfCached {
       onlyIfCached(on: connection)
     } else {

@@ -4,6 +4,30 @@ internal import Bytes
 internal import HTTPMessage
 
 extension Exchange {
+  /// Whether the connection's client was asked for a certificate as the route's site wants it. Whatever name
+  /// was asked for in the handshake, a site that demands one is reached by no other connection
+  /// (RFC 9110 §7.4).
+  @inline(__always)
+  func isAskedAsRouteWants(on connection: some ClientStream) -> Bool {
+    if let secure {
+      if secure.verification == generation.routes.routes[route].verification { return true }
+    } else if !generation.routes.routes[route].demandsCertificate
+      || generation.routes.redirectPorts[route] != 0
+    {
+      return true
+    }
+    refuseWay(on: connection)
+    return false
+  }
+
+  private func refuseWay(on connection: some ClientStream) {
+    if secure == nil {
+      refuse(status: 403, text: "This site wants a client's certificate.", on: connection)
+    } else {
+      refuse(status: 421, text: "This connection is for another host.", on: connection)
+    }
+  }
+
   /// Whether the request is to be asked again with `https`. What proves a name to a certificate authority
   /// (RFC 8555 §8.3) is answered as it is.
   func redirectsToTLS(_ worker: Worker) -> Bool {

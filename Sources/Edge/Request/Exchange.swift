@@ -24,6 +24,8 @@ final class Exchange {
     case idle
     /// For the store to bring what it wants from the disk.
     case warming
+    /// For its connection's handshake, before whose end it came (Exchange+Early.swift).
+    case early
     /// For its turn, in the line of a limit.
     case limited
     /// To be let in (Exchange+Admission.swift).
@@ -79,6 +81,8 @@ final class Exchange {
   var secure: SecureLink?
   /// Whether they come by HTTP/2.
   var isHTTP2 = false
+  /// Whether what it has waited for the handshake with is the lookup alone.
+  var isPastGates = false
   /// The scheme of the target URI.
   var scheme: StaticString { secure == nil ? "http" : "https" }
 
@@ -193,6 +197,7 @@ final class Exchange {
     wasRefused = false
     isLeader = false
     attempts = 0
+    isPastGates = false
     hasDegraded = false
     fallback = nil
     avoidsSlices = false
@@ -209,12 +214,21 @@ final class Exchange {
     requestID.source = .none
     if generation.routes.namesRequests { nameRequest(head, on: connection) }
     if generation.routes.health != nil, answersHealth(head, on: connection) { return }
+    enter(head, on: connection)
+  }
+
+  /// The way from the head to the lookup.
+  func enter(_ head: RequestHead, on connection: some ClientStream) {
+    let worker = connection.worker
     let bytes = head.bytes
     worker.hostBuffer.removeAll()
     RequestTarget.appendHost(bytes[head.authority], to: &worker.hostBuffer)
-    if let secure, secure.isMisdirected(worker.hostBuffer.view) {
-      refuse(status: 421, text: "This connection is for another host.", on: connection)
-      return
+    if let secure {
+      if secure.isEarly, !mayBeginEarly(head) { return waitForHandshake(on: connection) }
+      if secure.isMisdirected(worker.hostBuffer.view) {
+        refuse(status: 421, text: "This connection is for another host.", on: connection)
+        return
+      }
     }
     switch head.method {
     case .connect:
@@ -250,6 +264,10 @@ final class Exchange {
       return
     }
     route = found
+    guard isAskedAsRouteWants(on: connection) else { return }
+    if let secure, secure.isEarly, generation.gates.gates[found] != nil {
+      return waitForHandshake(on: connection)
+    }
     if case .purge = head.method, takesPurges(worker) {
       purge(head, on: connection)
       return

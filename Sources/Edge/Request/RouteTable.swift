@@ -5,6 +5,7 @@ internal import Bytes
 internal import Configuration
 internal import RateLimiting
 internal import Rules
+internal import TLS
 
 /// A route as a worker uses it.
 struct Route: Sendable {
@@ -41,6 +42,10 @@ struct Route: Sendable {
   var editsHeads: Bool { hasResponseRules || tellsTiming }
   /// Whether not everybody may ask.
   var hasAdmission: Bool
+  /// What its clients are asked for in their handshake (`ClientVerification.identity`).
+  var verification: Int
+  /// Whether it is only for those who have shown a certificate.
+  var demandsCertificate: Bool
 }
 
 final class RouteTable {
@@ -140,7 +145,9 @@ final class RouteTable {
             hasResponseRules: route.rules?.hasResponseRules ?? false,
             tellsTiming: route.serverTiming,
             hasAdmission: route.authentication != nil || !route.access.isOpen
-              || site.redirectPort != nil))
+              || site.redirectPort != nil,
+            verification: configuration.clientVerification(of: site).identity,
+            demandsCertificate: site.clientCertificates == .required))
         programs.append(route.rules.map { RuleProgram($0) })
         ruleOrigins.append(
           route.rules?.origins.map { used in

@@ -29,6 +29,7 @@ extension Worker {
     sortListeners(shared)
     tls = context.certificates?.current
     http2 = HTTP2Options(configuration)
+    windowBudget = WindowBudget(bytes: Int(clamping: configuration.http2.windowMemory))
     handshakes.changeRate(perSecond: configuration.tls.handshakeRate)
     for client in clients.all { client.exchange.joinNewest(self) }
     // What waits for reuse would keep the earlier one alive.

@@ -70,6 +70,8 @@ package final class Worker {
   let restingExchange: Exchange
   var spareExchanges: [Exchange] = []
   var http2: HTTP2Options
+  /// What the receive windows of its HTTP/2 connections may grow by.
+  var windowBudget: WindowBudget
   /// Frames that are about to be sent.
   var frames = ByteBuffer()
   /// Where parts of a record are brought together.
@@ -201,6 +203,7 @@ package final class Worker {
     overload = Self.guardAgainstOverload(configuration)
     tls = context.certificates?.current
     http2 = HTTP2Options(configuration)
+    windowBudget = WindowBudget(bytes: Int(clamping: configuration.http2.windowMemory))
     handshakes = Handshakes(perSecond: configuration.tls.handshakeRate)
     counters = CounterBlock()
     requestCounters = RequestCounters(names: context.routeNames)

@@ -132,6 +132,9 @@ package struct DataName: Sendable {
       "tls.alpn", .text, .text(.tlsProtocol), aliases: ["tls.protocol"],
       "The protocol that was agreed on: `h2` or `http/1.1`."),
     DataName(
+      "tls.ja4", .text, .text(.tlsFingerprint), aliases: ["ja4", "tls.fingerprint"],
+      "The JA4 fingerprint of the client's hello: which program it is, whatever it says of itself."),
+    DataName(
       "tls.client.subject", .text, .text(.tlsClientSubject),
       aliases: ["tls.client", "ssl_client_s_dn"],
       "The subject of the client's certificate, once it is verified."),
@@ -226,6 +229,7 @@ enum TextSource: Int32, Sendable {
   case method, scheme, host, path, query
   case country, continent, region, city
   case tlsVersion, tlsServerName, tlsCipher, tlsProtocol, tlsClientSubject, tlsClientFingerprint
+  case tlsFingerprint
   case subject
   // Of stored objects.
   case url, contentType, variant

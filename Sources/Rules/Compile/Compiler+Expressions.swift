@@ -219,6 +219,7 @@ extension Compiler {
     switch entry.source {
     case .text(let source):
       if entry.name.hasPrefix("geo.") { code.usesGeo = code.usesGeo ?? range }
+      if case .tlsFingerprint = source { code.usesFingerprint = true }
       emit(.text, to: to, operand: Int(source.rawValue))
     case .integer(let source):
       if entry.name.hasPrefix("geo.") { code.usesGeo = code.usesGeo ?? range }

@@ -97,6 +97,8 @@ package struct RuleCode: Sendable, Equatable {
   package internal(set) var limits: [RuleName] = []
   /// Where data from a geographic database was first used.
   package internal(set) var usesGeo: RuleRange?
+  /// Whether the fingerprints of clients are used.
+  package internal(set) var usesFingerprint = false
   /// Whether there are rules for the response.
   package var hasResponseRules: Bool { responseStart + 1 < instructions.count }
 

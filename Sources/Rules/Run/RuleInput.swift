@@ -60,6 +60,8 @@ package struct RuleTLS {
   package var cipher = ByteView()
   /// The protocol agreed on by ALPN.
   package var applicationProtocol = ByteView()
+  /// The client's JA4 fingerprint; empty where nothing asks for it.
+  package var fingerprint = ByteView()
   /// The subject of the client's verified certificate.
   package var clientSubject = ByteView()
   /// The certificate's SHA-256 in lower-case hexadecimal.

@@ -217,6 +217,7 @@ extension RuleProgram {
     case .tlsServerName: return RuleValue(input.tls.serverName)
     case .tlsCipher: return RuleValue(input.tls.cipher)
     case .tlsProtocol: return RuleValue(input.tls.applicationProtocol)
+    case .tlsFingerprint: return RuleValue(input.tls.fingerprint)
     case .tlsClientSubject: return RuleValue(input.tls.clientSubject)
     case .tlsClientFingerprint: return RuleValue(input.tls.clientFingerprint)
     case .subject: return RuleValue(input.subject)
