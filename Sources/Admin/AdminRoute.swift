@@ -149,6 +149,7 @@ struct AdminRoute: Sendable, Equatable {
       text:
         "The PoPs of the fleet, how far each has applied its purges, and how this one stands: see below."
     ),
+    AdminRoute(
       method: .get, path: "/v1/drain", access: .reading, action: .drain,
       text: "Whether the node is drained, as `{\"drained\": false}`."),
     AdminRoute(
