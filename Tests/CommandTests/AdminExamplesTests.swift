@@ -84,6 +84,9 @@ import Testing
       try directory.write(
         "edge.conf", configuration("admin \(address) { token_file admin.token; }"))
       try directory.write(
+        "new.conf",
+        configuration("admin \(address) { token_file \(directory.file("admin.token")); }"))
+      try directory.write(
         ".curlrc",
         """
         silent
