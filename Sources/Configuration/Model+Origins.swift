@@ -161,7 +161,7 @@ public struct RetryConfiguration: Sendable, Equatable {
   /// Tries after the first, as a percentage of requests.
   public var budget = 15
   /// Tries in hand.
-  public var reserve = 20
+  public var reserve = 100
   /// The longest first pause.
   public var pause: Int64 = 25_000_000
   /// The longest pause.

@@ -145,7 +145,7 @@ extension Setting {
       argumentNames: ["reserve"],
       """
       All further tries of the pool, hedges with them, as a percentage of its requests; besides, \
-      `reserve=20` in hand, and what the requests of the last 300 ms would pay for. So an origin that is down \
+      `reserve=100` in hand, and what the requests of the last 300 ms would pay for. So an origin that is down \
       is not asked more often than that.
       """
     ) { arguments, reader in reader.readRetryBudget(&arguments) },
