@@ -60,7 +60,9 @@ package struct AccountingQuery: Sendable, Equatable {
     self.subject = subject
     let today = CivilDay(wall: now)
     let hour = Int(max(now, 0) / 3_600_000 % 24)
-    last = try to.map { text throws(Defect) in try Self.time(text, end: true) } ?? (today, step == .day ? 23 : hour)
+    last =
+      try to.map { text throws(Defect) in try Self.time(text, end: true) }
+      ?? (today, step == .day ? 23 : hour)
     if let from {
       first = try Self.time(from, end: false)
     } else if step == .day {
