@@ -173,13 +173,22 @@ extension Node: ConfigurationControl {
       } ?? "")
     difference.diagnostics = loaded.diagnostics
     if var wanted = loaded.configuration {
-      difference.needsRestart = wanted.keepFixed(of: configuration)
+      difference.needsRestart = fixed(&wanted, as: configuration)
     }
     difference.limits = context.current.limits.changesInForce
     return .compared(difference)
   }
 
   // MARK: All or nothing
+
+  /// Goes back to what is in force where a running node cannot follow, and says where that is.
+  private func fixed(
+    _ wanted: inout NodeConfiguration, as present: NodeConfiguration
+  ) -> [String] {
+    // `auto` is as many as the node was started with, unless the machine has others by now.
+    if Self.workers(of: wanted) == workerCount { wanted.workers = present.workers }
+    return wanted.keepFixed(of: present)
+  }
 
   func apply(
     _ text: ConfigurationText, _ source: ConfigurationOrigin,
@@ -191,7 +200,7 @@ extension Node: ConfigurationControl {
         ReloadRefusal("\(text.name) has errors", diagnostics: loaded.diagnostics))
     }
     let former = context.current
-    let needsRestart = wanted.keepFixed(of: former.configuration)
+    let needsRestart = fixed(&wanted, as: former.configuration)
     let opened: Opened
     do {
       opened = try open(wanted, after: former)
