@@ -87,7 +87,8 @@ let package = Package(
     // What a node has: figures, a log, a store, origins.
     .target(name: "Metrics", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(
-      name: "Accounting", dependencies: ["CLinux", "Bytes", "EventLoop", "Metrics"],
+      name: "Accounting",
+      dependencies: ["CLinux", "Bytes", "EventLoop", "HTTPMessage", "Metrics"],
       swiftSettings: strict),
     .target(name: "Tracing", dependencies: ["Bytes"], swiftSettings: hot),
     .target(
@@ -166,7 +167,8 @@ let package = Package(
 
     // What a node needs of its machine.
     .target(
-      name: "Doctor", dependencies: ["CLinux", "Bytes", "Configuration", "EventLoop", "TLS"],
+      name: "Doctor",
+      dependencies: ["CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage", "TLS"],
       swiftSettings: strict),
 
     // Other programs' configurations, carried over.

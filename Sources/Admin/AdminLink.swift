@@ -52,13 +52,13 @@ final class AdminLink {
   /// Reads at most `limit` bytes onto the end of a buffer. Nothing is the end, with a close_notify or
   /// without: HTTP itself says where a message ends.
   func receive(onto buffer: inout ByteBuffer, limit: Int) -> IOResult {
-    if let result = tls?.receive(onto: &buffer, limit: limit) { return Self.outcome(of: result) }
+    if let result = tls?.receive(onto: &buffer, limit: limit) { return result.outcome }
     return socket.receive(onto: &buffer, limit: limit)
   }
 
   /// Sends; how many bytes need not be offered again. `now` is monotonic.
   func send(_ bytes: ByteView, now: Int64) -> IOResult {
-    if let result = tls?.send(bytes, now: now) { return Self.outcome(of: result) }
+    if let result = tls?.send(bytes, now: now) { return result.outcome }
     return socket.send(bytes)
   }
 
@@ -66,24 +66,11 @@ final class AdminLink {
   var hasUnsent: Bool { tls?.hasUnsent ?? false }
 
   /// Sends what waits; 0 when all of it is out.
-  func flush() -> IOResult { Self.outcome(of: tls?.flush() ?? .bytes(0)) }
+  func flush() -> IOResult { (tls?.flush() ?? .bytes(0)).outcome }
 
   /// Says that nothing more will be sent.
   func endSending() {
     _ = tls?.sendCloseNotify()
     socket.shutdownSending()
-  }
-
-  private static func outcome(of result: TLSResult) -> IOResult {
-    switch result {
-    case .bytes(let count): .bytes(count)
-    case .wantsRead, .wantsWrite: .blocked
-    case .end: .bytes(0)
-    case .failed(let failure):
-      switch failure.reason {
-      case .truncated: .bytes(0)
-      default: .failed(.connectionReset)
-      }
-    }
   }
 }

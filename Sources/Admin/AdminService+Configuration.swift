@@ -174,7 +174,7 @@ enum ApplyOrder {
       ? .compareText(text) : .apply(text, ifGeneration: generation, confirmWithin: within)
   }
 
-  private static func members(of content: [UInt8]) throws(Problem) -> [JSON.Member] {
+  static func members(of content: [UInt8]) throws(Problem) -> [JSON.Member] {
     do throws(JSONDefect) {
       if case .object(let members) = try JSONReader.read(content) { return members }
     } catch {

@@ -98,7 +98,7 @@ struct SwitchOrder {
 
   /// The order of a content. A member that is not known is refused.
   static func read(_ content: [UInt8]) throws(Problem) -> SwitchOrder {
-    let members = try members(of: content)
+    let members = try ApplyOrder.members(of: content)
     var isOn: Bool?
     var kind: NodeSwitch.Kind?
     var scopes: [NodeSwitch.Scope] = []
@@ -140,17 +140,6 @@ struct SwitchOrder {
       entry: NodeSwitch(
         kind: kind, scope: scopes.first ?? .node, retryAfter: retryAfter ?? 300, page: page,
         since: 0, by: ""))
-  }
-
-  private static func members(of content: [UInt8]) throws(Problem) -> [JSON.Member] {
-    do throws(JSONDefect) {
-      if case .object(let members) = try JSONReader.read(content) { return members }
-    } catch {
-      throw Problem(
-        .invalidJSON,
-        "The content is not JSON: line \(error.line), column \(error.column): \(error.text).")
-    }
-    throw Problem(.invalidOrder, "The content must be an object.")
   }
 }
 

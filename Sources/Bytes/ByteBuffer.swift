@@ -119,6 +119,18 @@ public struct ByteBuffer: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Appends a number in lower-case hexadecimal, with leading zeros: 2 digits of a byte, 16 of 8 bytes.
+  public mutating func append<Value: FixedWidthInteger & UnsignedInteger>(
+    allHexadecimal value: Value
+  ) {
+    var shift = Value.bitWidth
+    while shift > 0 {
+      shift &-= 4
+      let digit = UInt8(truncatingIfNeeded: value &>> Value(truncatingIfNeeded: shift) & 0xF)
+      append(digit < 10 ? 0x30 &+ digit : 0x57 &+ digit)
+    }
+  }
+
   /// Appends an integer's bytes, least significant first.
   public mutating func append<Value: FixedWidthInteger>(littleEndian value: Value) {
     let size = MemoryLayout<Value>.size

@@ -4,6 +4,7 @@ internal import Bytes
 internal import CLinux
 internal import Configuration
 internal import EventLoop
+internal import HTTPMessage
 
 /// What came of looking for a server.
 struct Reachability {
@@ -78,7 +79,7 @@ struct Reachability {
   ) throws(Refusal) -> Int64? {
     let socket = try connected(to: address)
     if let refusal = outcome(of: socket, patience) { throw refusal }
-    return plainly ? clock(of: host, on: socket, patience).map { $0 - now } : nil
+    return plainly ? clock(of: host, on: socket, patience, now).map { $0 - now } : nil
   }
 
   /// Why a connection did not come about; nil: it did.
@@ -95,7 +96,7 @@ struct Reachability {
 
   /// What the server says the time is, in seconds since 1970; nil if it does not say.
   private static func clock(
-    of host: String, on socket: borrowing Descriptor, _ patience: Int32
+    of host: String, on socket: borrowing Descriptor, _ patience: Int32, _ now: Int64
   ) -> Int64? {
     let request = Array("HEAD / HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n".utf8)
     guard request.withView({ socket.send($0) }).count == request.count,
@@ -105,7 +106,7 @@ struct Reachability {
     guard let count = socket.receive(onto: &buffer, limit: 16 << 10).count, count > 0 else {
       return nil
     }
-    return date(in: String(decoding: buffer.view.array, as: UTF8.self))
+    return date(in: String(decoding: buffer.view.array, as: UTF8.self), now: now)
   }
 
   private static func wait(
@@ -115,30 +116,14 @@ struct Reachability {
     return unsafe poll(&descriptors, 1, patience) > 0
   }
 
-  /// The time of a `Date` line, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
-  static func date(in head: String) -> Int64? {
+  /// The time of a `Date` line (RFC 9110 §5.6.7).
+  static func date(in head: String, now: Int64) -> Int64? {
     for line in head.split(whereSeparator: \.isNewline) where line.lowercased().hasPrefix("date:") {
-      let parts = line.dropFirst(5).split { " :,".contains($0) }
-      let months = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-      ]
-      guard parts.count == 8, let day = Int64(parts[1]),
-        let month = months.firstIndex(of: String(parts[2])), let year = Int64(parts[3]),
-        let hour = Int64(parts[4]), let minute = Int64(parts[5]), let second = Int64(parts[6]),
-        1_970...9_999 ~= year, 1...31 ~= day, 0...23 ~= hour, 0...59 ~= minute, 0...60 ~= second
-      else { return nil }
-      return days(year, Int64(month) + 1, day) * 86_400 + hour * 3_600 + minute * 60 + second
+      var value = Array(line.utf8.dropFirst(5))
+      while value.first == 0x20 { value.removeFirst() }
+      return value.withView { HTTPDate.parse($0, now: now) }
     }
     return nil
-  }
-
-  /// Days since 1970-01-01 of a day of the Gregorian calendar: years from March on, in eras of 400.
-  private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
-    let shifted = month <= 2 ? year - 1 : year
-    let era = shifted / 400
-    let inEra = shifted - era * 400
-    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-    return era * 146_097 + inEra * 365 + inEra / 4 - inEra / 100 + dayOfYear - 719_468
   }
 
   /// Whether an address can be listened on.

@@ -3,15 +3,15 @@
 // year; 400 years are an era of 146,097 days.
 
 /// A day of the Gregorian calendar.
-struct CivilDate: Equatable {
-  var year: Int64
+package struct CivilDate: Equatable, CustomStringConvertible {
+  package var year: Int64
   /// 1 to 12.
-  var month: Int64
+  package private(set) var month: Int64
   /// 1 to 31.
-  var day: Int64
+  package private(set) var day: Int64
 
   /// A date; nil if the month has no such day.
-  init?(year: Int64, month: Int64, day: Int64) {
+  package init?(year: Int64, month: Int64, day: Int64) {
     guard month >= 1, month <= 12, day >= 1, day <= CivilDate.length(of: month, in: year) else {
       return nil
     }
@@ -22,7 +22,7 @@ struct CivilDate: Equatable {
 
   /// The date that many days after 1 January 1970. Years beyond ±10,000,000 are of no use here, and
   /// the caller keeps to 0 … 9999.
-  init(daysSinceEpoch days: Int64) {
+  package init(daysSinceEpoch days: Int64) {
     let shifted = days + 719_468  // Days since 1 March of year 0.
     let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
     let dayOfEra = shifted - era * 146_097
@@ -35,13 +35,24 @@ struct CivilDate: Equatable {
   }
 
   /// Days since 1 January 1970.
-  var daysSinceEpoch: Int64 {
+  package var daysSinceEpoch: Int64 {
     let shiftedYear = month <= 2 ? year - 1 : year
     let era = (shiftedYear >= 0 ? shiftedYear : shiftedYear - 399) / 400
     let yearOfEra = shiftedYear - era * 400
     let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
     let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
     return era * 146_097 + dayOfEra - 719_468
+  }
+
+  /// `2026-07-10` (RFC 3339), for the years 0 to 9999.
+  package var description: String {
+    Self.padded(year, 4) + "-" + Self.padded(month, 2) + "-" + Self.padded(day, 2)
+  }
+
+  /// A number with zeros before it.
+  package static func padded(_ number: Int64, _ digits: Int) -> String {
+    let text = String(number)
+    return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
   }
 
   /// How many days a month has.

@@ -1,6 +1,7 @@
 // A replay from its plan to its report.
 
 package import EventLoop
+internal import HTTPMessage
 internal import Synchronization
 
 /// A replay that is going on.
@@ -92,18 +93,8 @@ enum Timestamp {
     let seconds = wall / 1_000
     let days = seconds / 86_400
     let time = seconds % 86_400
-    // Days to the calendar: eras of 400 years that begin on 1 March.
-    let shifted = days + 719_468
-    let era = shifted / 146_097
-    let dayOfEra = shifted % 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let month = (5 * dayOfYear + 2) / 153
-    let day = dayOfYear - (153 * month + 2) / 5 + 1
-    let number = month < 10 ? month + 3 : month - 9
-    let year = yearOfEra + era * 400 + (number <= 2 ? 1 : 0)
-    func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-    return "\(year)-\(two(number))-\(two(day))T\(two(time / 3_600)):\(two(time / 60 % 60)):"
+    func two(_ value: Int64) -> String { CivilDate.padded(value, 2) }
+    return "\(CivilDate(daysSinceEpoch: days))T\(two(time / 3_600)):\(two(time / 60 % 60)):"
       + "\(two(time % 60))Z"
   }
 }

@@ -89,7 +89,7 @@ extension ClientHello {
     var text = ByteBuffer()
     for value in values {
       if !text.isEmpty { text.append(",") }
-      for shift: UInt16 in [12, 8, 4, 0] { text.append(hexadecimal: UInt64(value >> shift & 0xF)) }
+      text.append(allHexadecimal: value)
     }
     return text
   }
@@ -105,8 +105,7 @@ extension ClientHello {
     // Safe: the view is `count` bytes, the digest has room for SHA-256's 32.
     _ = unsafe EVP_Digest(view.baseAddress, view.count, &digest, &length, EVP_sha256(), nil)
     for byte in digest.prefix(6) {
-      buffer.append(hexadecimal: UInt64(byte >> 4))
-      buffer.append(hexadecimal: UInt64(byte & 0xF))
+      buffer.append(allHexadecimal: byte)
     }
   }
 }

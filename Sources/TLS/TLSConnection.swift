@@ -37,6 +37,17 @@ package enum TLSResult: Equatable, Sendable {
     return nil
   }
 
+  /// The same as of a plain socket. A peer that is cut off without a close_notify has ended: what HTTP
+  /// carries says itself where it ends.
+  package var outcome: IOResult {
+    switch self {
+    case .bytes(let count): .bytes(count)
+    case .wantsRead, .wantsWrite: .blocked
+    case .end: .bytes(0)
+    case .failed(let failure): failure.reason == .truncated ? .bytes(0) : .failed(.connectionReset)
+    }
+  }
+
   /// Whether it is to be tried again after an event.
   package var wouldBlock: Bool {
     switch self {

@@ -128,14 +128,14 @@ final class NodeConnection {
   private func sendSome(_ bytes: ByteView) -> IOResult {
     guard place.isSecure else { return socket.send(bytes) }
     // How large records are made depends on the time; nothing else does.
-    return Self.outcome(of: tls?.send(bytes, now: 0) ?? .end)
+    return (tls?.send(bytes, now: 0) ?? .end).outcome
   }
 
   /// Takes what is there, without waiting.
   func receive(onto buffer: inout ByteBuffer) throws(AdminClient.Failure) -> Received {
     let result =
       place.isSecure
-      ? Self.outcome(of: tls?.receive(onto: &buffer, limit: 64 << 10) ?? .end)
+      ? (tls?.receive(onto: &buffer, limit: 64 << 10) ?? .end).outcome
       : socket.receive(onto: &buffer, limit: 64 << 10)
     guard let count = result.count else {
       if result.wouldBlock { return .nothing }
@@ -157,19 +157,6 @@ final class NodeConnection {
 
   /// Waits a fifth of a second for something to take, or for less.
   func waitAWhile() { _ = Self.wait(for: Int16(POLLIN), on: socket, 200) }
-
-  private static func outcome(of result: TLSResult) -> IOResult {
-    switch result {
-    case .bytes(let count): .bytes(count)
-    case .wantsRead, .wantsWrite: .blocked
-    case .end: .bytes(0)
-    case .failed(let failure):
-      switch failure.reason {
-      case .truncated: .bytes(0)
-      default: .failed(.connectionReset)
-      }
-    }
-  }
 
   private func wait(for events: Int16) throws(AdminClient.Failure) {
     guard Self.wait(for: events, on: socket, patience) else {

@@ -48,6 +48,14 @@ import Testing
     buffer.removeAll()
     buffer.append(hexadecimal: value)
     #expect(buffer.view.string == String(value, radix: 16))
+    buffer.removeAll()
+    buffer.append(allHexadecimal: value)
+    #expect(buffer.view.string.count == 16 && UInt64(buffer.view.string, radix: 16) == value)
+    buffer.removeAll()
+    buffer.append(allHexadecimal: UInt8(truncatingIfNeeded: value))
+    #expect(
+      buffer.view.string.count == 2
+        && UInt8(buffer.view.string, radix: 16) == UInt8(truncatingIfNeeded: value))
   }
 
   @Test func `an empty buffer owns no memory and gives it back when released`() {

@@ -16,14 +16,15 @@ struct FailingOriginsTests {
   func `no client sees what one server of three does wrong`(mode: String) async throws {
     let pool = try await FailingPool()
     defer { pool.stop() }
-    let load = pool.startLoad(seconds: 4)
+    let load = try pool.startLoad()
+    defer { load.stop() }
     try await eventually("python's share") { try pool.report(.python, "requests") > 50 }
     try pool.misbehave(mode)
     try await eventually("requests to fail") {
       try pool.report(.python, "failures") + pool.report(.python, "server_errors") >= 5
     }
     try pool.misbehave("well")
-    let report = try await load.value
+    let report = try load.end()
     #expect(report.contains("requests in"))
     #expect(!report.contains("Non-2xx") && !report.contains("Socket errors"), "\(mode): \(report)")
     let before = try pool.report(.python, "requests")
@@ -39,13 +40,14 @@ struct FailingOriginsTests {
   ) async throws {
     let pool = try await FailingPool(checks: "every=300ms timeout=200ms")
     defer { pool.stop() }
-    let load = pool.startLoad(seconds: 5)
+    let load = try pool.startLoad()
+    defer { load.stop() }
     try await eventually("some load") { try pool.report(kind, "requests") > 50 }
     pool.send(signal, to: kind)
     try await eventually("the checks to see it") { try pool.state(kind) == "down" }
     if signal == SIGKILL { try pool.start(kind) } else { pool.send(SIGCONT, to: kind) }
     try await eventually("it to be back") { try pool.state(kind) == "up" }
-    let report = try await load.value
+    let report = try load.end()
     #expect(report.contains("requests in"))
     #expect(!report.contains("Non-2xx") && !report.contains("Socket errors"), "\(kind): \(report)")
   }
@@ -56,12 +58,13 @@ struct FailingOriginsTests {
   {
     let pool = try await FailingPool()
     defer { pool.stop() }
-    let load = pool.startLoad(seconds: 5)
+    let load = try pool.startLoad()
+    defer { load.stop() }
     try await eventually("some load") { try pool.report(.nginx, "requests") > 200 }
     let (failed, retried) = (try pool.report(.nginx, "failures"), try pool.retries())
     pool.send(SIGKILL, to: .nginx)
     try await eventually("the checks to see it") { try pool.state(.nginx) == "down" }
-    let report = try await load.value
+    let report = try load.end()
     #expect(!report.contains("Non-2xx") && !report.contains("Socket errors"), "\(report)")
     let failures = try pool.report(.nginx, "failures") - failed
     // One for each client when it died, and as many that had been given to it until that was known.
@@ -71,8 +74,7 @@ struct FailingOriginsTests {
 }
 
 /// The three servers and a node before them.
-final class FailingPool: @unchecked Sendable {
-  // Sendable because the test uses it from one task; the load's own task only reads the port.
+final class FailingPool {
   enum Kind: Int, CaseIterable, Sendable { case nginx, python, demo }
 
   /// Clients of the load, each with one request in flight.
@@ -211,12 +213,9 @@ final class FailingPool: @unchecked Sendable {
     try RealParts.output("curl", ["-s", "http://127.0.0.1:\(port)\(path)"])
   }
 
-  /// wrk in a task of its own; its report.
-  func startLoad(seconds: Int) -> Task<String, any Error> {
-    let url = "http://127.0.0.1:\(port)/page"
-    return Task.detached {
-      try RealParts.output("wrk", ["-t1", "-c\(Self.clients)", "-d\(seconds)s", url])
-    }
+  func startLoad() throws -> RunningLoad {
+    try RunningLoad(
+      "http://127.0.0.1:\(port)/page", clients: Self.clients, report: directory.file("wrk"))
   }
 
   private func origin() throws -> JSONValue? {
@@ -232,5 +231,33 @@ final class FailingPool: @unchecked Sendable {
 
   func state(_ kind: Kind) throws -> String? {
     try origin()?["servers"]?[kind.rawValue]?["state"]?.string
+  }
+}
+
+/// wrk, until the test has seen what it waits for: a load of so many seconds may be over before.
+final class RunningLoad {
+  private let process = Process()
+  private let reportPath: String
+
+  init(_ url: String, clients: Int, report: String) throws {
+    reportPath = report
+    _ = FileManager.default.createFile(atPath: report, contents: nil)
+    process.executableURL = URL(fileURLWithPath: try #require(RealParts.find("wrk")))
+    process.arguments = ["-t1", "-c\(clients)", "-d120s", url]
+    process.standardOutput = FileHandle(forWritingAtPath: report)
+    try process.run()
+  }
+
+  /// Ends it; its report.
+  func end() throws -> String {
+    stop()
+    return try String(contentsOfFile: reportPath, encoding: .utf8)
+  }
+
+  /// Ends it; again is harmless.
+  func stop() {
+    // wrk reports what it has done so far.
+    if process.isRunning { process.interrupt() }
+    process.waitUntilExit()
   }
 }

@@ -88,12 +88,12 @@ final class SecureLink {
 
   /// Reads; 0 bytes are the end, with a close_notify or without: HTTP itself says where a message ends.
   func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
-    unsafe outcome(of: tls.receive(into: buffer))
+    unsafe tls.receive(into: buffer).outcome
   }
 
   /// Reads at most `limit` bytes onto the end of a buffer.
   func receive(onto buffer: inout ByteBuffer, limit: Int) -> IOResult {
-    outcome(of: tls.receive(onto: &buffer, limit: limit))
+    tls.receive(onto: &buffer, limit: limit).outcome
   }
 
   /// An event says that there is something to read.
@@ -104,36 +104,23 @@ final class SecureLink {
 
   /// Sends; how many bytes need not be offered again.
   func send(_ bytes: ByteView, now: Int64) -> IOResult {
-    outcome(of: tls.send(bytes, now: now))
+    tls.send(bytes, now: now).outcome
   }
 
   /// Sends two runs that share records.
   func send(_ first: ByteView, _ second: ByteView, now: Int64) -> IOResult {
-    outcome(of: tls.send(first, second, gatherer: gatherer, now: now))
+    tls.send(first, second, gatherer: gatherer, now: now).outcome
   }
 
   /// Whether a record waits for the socket.
   var hasUnsent: Bool { tls.hasUnsent }
 
   /// Sends what waits; 0 when all of it is out.
-  func flush() -> IOResult { outcome(of: tls.flush()) }
+  func flush() -> IOResult { tls.flush().outcome }
 
   /// Says that nothing more will be sent; 0 when that is out.
   @discardableResult
-  func endSending() -> IOResult { outcome(of: tls.sendCloseNotify()) }
-
-  private func outcome(of result: TLSResult) -> IOResult {
-    switch result {
-    case .bytes(let count): .bytes(count)
-    case .wantsRead, .wantsWrite: .blocked
-    case .end: .bytes(0)
-    case .failed(let failure):
-      switch failure.reason {
-      case .truncated: .bytes(0)
-      default: .failed(.connectionReset)
-      }
-    }
-  }
+  func endSending() -> IOResult { tls.sendCloseNotify().outcome }
 }
 
 /// What a handshake said, as text for rules and limits.
@@ -163,8 +150,7 @@ final class SecureFacts {
     guard let certificate = tls.peerCertificate, certificate.isVerified else { return }
     clientSubject.append(text: certificate.subject)
     for byte in certificate.fingerprint {
-      if byte < 16 { clientFingerprint.append(0x30 as UInt8) }
-      clientFingerprint.append(hexadecimal: UInt64(byte))
+      clientFingerprint.append(allHexadecimal: byte)
     }
   }
 

@@ -25,21 +25,9 @@ extension Exchange {
   /// An error before there was a request.
   func refuseUnparsed(status: UInt16, text: StaticString, on connection: some ClientStream) {
     let worker = connection.worker
-    started = worker.now.monotonic
-    requestWall = worker.now.wall
+    reset(worker)
     client = connection.address
     trace = nil
-    requestID.source = .none
-    isOnItsWay = false
-    tellsLimits = false
-    route = generation.routes.unrouted
-    contentSent = 0
-    originStarted = -1
-    result = .none
-    reason = nil
-    hasSentHead = false
-    takesBody = false
-    attempts = 0
     worker.head.reset()
     refuse(status: status, text: text, on: connection)
   }

@@ -50,16 +50,16 @@ extension Exchange {
   func appendRequestID(to buffer: inout ByteBuffer, _ worker: Worker) {
     switch requestID.source {
     case .made:
-      buffer.append(hexadecimal: requestID.bits.high)
-      buffer.append(hexadecimal: requestID.bits.low)
+      buffer.append(allHexadecimal: requestID.bits.high)
+      buffer.append(allHexadecimal: requestID.bits.low)
     case .given, .none:
       if let given = clientHead(worker).value(.xRequestId), Self.isPlain(given) {
         buffer.append(given)
         return
       }
       let random = Random.hash128()
-      buffer.append(hexadecimal: random.high)
-      buffer.append(hexadecimal: random.low)
+      buffer.append(allHexadecimal: random.high)
+      buffer.append(allHexadecimal: random.low)
     }
   }
 

@@ -179,10 +179,8 @@ final class Exchange {
 
   // MARK: Beginning
 
-  func begin(_ head: RequestHead, on connection: some ClientStream) {
-    let worker = connection.worker
-    if generationNumber != worker.generationNumber { join(worker.generation) }
-    state = .waiting
+  /// Forgets whatever an earlier request has left, which may have been another client's.
+  func reset(_ worker: Worker) {
     started = worker.now.monotonic
     requestWall = worker.now.wall
     status = 0
@@ -191,6 +189,7 @@ final class Exchange {
     contentSent = 0
     originStarted = -1
     originDuration = -1
+    requestID.source = .none
     hasSentHead = false
     isStoreOnly = false
     takesBody = false
@@ -208,10 +207,16 @@ final class Exchange {
     isOnItsWay = false
     tellsLimits = false
     route = generation.routes.unrouted
+  }
+
+  func begin(_ head: RequestHead, on connection: some ClientStream) {
+    let worker = connection.worker
+    if generationNumber != worker.generationNumber { join(worker.generation) }
+    state = .waiting
+    reset(worker)
     if worker.traceThreshold != 0 { beginTrace(head, worker) }
     guard findsClient(head, on: connection) else { return }
     if worker.isInFleet, !hearsPoPs(head, on: connection) { return }
-    requestID.source = .none
     if generation.routes.namesRequests { nameRequest(head, on: connection) }
     if generation.routes.health != nil, answersHealth(head, on: connection) { return }
     enter(head, on: connection)
@@ -481,6 +486,8 @@ extension Worker {
 
   /// Takes back one that has no request. Those of an earlier configuration and of tunnels are let go.
   func giveBack(_ exchange: Exchange) {
+    // A connection's TLS goes with the connection.
+    if exchange.secure != nil { exchange.secure = nil }
     guard exchange.generationNumber == generationNumber, !exchange.isTunnel, exchange.held == nil,
       spareExchanges.count < Self.mostSpareExchanges
     else { return }

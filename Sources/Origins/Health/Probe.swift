@@ -238,8 +238,7 @@ enum CheckRequest {
         output.append(byte)
       } else {
         output.append(0x25 as UInt8)
-        if byte < 16 { output.append(0x30 as UInt8) }
-        output.append(hexadecimal: UInt64(byte))
+        output.append(allHexadecimal: byte)
       }
     }
     output.append(" HTTP/1.1\r\nHost: ")
