@@ -59,6 +59,7 @@ struct HeavyHitters {
   /// Adds to a name's weight.
   ///
   /// - Parameters:
+  ///   - name: may be empty, until it is known.
   ///   - hash: the name's, keyed with a secret.
   ///   - now: monotonic.
   mutating func record(
@@ -68,6 +69,9 @@ struct HeavyHitters {
     age(now)
     if let place = places[hash] {
       weights[place] = Tally.sum(weights[place], weight)
+      if entries[place].name.isEmpty, !name.isEmpty {
+        entries[place].name = name.prefix(Self.nameLimit).array
+      }
       add(kind, count, bytes, at: place)
       return
     }
