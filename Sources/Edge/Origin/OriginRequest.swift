@@ -131,6 +131,8 @@ final class OriginRequest {
   var held: HeldChecks?
   /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
   var isQuestion = false
+  /// Whether a client has the beginning of the answer that this is a part of.
+  var goesOn = false
   /// Whether these say what the request is called.
   var isNamed = false
   /// Lines of the node's own that it has besides.
@@ -354,7 +356,7 @@ final class OriginRequest {
     }
     var budget = Self.bytesPerTurn
     while connection.isReadable && stage != .done && connection.phase == .active {
-      if stage == .content && !fill.mayReadOn(now: worker.now.monotonic) {
+      if stage == .content && !mayReadOn() {
         if isForNobody { end(with: .requestAborted) } else { connection.clearDeadline() }
         return
       }
