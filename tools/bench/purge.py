@@ -203,7 +203,7 @@ def measured(server, options):
     results["p99_during_ms"] = percentile(load.communicate()[0])
     if isinstance(server, PurgeWeir):
         say(f"{server.name}: the admin listener beside hits")
-        results |= busy(server, options.seconds)
+        results |= busy(server, max(3, options.seconds))
     return results
 
 
