@@ -24,6 +24,7 @@ extension OriginRequest {
     if isBound { stream?.connection.retire() }
     if triesAgain(insteadOf: content) { return }
     noteAnswer()
+    noteTags()
     invalidate()
     if response.status == 304, let offer {
       stored = offer.tags.selected(by: response).map { offer.stored[$0] }
