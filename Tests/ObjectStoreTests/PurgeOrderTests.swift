@@ -461,7 +461,8 @@ extension StoreFixture {
           fleet: FleetMark(.own, pop: 7, order: [1]))
       }
       #expect(history.hasFleetOrders)
-      #expect(history.append([try #require(made).record]) == nil, "order \(id)")
+      let record = try #require(made).record
+      #expect(history.append([record]) == nil, "order \(id)")
     }
     #expect(TemporaryDirectory.read(directory.file("purges")).count > 5 << 20)
     #expect(history.fleetOrdersWaiting == Int(count))
