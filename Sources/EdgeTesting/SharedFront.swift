@@ -16,6 +16,8 @@ package final class SharedFront: Sendable {
     case response(Int, [String], String)
     /// REFUSED_STREAM.
     case refuse
+    /// INTERNAL_ERROR.
+    case reset
     /// A GOAWAY, behind which this one is answered.
     case lastOfConnection(String)
     /// The connection is closed.
@@ -215,6 +217,7 @@ private final class SharedSession: HTTP2ContentProvider {
     switch answers.removeValue(forKey: stream) {
     case .response(let status, let fields, let text): respond(stream, status, fields, text)
     case .refuse: session.reset(stream, .refusedStream)
+    case .reset: session.reset(stream, .internalError)
     case .lastOfConnection(let text):
       session.finishDraining()
       respond(stream, 200, [], text)

@@ -89,6 +89,8 @@ struct StreamState {
   /// Whether content is being sent, and whether it waits for the provider.
   var hasContent = false
   var waits = false
+  /// Since when it was seen without room in its own window while it has content, and sent nothing.
+  var shutSince: Int64?
   /// What the client has said of its priority.
   var priority = Priority()
 }

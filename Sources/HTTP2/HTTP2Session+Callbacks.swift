@@ -319,25 +319,28 @@ extension HTTP2Session {
         return Int(NGHTTP2_ERR_DEFERRED.rawValue)
       }
       flags |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
-      return announce(bytes, stream, limit)
+      return announce(bytes, stream, index, limit)
     case .last(let bytes):
       flags |= NGHTTP2_DATA_FLAG_EOF.rawValue
       flags |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
-      return announce(bytes, stream, limit)
+      return announce(bytes, stream, index, limit)
     case .lastWithTrailers(let bytes, let lines):
       flags |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_COPY.rawValue
       if submitTrailers(stream, lines) { flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue }
-      return announce(bytes, stream, limit)
+      return announce(bytes, stream, index, limit)
     }
   }
 
-  private func announce(_ bytes: ByteView, _ stream: Int32, _ limit: Int) -> Int {
+  private func announce(
+    _ bytes: ByteView, _ stream: Int32, _ index: Int, _ limit: Int
+  ) -> Int {
     guard bytes.count <= limit else {
       // What the provider has counted as sent would be lost.
       reset(stream, .internalError)
       return Int(streamFailed)
     }
     pendingContent = bytes
+    streams[index].shutSince = nil
     return bytes.count
   }
 

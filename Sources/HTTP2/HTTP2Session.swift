@@ -238,6 +238,27 @@ package final class HTTP2Session {
     return true
   }
 
+  /// The streams whose client has left them no room in their own windows for so long (nanoseconds) though
+  /// there is content for them; to be called from time to time. A stream that waits for its turn on the
+  /// connection, or for the connection's window, is none of them.
+  package func shutStreams(now: Int64, for time: Int64) -> [Int32] {
+    guard failure == nil else { return [] }
+    var found: [Int32] = []
+    for index in streams.indices where streams[index].id != 0 {
+      let stream = streams[index]
+      let room = unsafe nghttp2_session_get_stream_remote_window_size(session, stream.id)
+      let isShut = stream.hasContent && !stream.waits && room <= 0
+      guard isShut else {
+        streams[index].shutSince = nil
+        continue
+      }
+      let since = stream.shutSince ?? now
+      streams[index].shutSince = since
+      if now.subtractingReportingOverflow(since).partialValue >= time { found.append(stream.id) }
+    }
+    return found
+  }
+
   // MARK: Out
 
   /// Whether there is something for `produce` to write.

@@ -9,8 +9,9 @@ internal import HTTPMessage
 
 /// Fields by which a client speaks for a proxy.
 package enum PoisoningDefence {
-  /// Whether a request's field claims to know the URL, host, scheme or client that a proxy saw, or the
-  /// proxy to use (`Proxy`, which becomes `HTTP_PROXY` in CGI). Never forwarded.
+  /// Whether a request's field claims to know the URL, host, scheme or client that a proxy saw, the
+  /// proxy to use (`Proxy`, which becomes `HTTP_PROXY` in CGI), or what a PoP has purged
+  /// (`Weir-Purged`). Never forwarded.
   package static func speaksForProxies(_ name: ByteView) -> Bool { contains(proxies, name) }
 
   /// Whether a field asks for another method than the request's. Forwarded with requests that are
@@ -51,7 +52,7 @@ package enum PoisoningDefence {
     "x-url-scheme", "front-end-https", "x-real-ip", "x-client-ip", "true-client-ip",
     "x-cluster-client-ip", "cluster-client-ip", "x-remote-ip", "x-remote-addr",
     "x-originating-ip", "proxy", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
-    "forwarded",
+    "forwarded", "weir-purged",
   ]
 
   private static let methods: [StaticString] = [

@@ -9,7 +9,7 @@ package final class ObjectStore: Sendable {
   /// How many bytes of a body are kept within the record; longer ones go into chunks.
   package static let inlineLimit = 16_384
 
-  private let core: StoreCore
+  let core: StoreCore
   private let writer: Writer
   private let journal: Journal
   private let warmer: Warmer

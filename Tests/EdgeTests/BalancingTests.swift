@@ -264,6 +264,42 @@ import Testing
     try await node.expectNothingLeft()
   }
 
+  @Test func `a second try that begins late has its own time`() async throws {
+    let slow = Watched(0)
+    let release = Signal("the second's answer")
+    let script: ScriptedOrigin.Script = { connection in
+      while try await connection.nextRequest() != nil {
+        let number = slow.update { slow -> Int in
+          if slow > 0 { slow += 1 }
+          return slow
+        }
+        if number == 2 { try await connection.waitUntilClosed() }
+        if number == 3 { try await release.wait() }
+        try await connection.respond(200, [], "\(number)")
+      }
+    }
+    let (one, two) = (try await ScriptedOrigin(script), try await ScriptedOrigin(script))
+    let node = try TestNode.forwarding(
+      to: one, pool: "server 127.0.0.1:\(two.port); hedge on; try_timeout 1s; retries 1;",
+      workers: 1)
+    let client = try await node.connect()
+    for _ in 0..<120 { _ = try await client.get("/") }
+    slow.update { $0 = 1 }
+    try await client.send("GET", "/slow")
+    _ = try await slow.wait(for: "the first try") { $0 == 2 }
+    node.advance(seconds: 0.9)
+    _ = try await slow.wait(for: "the second try") { $0 == 3 }
+    // The first's time is over; the second has most of its own.
+    node.advance(seconds: 0.2)
+    try await eventually("the first to be given up") {
+      node.count(.originConnectionsClosed) > 0
+    }
+    release.send()
+    #expect(try await client.readResponse().text == "3")
+    client.close()
+    try await node.expectNothingLeft()
+  }
+
   @Test func `what an operator says to a server counts at once`() async throws {
     let node = try await ThreeServers(pool: "")
     let name = "127.0.0.1:\(node.origins[0].port)"

@@ -70,6 +70,56 @@ private final class Crowd: Sendable {
     try await node.expectAtRest()
   }
 
+  @Test func `who waits for a place is waited for, however long`() async throws {
+    let crowd = Crowd()
+    let open = Signal("the origin to answer")
+    let origin = try await origin(crowd, until: open)
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { collapse_timeout 3s; }",
+      pool: "max_misses 1 timeout=1h; first_byte_timeout 1h;")
+    let holder = try await node.ask("/hold")
+    try await eventually("the first to be there") { crowd.now == 1 }
+    let leader = try await node.ask("/x")
+    try await node.expect(.missesDelayed, reaches: 1)
+    let early = try await node.ask("/x")
+    try await node.expect(.fillsCollapsed, reaches: 1)
+    node.advance(seconds: 10)
+    let late = try await node.ask("/x")
+    // The one that was there may have joined again.
+    try await node.expect(.fillsCollapsed, reaches: 2)
+    open.send()
+    for client in [leader, early, late] {
+      #expect(try await client.readResponse().text == "/x")
+      client.close()
+    }
+    #expect(try await holder.readResponse().text == "/hold")
+    holder.close()
+    #expect(origin.requests.filter { $0.target == "/x" }.count == 1)
+    #expect(node.count(.missesDelayed) == 1)
+    try await node.expectAtRest()
+  }
+
+  @Test(arguments: ["no-store", "max-age=600"])
+  func `a client that reads nothing does not keep its place`(control: String) async throws {
+    let large = String(repeating: "0123456789abcdef", count: 2 << 20)
+    let origin = try await ScriptedOrigin.answering { request in
+      request.target == "/large"
+        ? Reply(200, ["Cache-Control: \(control)"], large)
+        : Reply(200, ["Cache-Control: max-age=600"], request.target)
+    }
+    let node = try TestNode.start(
+      origin: origin.port, pool: "max_misses 1 timeout=1h;", store: "max_object 64MiB;",
+      workers: 1)
+    let slow = try await RawClient.connect(to: node.port, receiveBuffer: 4_096)
+    try await slow.send("GET", "/large")
+    try await node.standsStill(.originBytesReceived)
+    #expect(node.count(.originBytesReceived) < UInt64(large.utf8.count))
+    #expect(try await node.get("/x").text == "/x")
+    #expect(try await slow.readResponse().text == large)
+    slow.close()
+    try await node.expectAtRest()
+  }
+
   @Test func `who waits in vain is told so, and who leaves gives up its place in the line`()
     async throws
   {

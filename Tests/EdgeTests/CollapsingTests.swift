@@ -134,6 +134,35 @@ import Testing
     try await node.expectAtRest()
   }
 
+  @Test func `an answer that another request has overtaken is stored until that one's is there`()
+    async throws
+  {
+    let (first, second) = (Signal("the first answer"), Signal("the second answer"))
+    let origin = try await ScriptedOrigin { connection in
+      let isFirst = try await connection.readRequest().connection == 0
+      try await (isFirst ? first : second).wait()
+      try await connection.respond(200, [Self.fresh], isFirst ? "first" : "second")
+    }
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { collapse_timeout 3s; }",
+      pool: "first_byte_timeout 60s;")
+    let leader = try await node.ask("/x")
+    try await origin.waitForRequests(1)
+    node.advance(seconds: 4)
+    let next = try await node.ask("/x")
+    try await origin.waitForRequests(2)
+    first.send()
+    #expect(try await leader.readResponse().text == "first")
+    try await eventually("the first to be stored") { try await node.stored("/x").text == "first" }
+    second.send()
+    #expect(try await next.readResponse().text == "second")
+    try await node.settle()
+    #expect(try await node.stored("/x").text == "second")
+    #expect(origin.requests.count == 2)
+    for client in [leader, next] { client.close() }
+    try await node.expectAtRest()
+  }
+
   @Test func `no more wait for one answer than may`() async throws {
     let release = Signal("the answer")
     let origin = try await ScriptedOrigin.answering { _ in
@@ -452,6 +481,34 @@ import Testing
     #expect(try await slow.readToEnding().ending == .reset)
     #expect(try await quickly.body == body)
     fast.close()
+    try await node.expectAtRest()
+  }
+
+  @Test func `nor does a stream that asks for nothing at all`() async throws {
+    let body = content(Self.large)
+    let both = Signal("both clients to wait")
+    let origin = try await ScriptedOrigin { connection in
+      _ = try await connection.readRequest()
+      try await both.wait()
+      try await connection.writeLarge(body, isChunked: true, Self.fresh)
+    }
+    let node = try TestNode.start(
+      origin: origin.port, top: "listen 127.0.0.1:0 h2c;", store: "max_object 1MiB;")
+    // Its window has no room, and never gets any.
+    let shut = try await FrameClient.connect(toPort: node.lastPort, settings: [0, 4, 0, 0, 0, 0])
+    let fast = try await node.connect()
+    try await fast.send("GET", "/x", host: "a.example")
+    try await origin.waitForRequests(1)
+    try await shut.send(FrameClient.request(1, "/x"))
+    try await node.expect(.fillsCollapsed, reaches: 1)
+    both.send()
+    async let quickly = fast.readResponse()
+    try await node.standsStill(.originBytesReceived)
+    #expect(node.count(.originBytesReceived) < UInt64(Self.large))
+    node.advance(seconds: 6)
+    _ = try await shut.next(Frame.reset, stream: 1)
+    #expect(try await quickly.body == body)
+    for client in [shut.client, fast] { client.close() }
     try await node.expectAtRest()
   }
 

@@ -170,6 +170,36 @@ struct FleetTests {
     #expect(try await node.get("/a").isHit)
   }
 
+  @Test func `what a PoP holds back is not served where the origin fails`() async throws {
+    let engine = try RedisProcess()
+    let relay = try Relay(to: engine.port)
+    let isBroken = Watched(false)
+    let origin = try await ScriptedOrigin.answering { _ in
+      isBroken.value
+        ? Reply(503, [], "broken")
+        : Reply(200, ["Cache-Control: max-age=600, stale-if-error=600", "ETag: \"1\""], "stored")
+    }
+    let node = try start(
+      "one", origin: origin.port, engine: relay.port, more: "max_lag 1s; when_behind revalidate;")
+    try await inStep(node)
+    _ = try await node.get("/a")
+    try await node.settle()
+    #expect(try await node.get("/a").isHit)
+    relay.cut()
+    try await eventually("it is behind") {
+      try await node.admin("GET", "/v1/fleet").json()["mode"] == .string("revalidate")
+    }
+    isBroken.update { $0 = true }
+    for _ in 0..<2 {
+      let answer = try await node.get("/a")
+      #expect(answer.status == 503 && answer.text != "stored")
+    }
+    relay.mend()
+    try await inStep(node)
+    try await node.settle()
+    #expect(try await node.get("/a").text == "stored")
+  }
+
   @Test func `who there is, is told`() async throws {
     let engine = try RedisProcess()
     let origin = try await versions(Watched([:]))

@@ -102,6 +102,35 @@ import Testing
     try await expectOthersGoOn(stage)
   }
 
+  @Test func `a stream whose window is shut is reset, while others go on beside it`() async throws {
+    let large = String(repeating: "0123456789abcdef", count: 1 << 18)
+    let origin = try await ScriptedOrigin.answering { request in
+      Reply(200, ["Cache-Control: no-store"], request.target == "/large" ? large : "small")
+    }
+    let node = try TestNode.start(
+      origin: origin.port,
+      top: "listen 127.0.0.1:0 h2c; client { write_timeout 5s; } http2 { stall_timeout 1h; }",
+      workers: 1)
+    let frames = try await FrameClient.connect(toPort: node.lastPort)
+    try await frames.send(FrameClient.request(1, "/large"))
+    var taken = 0
+    while taken < 65_535 { taken += try await frames.next(Frame.data, stream: 1).content.count }
+    // The connection has room, the stream has none.
+    try await frames.send(
+      Frame(type: Frame.windowUpdate, flags: 0, stream: 0, content: [0, 0x0F, 0, 0]))
+    for stream in [3, 5, 7] {
+      try await frames.send(FrameClient.request(stream, "/small"))
+      #expect(try await frames.content(of: stream) == Array("small".utf8))
+      node.advance(seconds: stream == 7 ? 2 : 3)
+    }
+    _ = try await frames.next(Frame.reset, stream: 1)
+    #expect(node.count(.writeTimeouts) == 1)
+    try await frames.send(FrameClient.request(9, "/small"))
+    #expect(try await frames.content(of: 9) == Array("small".utf8))
+    frames.client.close()
+    try await node.expectNothingLeft()
+  }
+
   @Test func `a client that keeps its window shut is ended`() async throws {
     let stage = try await stage("http2 { stall_timeout 5s; }")
     let hostile = try await FrameClient.connect(toPort: stage.port)

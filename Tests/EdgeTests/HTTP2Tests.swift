@@ -259,6 +259,78 @@ import Testing
     #expect(head.flags & 1 == 1, "the answer ends the stream")
   }
 
+  @Test(arguments: ["/passed", "/stored"])
+  func `a CONNECT that is answered with 200 is a 501, and nothing is held for it`(
+    path: String
+  ) async throws {
+    let text = String(repeating: "x", count: 3_000_000)
+    let origin = try await ScriptedOrigin.answering { request in
+      let isStored = request.target == "/stored"
+      return Reply(200, [isStored ? "Cache-Control: max-age=60" : "Cache-Control: no-store"], text)
+    }
+    let node = try TestNode.start(
+      origin: origin.port, route: path == "/passed" ? "upgrade on;" : "",
+      top: "listen 127.0.0.1:0 h2c;", workers: 1)
+    if path == "/stored" {
+      #expect(try await node.get(path).bodyLength == text.utf8.count)
+      try await node.settle()
+    }
+    let frames = try await FrameClient.connect(toPort: node.lastPort)
+    for stream in [1, 3] {
+      try await frames.send(
+        Frame(
+          type: Frame.headers, flags: 4, stream: stream,
+          content: FrameClient.fields([
+            (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
+            (":path", path), (":authority", "example.com"), ("sec-websocket-version", "13"),
+          ])))
+      let head = try await frames.next(Frame.headers, stream: stream)
+      #expect(head.flags & 1 == 1, "the answer ends the stream")
+      // :status 501: as a literal in Huffman's code, and then from the table.
+      #expect(stream > 1 || Array(head.content.prefix(4)) == [0x48, 0x82, 0x6C, 0x01])
+      // The client, which waits for no tunnel, ends its side.
+      try await frames.send(Frame(type: Frame.data, flags: 1, stream: stream, content: []))
+    }
+    try await eventually("the origin to be free") {
+      let report = try await node.admin("GET", "/v1/origins").json()
+      return report["origins"]?[0]?["servers"]?[0]?["in_flight"]?.int == 0
+        && node.count(.fillsStarted) == node.count(.fillsEnded)
+    }
+    try await frames.send(FrameClient.request(5, "/small", method: "HEAD"))
+    let head = try await frames.next(Frame.headers, stream: 5)
+    #expect(head.flags & 1 == 1 && head.content.first == 0x88)
+    frames.client.close()
+    try await node.expectAtRest()
+  }
+
+  @Test func `an upload that stands still is over in time, whatever its origin's connection does`()
+    async throws
+  {
+    let origin = try SharedFront { target, _ in .response(200, [], "at \(target)") }
+    let authority = try EdgeCertificates.shared.get().authority
+    let node = try TestNode.start(
+      origin: origin.port, top: "listen 127.0.0.1:0 h2c; client { body_timeout 5s; }",
+      pool: "tls { trusted_ca \(authority); }", store: nil, workers: 1)
+    #expect(try await node.get("/1").text == "at /1")
+    let frames = try await FrameClient.connect(toPort: node.lastPort)
+    try await frames.send(
+      FrameClient.request(1, "/up", method: "POST", ends: false, [("content-length", "5000")]),
+      Frame(type: Frame.data, flags: 0, stream: 1, content: [UInt8](repeating: 7, count: 100)))
+    try await origin.seen.wait(for: "some of it") { $0.received == 100 }
+    for number in 2...3 {
+      node.advance(seconds: 2)
+      // The upload's connection moves for others.
+      #expect(try await node.get("/\(number)").text == "at /\(number)")
+    }
+    #expect(origin.seen.value.connections == 1 && node.count(.bodyTimeouts) == 0)
+    node.advance(seconds: 1.1)
+    let head = try await frames.next(Frame.headers, stream: 1)
+    #expect(String(decoding: head.content, as: UTF8.self).contains("408"))
+    #expect(node.count(.bodyTimeouts) == 1)
+    frames.client.close()
+    try await node.expectNothingLeft()
+  }
+
   @Test func `both protocols share a listener without TLS`() async throws {
     let origin = try await TLSTests.origin()
     let node = try TestNode.start(

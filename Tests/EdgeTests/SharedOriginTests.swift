@@ -104,6 +104,87 @@ import Testing
     #expect(try await node.get("/1").status == 200)
     #expect(try await node.get("/2").text == "again")
     #expect(origin.seen.value.connections == 2)
+    // It had rested, and may have been closed for that.
+    #expect(try await failures(node) == [0])
+  }
+
+  @Test func `a connection that is lost in the midst of its work is held against its server`()
+    async throws
+  {
+    let origin = try SharedFront { target, before in
+      switch before {
+      case 1: .ignore
+      case 3: .hangUp
+      default: .response(200, [], "at \(target)")
+      }
+    }
+    let node = try node(origin, pool: "retries 2 pause=0;")
+    #expect(try await node.get("/1").text == "at /1")
+    let waiting = try await node.ask("/waiting")
+    try await origin.seen.wait(for: "two requests") { $0.requests.count == 2 }
+    #expect(try await node.get("/2").text == "at /2")
+    let lost = try await node.ask("/lost")
+    #expect(try await waiting.readResponse().text == "at /waiting")
+    #expect(try await lost.readResponse().text == "at /lost")
+    for client in [waiting, lost] { client.close() }
+    #expect(origin.seen.value.requests.count == 6)
+    #expect(try await failures(node) == [2])
+    try await node.expectNothingLeft()
+  }
+
+  @Test func `a stream that is reset is held against its server, and asked for elsewhere`()
+    async throws
+  {
+    let owner = Watched("")
+    @Sendable func front(_ name: String) throws -> SharedFront {
+      try SharedFront { _, before in
+        let isOwner =
+          name
+          == owner.update { owner in
+            if owner.isEmpty { owner = name }
+            return owner
+          }
+        return isOwner && before > 0 ? .reset : .response(200, [], name)
+      }
+    }
+    let (one, two) = (try front("one"), try front("two"))
+    let node = try node(one, pool: "server 127.0.0.1:\(two.port); balance hash;")
+    let first = try await node.get("/").text
+    #expect(first == owner.value)
+    let second = try await node.get("/").text
+    #expect(second != first && !second.isEmpty)
+    #expect((first == "one" ? one : two).seen.value.requests.count == 2)
+    #expect(try await failures(node).sorted() == [0, 1])
+    #expect(node.count(.originRetries) == 1)
+    try await node.expectNothingLeft()
+  }
+
+  @Test func `an upload that pauses is not held against the server`() async throws {
+    let origin = try SharedFront { target, _ in
+      target == "/silent" ? .ignore : .response(200, [], "ok")
+    }
+    let node = try node(
+      origin, top: "client { body_timeout 1h; }",
+      pool: "between_bytes_timeout 5s; first_byte_timeout 5s; retries 0;")
+    #expect(try await node.get("/1").status == 200)
+    let upload = try await node.connect()
+    try await upload.write("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf")
+    try await origin.seen.wait(for: "half of it") { $0.received == 4 }
+    let silent = try await node.ask("/silent")
+    try await origin.seen.wait(for: "three requests") { $0.requests.count == 3 }
+    node.advance(seconds: 6)
+    // What has run out of time is told so: this has come, the upload's would have, too.
+    #expect(try await silent.readResponse().status == 504)
+    try await upload.write("rest")
+    #expect(try await upload.readResponse().text == "ok")
+    for client in [upload, silent] { client.close() }
+    #expect(try await failures(node) == [1])
+  }
+
+  private func failures(_ node: TestNode) async throws -> [Int] {
+    let report = try await node.admin("GET", "/v1/origins").json()
+    guard case .array(let servers)? = report["origins"]?[0]?["servers"] else { return [] }
+    return servers.compactMap { $0["failures"]?.int }
   }
 
   @Test func `a request that is not answered in time is a 504, and others go on beside it`()
@@ -219,11 +300,13 @@ import Testing
   }
 
   private func node(
-    _ origin: SharedFront, pool: String = "", tls: String = "", store: String? = nil
+    _ origin: SharedFront, top: String = "", pool: String = "", tls: String = "",
+    store: String? = nil
   ) throws -> TestNode {
     let authority = try EdgeCertificates.shared.get().authority
     return try TestNode.start(
-      origin: origin.port, pool: "tls { trusted_ca \(authority); \(tls) } \(pool)", store: store,
+      origin: origin.port, top: top, pool: "tls { trusted_ca \(authority); \(tls) } \(pool)",
+      store: store,
       workers: 1)
   }
 }

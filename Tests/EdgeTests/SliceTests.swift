@@ -18,6 +18,7 @@ import Testing
       let version = tag.value
       let content = RangeTests.content(length)
       let all = [fresh, "ETag: \(version)", "Content-Type: video/mp4"] + fields
+      if request.header("if-none-match") == version { return Reply(304, all) }
       let isSame = request.header("if-range").map { $0 == version } ?? true
       guard isSame, let value = request.header("range"),
         let range = Self.range(value, length)
@@ -209,6 +210,89 @@ import Testing
     #expect(request.header("range") == "bytes=0-\(Self.slice - 1)")
     try await node.settle()
     #expect(try await node.get("/x", "Range: bytes=0-9").isHit)
+  }
+
+  @Test(arguments: [
+    ["Range: bytes=0-0"], [], ["Range: bytes=0-9", "Cache-Control: max-stale"],
+    ["Cache-Control: max-stale"],
+  ])
+  func `a stale object in slices is served, and validated behind its client`(
+    fields: [String]
+  ) async throws {
+    let origin = try await Self.origin(
+      tag: Watched("\"v1\""), fields: ["Cache-Control: stale-while-revalidate=600"])
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; }", workers: 1)
+    #expect(try await node.get("/x", "Range: bytes=0-9").status == 206)
+    try await node.settle()
+    node.advance(seconds: 70)
+    let client = try await node.connect()
+    let stale = try await client.get("/x", fields)
+    #expect(stale.header("age") == "70")
+    let whole = RangeTests.content(Self.length)
+    #expect(stale.text == (stale.status == 206 ? Self.part(0..<stale.bodyLength) : whole))
+    client.close()
+    try await node.settle()
+    #expect(origin.requests.contains { $0.header("if-none-match") == "\"v1\"" })
+    try await eventually("it to be fresh again") {
+      let again = try await node.get("/x", "Range: bytes=0-9")
+      return again.isHit && again.header("age") == "0"
+    }
+    try await node.expectAtRest()
+  }
+
+  @Test func `what a node without an origin has not stored of an object is a break`() async throws {
+    let origin = try await Self.origin(tag: Watched("\"v1\""))
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; }", workers: 1)
+    #expect(try await node.get("/x", "Range: bytes=0-9").status == 206)
+    try await node.settle()
+    let order = #"{"switch": "store_only", "on": true}"#
+    #expect(try await node.admin("POST", "/v1/switches", json: order).status == 200)
+    #expect(try await node.get("/x", "Range: bytes=20-29").isHit)
+    for fields in [[], ["Range: bytes=0-\(Self.slice + 9)"]] {
+      let client = try await node.connect()
+      try await client.send("GET", "/x", fields)
+      let ending = try await client.readToEnding()
+      #expect(
+        ending.ending == .reset || String(decoding: ending.bytes, as: UTF8.self).contains(" 504 "))
+    }
+    #expect(origin.requests.count == 1)
+    try await node.expectAtRest()
+  }
+
+  @Test func `slices of an answer that has begun need no place at the gate`() async throws {
+    let open = Signal("the others to be answered")
+    let content = RangeTests.content(Self.length)
+    let origin = try await ScriptedOrigin.answering { request in
+      if request.target == "/hold" {
+        try await open.wait()
+        return Reply(200, [Self.fresh], "held")
+      }
+      guard let range = request.header("range").flatMap({ Self.range($0, Self.length) }) else {
+        return Reply(200, [Self.fresh, "ETag: \"v1\""], content)
+      }
+      return Reply(
+        206,
+        [
+          Self.fresh, "ETag: \"v1\"",
+          "Content-Range: bytes \(range.lowerBound)-\(range.upperBound - 1)/\(Self.length)",
+        ], RangeTests.part(content, range))
+    }
+    let node = try TestNode.start(
+      origin: origin.port, route: "cache { slice 256KiB; }", pool: "max_misses 1 timeout=1h;",
+      workers: 1)
+    #expect(try await node.get("/x", "Range: bytes=0-9").status == 206)
+    try await node.settle()
+    let holder = try await node.ask("/hold")
+    try await origin.waitForRequests(2)
+    // The first of them is stored, the others are to be had while the gate is full.
+    #expect(try await node.get("/x").text == content)
+    #expect(node.count(.missesDelayed) == 0)
+    open.send()
+    #expect(try await holder.readResponse().text == "held")
+    holder.close()
+    try await node.expectAtRest()
   }
 
   @Test func `without a strong validator nothing is sliced`() async throws {

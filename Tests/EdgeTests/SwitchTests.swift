@@ -132,6 +132,20 @@ import Testing
     #expect(origin.requests.count == 3)
   }
 
+  @Test func `from the store alone: no other origin is asked instead either`() async throws {
+    let origin = try await Self.origin()
+    let other = try await Self.origin()
+    let node = try TestNode.start(
+      configuration: """
+        workers 1; listen 127.0.0.1:0; store ./store; \(TestNode.adminBlock)
+        origin app 127.0.0.1:\(origin.port); origin other 127.0.0.1:\(other.port);
+        site * { origin app; degrade { origin other; } }
+        """, directory: TemporaryDirectory())
+    try await turn(node, #"{"switch": "store_only", "on": true}"#)
+    #expect(try await ask(node, "/new").status == 504)
+    #expect(origin.requests.isEmpty && other.requests.isEmpty)
+  }
+
   @Test(arguments: [
     "{}", #"{"switch": "drain", "on": true}"#, #"{"switch": "maintenance"}"#,
     #"{"switch": "maintenance", "on": 1}"#,

@@ -65,6 +65,35 @@ struct TierTests {
     }
   }
 
+  @Test func `a parent whose origin fails gives a child nothing that may have been purged`()
+    async throws
+  {
+    let engine = try RedisProcess()
+    let relay = try Relay(to: engine.port)
+    let isBroken = Watched(false)
+    let origin = try await ScriptedOrigin.answering { _ in
+      isBroken.value
+        ? Reply(503, [], "broken")
+        : Reply(200, ["Cache-Control: max-age=600, stale-if-error=600", "ETag: \"1\""], "old")
+    }
+    let parent = try start("parent", origin: origin.port, engine: relay.port)
+    let child = try start(
+      "child", origin: parent.port, engine: engine.port, pool: "fleet on;")
+    try await inStep(parent)
+    try await inStep(child)
+    #expect(try await child.get("/a").text == "old")
+    for node in [child, parent] { try await node.settle() }
+    relay.cut()
+    isBroken.update { $0 = true }
+    let purge = try await child.admin(
+      "POST", "/v1/purge", json: "{\"url\": \"http://example.com/a\"}")
+    #expect(purge.status == 200)
+    for _ in 0..<2 {
+      let answer = try await child.get("/a")
+      #expect(answer.status == 503 && answer.text != "old")
+    }
+  }
+
   @Test func `as long as nothing was purged a parent's hits are a child's`() async throws {
     let engine = try RedisProcess()
     let origin = try await origin(Watched(1))
@@ -106,5 +135,9 @@ struct TierTests {
     _ = try await node.get("/a")
     try await node.settle()
     #expect(try await node.get("/a", "Weir-Purged: 1;*").isHit)
+    // Nor is it passed on.
+    _ = try await node.get("/b", "Weir-Purged: 1;*")
+    #expect(origin.requests.last?.target == "/b")
+    #expect(origin.requests.allSatisfy { $0.header("weir-purged") == nil })
   }
 }

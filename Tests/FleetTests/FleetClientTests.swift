@@ -1,8 +1,11 @@
 import CLinux
+import EventLoop
 import Fleet
 import Redis
 import RedisTesting
 import Testing
+
+@testable import ObjectStore
 
 @Suite(
   .enabled(if: RedisProcess.isInstalled, "redis-server is not installed"), .serialized)
@@ -86,6 +89,34 @@ struct FleetClientTests {
     for number in numbers { #expect(try one.reach(of: number).isComplete) }
     #expect(try two.purges == before + 5)
     try two.inStep()
+  }
+
+  @Test func `an order that becomes durable after a later one is sent all the same`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine))
+    let two = try TestPoP("two", engine: settings(engine))
+    try one.inStep()
+    try two.inStep()
+    let before = try two.client.status.applied
+    let (store, history) = try (one.store, one.store.core.history)
+    let records = try ["first", "second"].map { tag in
+      let made = history.note("", isOwn: true) {
+        PurgeRecord(
+          id: 1 << 40, time: NodeClock().now().wall, target: .tags, isSoft: false, tags: 1,
+          objects: nil, who: "", what: tag, idempotencyKey: "", pattern: [],
+          fleet: FleetMark(.own, pop: 0, order: Array(tag.utf8)))
+      }
+      return try #require(made).record
+    }
+    #expect(history.append([records[1]]) == nil)
+    try until("the second stands in the log") {
+      try engine.command("XLEN", "weir:{shop}:purges") == .integer(1)
+        && store.fleetOrdersWaiting == 0
+    }
+    #expect(history.append([records[0]]) == nil)
+    try until("the first, too") { try two.client.status.applied == before + 2 }
+    #expect(try engine.command("XLEN", "weir:{shop}:purges") == .integer(2))
+    #expect(!store.hasFleetOrders)
   }
 
   @Test func `a PoP that was off catches up from where it was, and purges nothing else`() throws {

@@ -216,6 +216,29 @@ private func bomb() -> [UInt8] {
     #expect(peer.frames().last?.code == 11)
   }
 
+  @Test func `a stream that gets no room of its own is told from one that waits its turn`() throws {
+    let peer = try Peer()
+    _ = peer.send(headers(1, get()) + headers(3, get()) + headers(5, get()))
+    for stream in [1, 3] as [Int32] {
+      peer.content.bodies[UInt64(stream)] = [UInt8](repeating: 1, count: 200_000)
+      peer.session.respond(stream, status: 200, lines: ByteView(), contentFollows: true)
+    }
+    peer.session.respond(5, status: 200, lines: ByteView(), contentFollows: true)
+    _ = peer.frames()
+    // The connection's window is used up by the first, and the second has most of its own.
+    #expect(peer.session.shutStreams(now: 0, for: 1_000).isEmpty)
+    #expect(peer.session.shutStreams(now: 999, for: 1_000).isEmpty)
+    _ = peer.send(update(0, 1_000_000))
+    _ = peer.frames()
+    // Now both have used theirs; who has said nothing yet has not.
+    #expect(peer.session.shutStreams(now: 1_500, for: 1_000) == [1])
+    _ = peer.send(update(1, 10))
+    _ = peer.frames()
+    #expect(peer.session.shutStreams(now: 2_000, for: 1_000).isEmpty)
+    #expect(peer.session.shutStreams(now: 2_500, for: 1_000) == [3])
+    #expect(peer.session.shutStreams(now: 3_000, for: 1_000) == [1, 3])
+  }
+
   @Test func `a slow reader is let be, and so is one that waits for us`() throws {
     let peer = try Peer { $0.stallTime = 1_000 }
     _ = peer.send(Frame(type: 4, payload: [0, 4] + big(0)).bytes)

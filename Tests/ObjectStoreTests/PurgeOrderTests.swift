@@ -444,6 +444,74 @@ extension StoreFixture {
     #expect(again.last == 5_000)
   }
 
+  @Test func `a log that cannot be written anew grows on, and no order is lost or counted twice`()
+    throws
+  {
+    let directory = TemporaryDirectory()
+    // What stands in the way of the new file.
+    _ = unsafe mkdir(directory.file("purges.new"), 0o700)
+    let history = try PurgeHistory(directory.file("purges"))
+    _ = history.fleetBook(naming: 7)
+    let count: UInt64 = 2_500
+    for id in 1...count {
+      let made = history.note("", isOwn: true) {
+        PurgeRecord(
+          id: id, time: 9, target: .tags, isSoft: false, tags: 1, objects: nil, who: "",
+          what: String(repeating: "w", count: 2_000), idempotencyKey: "", pattern: [],
+          fleet: FleetMark(.own, pop: 7, order: [1]))
+      }
+      #expect(history.hasFleetOrders)
+      let record = try #require(made).record
+      #expect(history.append([record]) == nil, "order \(id)")
+    }
+    #expect(TemporaryDirectory.read(directory.file("purges")).count > 5 << 20)
+    #expect(history.fleetOrdersWaiting == Int(count))
+    let again = try PurgeHistory(directory.file("purges"))
+    #expect(again.last == count && again.fleetOrdersWaiting == Int(count))
+    // All that is known to stand in the log is not under way any more.
+    history.note(
+      history.fleetOrders(after: 0, limit: .max).map { entry in
+        FleetMark(
+          .appended, pop: 7, number: entry.number,
+          position: LogPosition(milliseconds: 1, number: entry.number))
+      })
+    #expect(!history.hasFleetOrders)
+    // Once the way is free it is written anew, and short.
+    TemporaryDirectory.remove(directory.file("purges.new"))
+    for id in count + 1...count * 4 {
+      let record = PurgeRecord(
+        id: id, time: 9, target: .tags, isSoft: false, tags: 1, objects: nil, who: "",
+        what: String(repeating: "w", count: 2_000), idempotencyKey: "", pattern: [])
+      _ = history.note("") { record }
+      #expect(history.append([record]) == nil)
+    }
+    #expect(TemporaryDirectory.read(directory.file("purges")).count < 8 << 20)
+  }
+
+  @Test func `whoever sends own orders hears of the lowest that has become durable`() throws {
+    let directory = TemporaryDirectory()
+    let history = try PurgeHistory(directory.file("purges"))
+    _ = history.fleetBook(naming: 7)
+    let heard = Mutex<[UInt64]>([])
+    history.listen { lowest in heard.withLock { $0.append(lowest) } }
+    let records = try (1...3 as ClosedRange<UInt64>).map { id in
+      try #require(
+        history.note("", isOwn: true) {
+          PurgeRecord(
+            id: id, time: 9, target: .tags, isSoft: false, tags: 1, objects: nil, who: "",
+            what: "", idempotencyKey: "", pattern: [], fleet: FleetMark(.own, pop: 7, order: [1]))
+        }
+      ).record
+    }
+    let numbers = try records.map { try #require($0.fleet).number }
+    #expect(numbers == numbers.sorted() && Set(numbers).count == 3)
+    // The later ones become durable first.
+    #expect(history.append([records[2], records[1]]) == nil)
+    #expect(history.append([records[0]]) == nil)
+    #expect(heard.withLock { $0 } == [numbers[1], numbers[0]])
+    #expect(history.fleetOrders(after: 0, limit: 9).map(\.number) == numbers)
+  }
+
   @Test func `a log torn at any byte gives the whole entries before it`() throws {
     let directory = TemporaryDirectory()
     let path = directory.file("purges")

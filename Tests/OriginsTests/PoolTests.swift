@@ -255,6 +255,54 @@ import Testing
     #expect(stranger.report(now: start).servers.allSatisfy { $0.condition == .up })
   }
 
+  @Test func `a server that was down is up where nobody checks it any more`() {
+    let former = OriginPool.make(weights: [1, 1]) { $0.health = HealthCheckSettings() }
+    former.checked(1, .reset, latency: 0, now: start)
+    #expect(former.report(now: start).servers.map(\.condition) == [.up, .down])
+    let pool = OriginPool.make(weights: [1, 1], successorOf: former)
+    #expect(pool.report(now: start).servers.map(\.condition) == [.up, .up])
+    var balancer = pool.balancer()
+    #expect(Set((0..<4).map { _ in balancer.serve().server }) == [0, 1])
+    // Checked again, it is as one that was never checked.
+    let third = OriginPool.make(weights: [1, 1], successorOf: pool) {
+      $0.health = HealthCheckSettings()
+    }
+    #expect(third.report(now: start).servers.map(\.condition) == [.up, .up])
+    #expect(third.checked(1, .reset, latency: 0, now: start))
+  }
+
+  @Test func `an operator's word brings back a server that its checks took out`() {
+    let pool = OriginPool.make(weights: [1, 1]) { $0.health = HealthCheckSettings() }
+    pool.checked(0, .reset, latency: 0, now: start)
+    #expect(pool.report(now: start).servers[0].condition == .down)
+    #expect(pool.perform(.enable, on: "10.0.0.1:80", now: start))
+    #expect(pool.report(now: start).servers[0].condition == .up)
+    // Until a check says otherwise.
+    #expect(pool.checked(0, .reset, latency: 0, now: start))
+    #expect(pool.report(now: start).servers[0].condition == .down)
+  }
+
+  @Test(arguments: [true, false])
+  func `what checks or an operator took out counts for the share that may be out`(
+    byChecks: Bool
+  ) {
+    let pool = OriginPool.make(weights: [1, 1, 1, 1]) {
+      $0.breaker = nil
+      $0.health = HealthCheckSettings()
+    }
+    for index in 0..<2 {
+      if byChecks {
+        pool.checked(index, .reset, latency: 0, now: start)
+      } else {
+        #expect(pool.perform(.disable, on: "10.0.0.\(index + 1):80", now: start))
+      }
+    }
+    var balancer = pool.balancer()
+    for _ in 0..<100 { balancer.fail() }
+    let servers = pool.report(now: start).servers
+    #expect(servers.dropFirst(2).allSatisfy { $0.condition == .up && $0.ejections == 0 })
+  }
+
   @Test func `an attempt that is just dropped gives its place back`() {
     let pool = OriginPool.make(weights: [1]) { $0.servers[0].maxConnections = 1 }
     var balancer = pool.balancer()
@@ -386,6 +434,67 @@ import Testing
     #expect(pool.report(now: start).queueTimeouts == 1)
   }
 
+  /// A pool with one place, whose breaker opens at the first failure.
+  private func guarded() -> (OriginPool, Granted) {
+    let pool = OriginPool.make(weights: [1, 1]) {
+      $0.maxConnections = 1
+      $0.queueLimit = 1
+      $0.outliers = nil
+      $0.breaker = BreakerSettings()
+      $0.breaker?.minimumRequests = 1
+      $0.breaker?.probes = 1
+    }
+    let granted = Granted()
+    pool.setGrantHandler { grant in granted.grants.withLock { $0.append(grant) } }
+    return (pool, granted)
+  }
+
+  private final class Granted: Sendable {
+    let grants = Mutex<[SlotGrant]>([])
+    var waiters: [UInt64] { grants.withLock { $0.map(\.waiter.id) } }
+  }
+
+  @Test func `while the breaker is open nobody joins who waits, and when it may be probed they go`()
+    throws
+  {
+    let (pool, granted) = guarded()
+    var balancer = pool.balancer()
+    guard case .attempt(var attempt) = balancer.choose(ChoiceRequest(), now: start) else {
+      Issue.record("no attempt")
+      return
+    }
+    var request = ChoiceRequest()
+    request.waiter = 1
+    var none: Attempt?
+    #expect(balancer.begin(request, into: &none) == .queued)
+    // It fails: the breaker opens before the place is free, and who waits goes on waiting.
+    var plan = TryPlan(settings: nil, isIdempotent: true, now: start)
+    var tried = ServerSet()
+    _ = balancer.failed(
+      &attempt, .reset, plan: &plan, tried: &tried, isReplayable: true, now: start)
+    attempt.end(now: start)
+    #expect(pool.report(now: start).breaker == .open)
+    #expect(granted.waiters.isEmpty && pool.state.waiting == 1)
+    request.waiter = 2
+    guard case .refused(.breakerOpen(let retryAfter)) = balancer.begin(request, into: &none) else {
+      Issue.record("it may wait for what nobody gets")
+      return
+    }
+    #expect(retryAfter > 0)
+    // The line is full. Who comes when the breaker may be probed lets the first go, and takes its place.
+    let later = start + retryAfter + second
+    request.waiter = 3
+    #expect(balancer.begin(request, now: later, into: &none) == .queued)
+    #expect(granted.waiters == [1] && pool.state.waiting == 1)
+    let probe = try #require(granted.grants.withLock { $0.popLast() })
+    var probing = OriginPool.accept(probe, now: later)
+    balancer.answered(&probing, status: 200, now: later)
+    probing.end(now: later)
+    #expect(granted.waiters == [3])
+    OriginPool.decline(try #require(granted.grants.withLock { $0.popLast() }), now: later)
+    #expect(pool.state.inFlight == 0 && pool.state.waiting == 0)
+  }
+
   @Test(arguments: [nil, 1, 2])
   func `threads that fight for few places never exceed them, and nobody is forgotten`(
     limit: Int?
@@ -456,8 +565,8 @@ import Testing
     }
     #expect(fail() == .again(pause: 0))
     #expect(tried.isEmpty && pool.report(now: start).servers[0].failures == 0)
+    // One connection's end says nothing of the server; that of the next, which is fresh, does.
     #expect(fail() == .stop(.budget))
-    // The connection's end says nothing of the server.
-    #expect(pool.report(now: start).servers[0].failures == 0)
+    #expect(tried.contains(0) && pool.report(now: start).servers[0].failures == 1)
   }
 }

@@ -59,6 +59,8 @@ final class HTTP2Connection: HTTP2ContentProvider {
   private var deadline = Int64.max
   private var timerSet = Int64.max
   private var blockedUntil = Int64.max
+  /// When its streams are looked at again.
+  private var nextLook = Int64.min
 
   /// Bytes read, and written, in a turn at most.
   private static let bytesReadPerTurn = 64 << 10
@@ -118,6 +120,7 @@ final class HTTP2Connection: HTTP2ContentProvider {
     isAdvancing = true
     if let secure, secure.isEarly { goOnWithHandshake(secure) }
     if phase == .open { read() }
+    if phase == .open { resetShut() }
     if phase == .open { write() }
     // The end of the handshake, if there was nothing that it could go with.
     if phase == .open, let secure, secure.holds { _ = flushRecord(secure) }
@@ -140,6 +143,17 @@ final class HTTP2Connection: HTTP2ContentProvider {
     guard !secure.isEarly else { return }
     let open = streams
     for entry in open { worker.streams.element(entry.token & ~TokenKind.mask)?.advance() }
+  }
+
+  /// Breaks off streams that have had no room for too long: others may wait for what they do not read.
+  private func resetShut() {
+    let now = worker.now.monotonic
+    guard now >= nextLook else { return }
+    nextLook = now + Self.tick
+    for id in session.shutStreams(now: now, for: worker.clientSettings.writeTimeout) {
+      worker.counters.add(.writeTimeouts)
+      stream(id)?.reset()
+    }
   }
 
   private func read() {

@@ -226,6 +226,23 @@ extension Fill {
   /// The trailers, as field lines; known when the fill is complete.
   var trailers: [UInt8] { state.withLock { $0.trailers } }
 
+  /// Whether a client that takes nothing now is too slow for the others. `wakesLeader` as for `piece`.
+  func isHeldUp(
+    by reader: FillReader, at position: UInt64, now: Int64, wakesLeader: inout Bool
+  ) -> Bool {
+    state.withLock { state in
+      guard state.isPaused else { return false }
+      state.readers.move(reader, to: position)
+      trim(&state)
+      if isTooSlow(position, state, now: now) { return true }
+      wakesLeader = mayRead(state)
+      return false
+    }
+  }
+
+  /// Whether the leader waits for clients, of whom the slowest may be left behind.
+  var waitsForSlowest: Bool { state.withLock { $0.isPaused && $0.keepsAll } }
+
   /// What is at a client's position, after noting that position. `wakesLeader` says whether the
   /// leader had stopped reading and may go on now.
   func piece(

@@ -79,27 +79,30 @@ final class OriginSharing: HTTP2ResponseReceiver {
   var isRetired = false
   /// Whether it is in doubt, and when something came last.
   var isDoubted = false
-  var heard: Int64
-  /// When it got a request while it had none.
-  private var roused: Int64
+  private(set) var heard: Int64
+  /// Whether nothing has come since it rested.
+  private(set) var isUnheard = true
 
   init(_ session: HTTP2OriginSession, _ settings: OriginSettings, now: Int64) {
     self.session = session
     keepaliveTimeout = settings.keepaliveTimeout
     pingTimeout = settings.connectTimeout
     heard = now
-    roused = now
     session.report(to: self)
   }
 
   /// A request begins here.
-  func add(_ request: OriginRequest, _ stream: Int32, now: Int64) {
-    if requests.isEmpty { roused = now }
+  func add(_ request: OriginRequest, _ stream: Int32) {
+    if requests.isEmpty { isUnheard = true }
     requests[stream] = request
   }
 
-  /// Whether nothing has come since it rested.
-  var isUnheard: Bool { heard <= roused }
+  /// Something has come.
+  func hear(now: Int64) {
+    heard = now
+    isUnheard = false
+    isDoubted = false
+  }
 
   /// Whether it will take another request, now or later.
   var isOpen: Bool { !isRetired && !session.isGoingAway }
@@ -152,11 +155,8 @@ extension OriginConnection {
       }
       budget -= count
       worker.counters.add(.originBytesReceived, UInt64(count))
-      sharing.heard = worker.now.monotonic
-      if sharing.isDoubted {
-        sharing.isDoubted = false
-        clearDeadline()
-      }
+      if sharing.isDoubted { clearDeadline() }
+      sharing.hear(now: worker.now.monotonic)
       sharing.isBusy = true
       worker.isFeeding = true
       let isUsable = sharing.session.feed(

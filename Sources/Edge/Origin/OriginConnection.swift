@@ -321,8 +321,9 @@ extension Worker {
   ) -> OriginConnection? {
     while let token = idleOrigins[server.id]?.popLast() {
       guard let connection = origins.element(token), connection.phase == .idle else { continue }
-      // One that was made under other settings, before a reload, may trust somebody else.
-      guard connection.tls?.id == tls?.id else {
+      // One that was made under other settings, before a reload, may trust somebody else; and the name may
+      // lead elsewhere by now.
+      guard connection.tls?.id == tls?.id, connection.isStillTheServers else {
         close(connection)
         continue
       }

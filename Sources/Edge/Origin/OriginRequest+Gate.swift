@@ -58,7 +58,15 @@ extension OriginRequest {
   func mayReadOn() -> Bool {
     if fill.mayReadOn(now: worker.now.monotonic) { return true }
     leaveGate()
+    watchSlowest()
     return false
+  }
+
+  /// Has its clients be looked at when the others have waited long enough for the slowest, which may not ask
+  /// for anything.
+  func watchSlowest() {
+    guard stage == .content, file == nil, timer == .max, fill.waitsForSlowest else { return }
+    setTimer(worker.now.monotonic &+ Fill.patience)
   }
 
   /// Gives back its place, or the one in the line.

@@ -22,7 +22,7 @@ extension OriginRequest {
     else { return false }
     trace?.askOrigin(at: worker.clock.monotonic())
     stream = OriginStream(connection, id: id, now: worker.now.monotonic)
-    sharing.add(self, id, now: worker.now.monotonic)
+    sharing.add(self, id)
     if !sharing.isDoubted { connection.clearDeadline() }
     stage = .head
     receivedAny = false
@@ -91,6 +91,7 @@ extension OriginRequest {
       end(with: .requestAborted)
     } else {
       setStreamDeadline(.max)
+      watchSlowest()
     }
   }
 

@@ -281,7 +281,11 @@ extension OriginRequest {
       if stream != nil { setTimer(streamDeadline) }
     case .content:
       if file?.isReading == true { end(with: .contentTimeout) }
-      if !streamTimedOut(), stream != nil { setTimer(streamDeadline) }
+      if streamTimedOut() { return }
+      if stream != nil { setTimer(streamDeadline) }
+      guard fill.waitsForSlowest else { return }
+      worker.noteMoved(fill)
+      watchSlowest()
     case .done: break
     }
   }

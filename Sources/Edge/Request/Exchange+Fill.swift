@@ -226,13 +226,19 @@ extension Exchange {
       state = .finished
       return nil
     }
-    guard connection.isReadyToSend() else { return .waiting }
+    var wakesLeader = false
+    let reader = FillReader(worker: worker.index, connection: connection.token)
+    guard connection.isReadyToSend() else {
+      let isHeldUp = fill.isHeldUp(
+        by: reader, at: position - fillStart, now: worker.now.monotonic, wakesLeader: &wakesLeader)
+      if wakesLeader { worker.wakeLeader(of: fill) }
+      if isHeldUp { cutOff(on: connection) }
+      return .waiting
+    }
     if connection.writeBudget <= 0 {
       worker.runAgain(connection.token)
       return .waiting
     }
-    var wakesLeader = false
-    let reader = FillReader(worker: worker.index, connection: connection.token)
     let piece = fill.piece(
       for: reader, at: position - fillStart, now: worker.now.monotonic, wakesLeader: &wakesLeader)
     if wakesLeader { worker.wakeLeader(of: fill) }
