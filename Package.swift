@@ -304,7 +304,7 @@ let package = Package(
       name: "AdminTests",
       dependencies: [
         "Admin", "EdgeTesting", "Edge", "Bytes", "Configuration", "EventLoop", "HTTPMessage",
-        "Metrics", "ObjectStore",
+        "Metrics", "ObjectStore", "RateLimiting",
       ], swiftSettings: strict),
     .testTarget(
       name: "EdgeTests",
