@@ -78,6 +78,8 @@ struct AdminLimitTests {
     let parts = try [AdminFixture.limits.count, 1].map { count in
       var configuration = NodeConfiguration()
       configuration.limits = Array(AdminFixture.limits.suffix(count))
+      configuration.admin = AdminConfiguration(
+        address: .network(ListenAddress(host: "127.0.0.1", port: 0)), token: AdminFixture.token)
       let limits = try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
       return GenerationParts(configuration: configuration, pools: [], limits: limits)
     }
@@ -120,7 +122,8 @@ struct AdminLimitTests {
           let text = """
             listen :8080;
             limit l { \(rule) \(rate) \(burst.isEmpty || !isInBytes ? burst : burst + "B"); }
-            site * { route / { respond 200 "x"; } }
+            origin app 127.0.0.1:9000;
+            site * { route / { origin app; } }
             """
           let loaded = ConfigurationFile.parse(text, name: "edge.conf", directory: "/")
           guard let configuration = loaded.configuration else {

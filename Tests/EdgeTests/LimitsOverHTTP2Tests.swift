@@ -5,7 +5,7 @@ import Testing
 
 /// Limits on requests that share a connection.
 @Suite struct LimitsOverHTTP2Tests {
-  private func node(_ limits: String, route: String, origin: ScriptedOrigin) async throws
+  private func start(_ limits: String, route: String, origin: ScriptedOrigin) async throws
     -> (TestNode, FrameClient)
   {
     let node = try TestNode.start(
@@ -25,7 +25,7 @@ import Testing
 
   @Test func `a stream that is reset in a line gives its place back`() async throws {
     let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
-    let (node, frames) = try await node(
+    let (node, frames) = try await start(
       LimitKindsTests.slow, route: "limit slow;", origin: origin)
     try await frames.send(FrameClient.request(1, "/1"))
     #expect(try await frames.content(of: 1) == Array("x".utf8))
@@ -57,7 +57,7 @@ import Testing
   func `streams come at their pace`(_ pace: String, _ everySecond: Int) async throws {
     let content = String(repeating: "0123456789abcdef", count: 8 << 10)
     let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], content) }
-    let (node, frames) = try await node(
+    let (node, frames) = try await start(
       "limit pace { \(pace); }", route: "limit pace;", origin: origin)
     try await frames.send(FrameClient.request(1, "/a"), FrameClient.request(3, "/b"))
     var received: [Int: [UInt8]] = [1: [], 3: []]
@@ -91,7 +91,7 @@ import Testing
       try await connection.write(TunnelTests.switching)
       try await connection.waitUntilClosed()
     }
-    let (node, frames) = try await node(
+    let (node, frames) = try await start(
       "limit one { concurrency 1; }", route: "limit one; upgrade on;", origin: origin)
     try await frames.send(
       Frame(
