@@ -306,7 +306,7 @@ let package = Package(
       name: "AdminTests",
       dependencies: [
         "Admin", "EdgeTesting", "Edge", "Bytes", "Configuration", "EventLoop", "HTTPMessage",
-        "Metrics", "ObjectStore",
+        "Metrics", "ObjectStore", "RateLimiting",
       ], swiftSettings: strict),
     .testTarget(
       name: "EdgeTests",

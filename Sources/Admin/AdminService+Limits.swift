@@ -1,4 +1,7 @@
 // Limits as an operator sees and tunes them while the node runs.
+//
+// A limit's number means something in one generation only, and a reload may put another in force while a
+// request is answered: so each request takes the generation in force once, and passes it on.
 
 internal import Bytes
 internal import Configuration
@@ -8,10 +11,9 @@ internal import RateLimiting
 
 extension AdminService {
   /// The number of the limit that a path names.
-  private func limit(_ route: AdminRoute) throws(Problem) -> Int {
-    guard let name = route.arguments.first, let number = context.current.limits.number(of: name)
-    else {
-      let names = context.current.limits.configurations.map(\.name).joined(separator: ", ")
+  private func limit(_ route: AdminRoute, _ limits: NodeLimits) throws(Problem) -> Int {
+    guard let name = route.arguments.first, let number = limits.number(of: name) else {
+      let names = limits.configurations.map(\.name).joined(separator: ", ")
       throw Problem(
         .unknownLimit, names.isEmpty ? "There are no limits." : "No such limit. There are \(names)."
       )
@@ -21,26 +23,27 @@ extension AdminService {
 
   /// `GET /v1/limits`
   func showLimits() -> AdminResponse {
-    .json(.object([("limits", .array(LimitReport.all(context)))]))
+    .json(.object([("limits", .array(LimitReport.all(context.current)))]))
   }
 
   /// `GET /v1/limits/{name}`
   func showLimit(_ route: AdminRoute) throws(Problem) -> AdminResponse {
-    .json(LimitReport.text(try limit(route), context))
+    let current = context.current
+    return .json(LimitReport.text(try limit(route, current.limits), current))
   }
 
   /// `PATCH /v1/limits/{name}`
   func changeLimit(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
-    let number = try limit(route)
-    let name = context.current.limits.configurations[number].name
-    let order = try LimitOrder.read(
-      asked.content, for: context.current.limits.configurations[number].rule)
-    if order.isKept && context.current.limits.overlayPath == nil {
+    let current = context.current
+    let limits = current.limits
+    let number = try limit(route, limits)
+    let name = limits.configurations[number].name
+    let order = try LimitOrder.read(asked.content, for: limits.configurations[number].rule)
+    if order.isKept && limits.overlayPath == nil {
       throw Problem(.noStore, "The node runs without a store, beside which a change could be kept.")
     }
     do throws(LimitDefect) {
-      context.tell(
-        try context.current.limits.change(number, by: order.change, now: asked.at.monotonic))
+      context.tell(try limits.change(number, by: order.change, now: asked.at.monotonic))
     } catch {
       throw Problem(.invalidLimitChange, "Limit \(name): \(error.text).")
     }
@@ -53,15 +56,16 @@ extension AdminService {
         ("limit", .string(name)), ("change", .string(order.change.text)),
         ("persist", .bool(order.isKept)),
       ])
-    if order.isKept, let problem = context.current.limits.keep(order.change, of: number) {
+    if order.isKept, let problem = limits.keep(order.change, of: number) {
       throw Problem(.limitNotKept, "The change is in force, but \(problem).")
     }
-    return .json(LimitReport.text(number, context))
+    return .json(LimitReport.text(number, current))
   }
 
   /// `GET /v1/limits/{name}/keys?top=50`
   func showKeys(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
-    let limit = context.current.limits.set.limits[try limit(route)]
+    let limits = context.current.limits
+    let limit = limits.set.limits[try limit(route, limits)]
     let entries = limit.heaviestKeys(top: try Self.top(route.query), now: asked.at.monotonic)
     let keys = entries.map { entry in
       JSONText.object([
@@ -84,11 +88,12 @@ extension AdminService {
 
   /// `DELETE /v1/limits/{name}/keys/{key}`
   func forgive(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
-    let number = try limit(route)
+    let limits = context.current.limits
+    let number = try limit(route, limits)
     let text = route.arguments.last ?? ""
-    let limit = context.current.limits.set.limits[number]
+    let limit = limits.set.limits[number]
     var wasKnown = false
-    for key in context.current.limits.keys(of: number, meaning: text)
+    for key in limits.keys(of: number, meaning: text)
     where limit.forgive(key: key, now: asked.at.monotonic) {
       wasKnown = true
     }
@@ -182,13 +187,14 @@ struct LimitOrder {
 /// A limit as JSON.
 enum LimitReport {
   /// All limits, in the order of the configuration.
-  static func all(_ context: NodeContext) -> [JSONText] {
-    context.current.limits.configurations.indices.map { text($0, context) }
+  static func all(_ current: NodeGeneration) -> [JSONText] {
+    current.limits.configurations.indices.map { text($0, current) }
   }
 
-  static func text(_ number: Int, _ context: NodeContext) -> JSONText {
-    let limit = context.current.limits.set.limits[number]
-    let configuration = context.current.limits.configurations[number]
+  /// The limit that has the number in a generation.
+  static func text(_ number: Int, _ current: NodeGeneration) -> JSONText {
+    let limit = current.limits.set.limits[number]
+    let configuration = current.limits.configurations[number]
     var members: [(name: String, value: JSONText)] = [
       ("name", .string(limit.name)), ("rule", .string(configuration.rule.name)),
     ]
@@ -197,8 +203,8 @@ enum LimitReport {
       ("shadow", .bool(limit.isShadow)),
       ("key", .string(key(configuration))),
       ("per", .string(configuration.isPerRoute ? "route" : "node")),
-      ("routes", .array(routes(limit.name, context).map { .string($0) })),
-      ("kept", .string(context.current.limits.keptChanges[limit.name]?.text ?? "")),
+      ("routes", .array(routes(limit.name, current).map { .string($0) })),
+      ("kept", .string(current.limits.keptChanges[limit.name]?.text ?? "")),
     ]
     let tally = limit.tally
     members += [
@@ -239,8 +245,8 @@ enum LimitReport {
     configuration.keys.map { $0.map(\.text).joined(separator: " ") }.joined(separator: " else ")
   }
 
-  private static func routes(_ name: String, _ context: NodeContext) -> [String] {
-    context.current.configuration.sites.flatMap(\.routes)
-      .filter { $0.limits.contains { $0.name == name } }.map(\.name)
+  private static func routes(_ name: String, _ current: NodeGeneration) -> [String] {
+    current.configuration.sites.flatMap(\.routes).filter { $0.mayBeUnder(limit: name) }
+      .map(\.name)
   }
 }

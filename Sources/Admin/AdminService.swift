@@ -132,7 +132,9 @@ final class AdminService {
       let format = MetricsFormat(accept: route.accept)
       return AdminResponse(
         contentType: format.contentType, content: context.metrics.prometheus(format))
-    case .status: return .json(StatusReport.text(context, startedAt: startedAt, now: asked.at))
+    case .status:
+      return .json(
+        StatusReport.text(context, context.current, startedAt: startedAt, now: asked.at))
     case .events: return beginEvents(at: asked.at)
     case .dashboard: return DashboardPage.response
     case .origins: return .json(OriginsReport.text(context, now: asked.at))

@@ -12,9 +12,10 @@ enum FiguresReport {
   static func text(
     _ context: NodeContext, _ sample: TrafficSample, startedAt: Instant, now: Instant
   ) -> JSONText {
+    let current = context.current
     let (routes, classes) = context.metrics.routes()
     return .object([
-      ("status", StatusReport.text(context, startedAt: startedAt, now: now)),
+      ("status", StatusReport.text(context, current, startedAt: startedAt, now: now)),
       ("sample", sample.text),
       ("result_names", .array(CacheResult.allCases.map { .string("\($0.label)") })),
       (
@@ -27,10 +28,10 @@ enum FiguresReport {
       ),
       ("received_bytes", .number(context.metrics.total(.bytesReceived))),
       ("origin_received_bytes", .number(context.metrics.total(.originBytesReceived))),
-      ("log_dropped", .number(context.current.log?.dropped ?? 0)),
+      ("log_dropped", .number(current.log?.dropped ?? 0)),
       ("routes", .array(busiest(routes).map(route))),
-      ("limits", .array(LimitReport.all(context))),
-      ("origins", OriginsReport.list(context, now: now)),
+      ("limits", .array(LimitReport.all(current))),
+      ("origins", OriginsReport.list(current, now: now)),
     ])
   }
 

@@ -9,12 +9,12 @@ internal import Origins
 enum OriginsReport {
   /// All pools, in the order of the configuration.
   static func text(_ context: NodeContext, now: Instant) -> JSONText {
-    .object([("origins", list(context, now: now))])
+    .object([("origins", list(context.current, now: now))])
   }
 
   /// The same as an array.
-  static func list(_ context: NodeContext, now: Instant) -> JSONText {
-    .array(context.current.pools.map { pool($0, now: now.monotonic) })
+  static func list(_ current: NodeGeneration, now: Instant) -> JSONText {
+    .array(current.pools.map { pool($0, now: now.monotonic) })
   }
 
   private static func pool(_ pool: OriginPool, now: Int64) -> JSONText {

@@ -7,14 +7,16 @@ internal import ObjectStore
 
 /// What `GET /v1/status` answers. Members are only ever added.
 enum StatusReport {
-  /// The node at a glance.
-  static func text(_ context: NodeContext, startedAt: Instant, now: Instant) -> JSONText {
+  /// The node at a glance, under the generation in force.
+  static func text(
+    _ context: NodeContext, _ current: NodeGeneration, startedAt: Instant, now: Instant
+  ) -> JSONText {
     let uptime = UInt64(clamping: (now.monotonic - startedAt.monotonic) / 1_000_000)
-    let workers = context.current.configuration.workers ?? Machine.processors
+    let workers = current.configuration.workers ?? Machine.processors
     return .object([
       ("version", .string(Release.version)),
       ("process", .number(UInt64(clamping: getpid()))),
-      ("node", .string(context.current.configuration.nodeName)),
+      ("node", .string(current.configuration.nodeName)),
       ("start_time_seconds", .thousandths(UInt64(clamping: startedAt.wall))),
       ("uptime_seconds", .thousandths(uptime)),
       ("workers", .number(UInt64(clamping: workers))),

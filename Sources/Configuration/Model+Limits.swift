@@ -1,5 +1,7 @@
 // Limits, trusted proxies and the guard against overload, as the configuration says them.
 
+internal import Rules
+
 /// So many in a time, as `50/s` says.
 public struct LimitRate: Sendable, Hashable {
   /// How many (requests, connections or bytes), at least 1.
@@ -29,6 +31,23 @@ public struct LimitRate: Sendable, Hashable {
   public var text: String { "\(count)/\(periodText)" }
   /// As it is written for bytes: `1MiB/s`.
   public var byteText: String { "\(Units.text(size: count))/\(periodText)" }
+
+  /// The most years that a bucket may take to fill.
+  static var mostYears: UInt64 { 73 }
+
+  /// Whether the rate, in lowest terms, is of fewer than 2⁴⁰ in its period, as buckets can count.
+  var isCounted: Bool {
+    var (larger, smaller) = (count, period.magnitude)
+    while smaller != 0 { (larger, smaller) = (smaller, larger % smaller) }
+    return count / max(larger, 1) < 1 << 40
+  }
+
+  /// In how many years so many come back, if that is later than 2⁶¹ ns, which is as far as buckets count.
+  func tooManyYears(toFill burst: UInt64) -> UInt64? {
+    let time = UInt128(burst) * UInt128(period.magnitude) / UInt128(max(count, 1))
+    guard time > 1 << 61 else { return nil }
+    return UInt64(clamping: time / (365 * 86_400_000_000_000))
+  }
 
   private var periodText: Substring { Units.text(duration: period).dropFirst() }
 }
@@ -242,4 +261,11 @@ public enum RoutePriority: Sendable, Equatable {
   case normal
   /// Shed first.
   case low
+}
+
+extension RouteConfiguration {
+  /// Whether requests of the route may come under a limit: it names it, or a rule of its may choose it.
+  public func mayBeUnder(limit name: String) -> Bool {
+    limits.contains { $0.name == name } || rules?.limits.contains { $0.name == name } ?? false
+  }
 }

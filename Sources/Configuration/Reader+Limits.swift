@@ -36,6 +36,35 @@ extension Reader {
         "\"\(setting)\" has no meaning beside \"\(draft.limit.rule.name)\"", at: range,
         help: "remove it")
     }
+    if let range = seen.settings[draft.limit.rule.name] { checkBucket(draft.limit.rule, range) }
+  }
+
+  /// What no bucket can be: a node would not start with it.
+  private mutating func checkBucket(_ rule: LimitRuleConfiguration, _ range: SourceRange) {
+    let (rate, burst, isInBytes): (LimitRate, UInt64, Bool)
+    switch rule {
+    case .tokenBucket(let given, let size), .connections(let given, let size):
+      (rate, burst, isInBytes) = (given, size, false)
+    case .bandwidth(let given, let size), .responseBandwidth(let given, let size):
+      (rate, burst, isInBytes) = (given, size, true)
+    case .leakyBucket, .concurrency, .quota: return
+    }
+    guard rate.isCounted else {
+      findings.error(
+        "\(rule.name): \(rate.byteText) is too fine a rate to be counted exactly", at: range,
+        help: "give the rate by the second, such as "
+          + LimitRate(
+            count: max(rate.count / UInt64(rate.period / 1_000_000_000), 1),
+            period: 1_000_000_000
+          ).byteText)
+      return
+    }
+    guard let years = rate.tooManyYears(toFill: burst) else { return }
+    let size = isInBytes ? Units.text(size: burst) : "\(burst)"
+    findings.error(
+      "\(rule.name): at \(isInBytes ? rate.byteText : rate.text) a burst of \(size) takes \(years) "
+        + "years to come back", at: range,
+      help: "give a burst= that comes back within \(LimitRate.mostYears) years, or a higher rate")
   }
 
   /// `token_bucket RATE [burst=NUMBER];`

@@ -293,7 +293,7 @@ extension Node: ConfigurationControl {
     parts.listenerNumbers = opened.addresses.addresses.entries.map(\.number)
     addressBook.withLock { $0 = opened.addresses.addresses }
 
-    let due = opened.limits.commit(now: clock.now().monotonic) { notes.append($0) }
+    let due = opened.limits.commit(now: clock.now()) { notes.append($0) }
     opened.credentials.publish()
     certificates.publish(opened.certificates)
     audit.adopt(opened.audit)

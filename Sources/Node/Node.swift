@@ -255,7 +255,7 @@ package final class Node: Sendable {
   ) throws -> NodeLimits {
     do throws(LimitDefect) {
       return try NodeLimits.open(
-        configuration, directory: configuration.store?.path, now: clock.now(),
+        configuration, directory: configuration.store?.path, clock: clock,
         note: { note("limits: \($0)") })
     } catch {
       throw NodeError(error.text)

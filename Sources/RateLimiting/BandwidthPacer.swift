@@ -61,8 +61,10 @@ package struct BandwidthPacer: Sendable {
 }
 
 extension BucketTable {
-  /// As `BandwidthPacer.allowance`, from a key's bucket.
-  mutating func allowance(_ wanted: UInt64, _ key: BucketKey, now: Int64) -> PacingDecision {
+  /// As `BandwidthPacer.allowance`, from a key's bucket; whether that is the overflow bucket.
+  mutating func allowance(
+    _ wanted: UInt64, _ key: BucketKey, now: Int64
+  ) -> (decision: PacingDecision, isOverflow: Bool) {
     let now = observe(now)
     let spot = find(key, now: now)
     var full = full(at: spot)
@@ -74,14 +76,17 @@ extension BucketTable {
       store(full, at: spot, key)
     case .waits: tally.delayed &+= 1
     }
-    return decision
+    if case .overflow = spot { return (decision, true) }
+    return (decision, false)
   }
 }
 
 extension RateLimiter {
   /// How many of `wanted` bytes the key may send at `now`; the limit's rate is one of bytes. What is
-  /// not sent is given back with `refund`.
-  package func allowance(_ wanted: UInt64, key: Hash128, now: Int64) -> PacingDecision {
+  /// not sent is given back with `refund`, in the same turn and with the same `isOverflow`.
+  package func allowance(
+    _ wanted: UInt64, key: Hash128, now: Int64
+  ) -> (decision: PacingDecision, isOverflow: Bool) {
     let key = BucketKey(key)
     return withTable(of: key) { table, _ in table.allowance(wanted, key, now: now) }
   }

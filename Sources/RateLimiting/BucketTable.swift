@@ -1,8 +1,9 @@
 // One stripe of a limiter: buckets by key, and the overflow bucket.
 //
 //   state   8 bytes the time at which the bucket is full, whole nanoseconds ·
-//           8 bytes: parts of a nanosecond (40 bits), the number of the line that waits at it (23 bits)
-//           and, on top, the parity of the rate's era
+//           8 bytes: parts of a nanosecond (40 bits), the mark (23 bits) and, on top, the parity of the
+//           rate's era. The mark of a leaky bucket is the number of the line that waits at it, that of
+//           any other how much was given back to it (see BucketShare.swift).
 //
 // Who leaves. Only a bucket that is full, that is one that says nothing a newcomer's would not say.
 // Each newcomer looks at the next few places behind a hand that goes round, and takes out what is
@@ -20,8 +21,9 @@
 //
 // The clock is monotonic, so that it goes back can only be a clock moved by hand, a machine restored
 // from a snapshot, or workers that disagree by a little. A little needs no care (see
-// TokenBucketRate.swift). Beyond `clockTolerance` the stripe believes the new time and takes all its
-// times along, so that every debt is as large as before.
+// TokenBucketRate.swift). Beyond `clockTolerance` it may still be a worker that has stalled in its turn and
+// goes by the time at which that began: so the clock is read again, and only what that says is believed.
+// Then the stripe takes all its times along, so that every debt is as large as before.
 //
 // A decision is two steps, `check` and `commit`, so that several limits can be asked before any is
 // spent from; nothing else may happen to the stripe in between (the lock is held).
@@ -33,6 +35,8 @@ struct BucketTable: ~Copyable {
   var keys: KeyTable
   // What a decision needs first, what it does not last.
   private(set) var rate: TokenBucketRate
+  /// Whether these are leaky buckets, at which lines wait.
+  private let hasLines: Bool
   /// What has been decided here.
   var tally = LimitTally()
   private var era: UInt64 = 0
@@ -42,6 +46,14 @@ struct BucketTable: ~Copyable {
   /// Whether buckets of the era before may be left.
   private var isConverting = false
   private var formerRate: TokenBucketRate
+  /// How often the rate has changed.
+  private(set) var changes: UInt32 = 0
+  /// How far times have been moved back in all.
+  private(set) var movedBack: Int64 = 0
+  /// The longest that what was taken from a bucket takes to come back.
+  private var longestShare: ExactTime
+  private var overflowMark: UInt32 = 0
+  private let clock: LimitClock?
   /// Requests that wait, if this is a leaky bucket.
   var lines = WaitingLines()
   var overflowLine: UInt32 = 0
@@ -50,10 +62,13 @@ struct BucketTable: ~Copyable {
   static var clockTolerance: Int64 { 10_000_000_000 }
 
   /// An empty table.
-  init(capacity: Int, rate: TokenBucketRate) {
+  init(capacity: Int, rate: TokenBucketRate, hasLines: Bool, clock: LimitClock?) {
     keys = KeyTable(capacity: capacity)
     self.rate = rate
+    self.hasLines = hasLines
+    self.clock = clock
     formerRate = rate
+    longestShare = rate.depth
   }
 
   /// Where a key's bucket is.
@@ -103,21 +118,29 @@ struct BucketTable: ~Copyable {
     return check.decision
   }
 
-  /// Moves the time at which the key's bucket is full by a debt: later for a charge, be it beyond
-  /// what the bucket holds, earlier for what is given back.
-  mutating func adjust(_ key: BucketKey, by debt: ExactTime, isRefund: Bool, now: Int64) {
+  /// Takes `cost` tokens, be it more than the bucket holds.
+  mutating func charge(_ key: BucketKey, cost: UInt64, now: Int64) {
     let now = observe(now)
-    if isRefund {
-      guard let index = keys.find(key) else { return }
-      convert(index)
-      store(rate.difference(fullTime(index), debt), at: .place(index), key)
-    } else {
-      let spot = find(key, now: now)
-      var after = rate.sum(max(full(at: spot), ExactTime(whole: now, part: 0)), debt)
-      let longest = ExactTime(whole: now &+ TokenBucketRate.longestDebt, part: 0)
-      if longest < after { after = longest }
-      store(after, at: spot, key)
-    }
+    let spot = find(key, now: now)
+    var after = rate.sum(
+      max(full(at: spot), ExactTime(whole: now, part: 0)), rate.debt(of: cost))
+    let longest = ExactTime(whole: now &+ TokenBucketRate.longestDebt, part: 0)
+    if longest < after { after = longest }
+    store(after, at: spot, key)
+  }
+
+  /// Gives back what was taken in the same turn, so that nothing of it has come back by itself.
+  mutating func refund(_ key: BucketKey, cost: UInt64, isOverflow: Bool, now: Int64) {
+    _ = observe(now)
+    guard let spot = isOverflow ? .overflow : present(key) else { return }
+    store(rate.difference(full(at: spot), rate.debt(of: cost)), at: spot, key)
+  }
+
+  /// The key's place, if it has one.
+  mutating func present(_ key: BucketKey) -> Spot? {
+    guard let index = keys.find(key) else { return nil }
+    convert(index)
+    return .place(index)
   }
 
   /// How many tokens the key has left, and when it has all again (0: now).
@@ -134,9 +157,10 @@ struct BucketTable: ~Copyable {
 
   /// Makes the key's bucket full. Nobody who waits at it leaves before the first one's time.
   mutating func forgive(_ key: BucketKey, now: Int64) -> Bool {
-    guard let index = keys.find(key) else { return false }
-    convert(index)
-    store(ExactTime(whole: observe(now), part: 0), at: .place(index), key)
+    let now = ExactTime(whole: observe(now), part: 0)
+    guard let spot = present(key) else { return false }
+    store(now, at: spot, key)
+    if !hasLines { advanceMark(by: BucketShare.most, at: spot) }
     return true
   }
 
@@ -167,19 +191,52 @@ struct BucketTable: ~Copyable {
 
   /// The line that waits at a bucket; 0 if none.
   func line(at spot: Spot) -> UInt32 {
-    switch spot {
-    case .place(let index): UInt32(truncatingIfNeeded: keys[index].second &>> 40 & (1 << 23 - 1))
+    guard hasLines else { return 0 }
+    return switch spot {
+    case .place(let index): tag(index)
     case .newcomer: 0
     case .overflow: overflowLine
+    }
+  }
+
+  /// The mark of a bucket that is not a leaky one.
+  @inline(__always)
+  func mark(at spot: Spot) -> UInt32 {
+    switch spot {
+    case .place(let index): tag(index)
+    case .newcomer: 0
+    case .overflow: overflowMark
+    }
+  }
+
+  @inline(__always)
+  private func tag(_ index: Int) -> UInt32 {
+    UInt32(truncatingIfNeeded: keys[index].second &>> 40 & (1 << 23 - 1))
+  }
+
+  private mutating func setTag(_ tag: UInt32, _ index: Int) {
+    let others = keys[index].second & ~(UInt64(1 << 23 - 1) &<< 40)
+    keys[index].second = others | UInt64(tag) &<< 40
+  }
+
+  /// Notes that something was given back to a bucket that is in the table or the overflow bucket.
+  mutating func note(givenBack time: ExactTime, at spot: Spot) {
+    advanceMark(by: rate.marks(of: time), at: spot)
+  }
+
+  private mutating func advanceMark(by marks: UInt32, at spot: Spot) {
+    let mark = BucketShare.mark(mark(at: spot), after: marks)
+    switch spot {
+    case .place(let index): setTag(mark, index)
+    case .newcomer: break
+    case .overflow: overflowMark = mark
     }
   }
 
   /// Names the line that waits at a bucket. A newcomer must have been put in before.
   mutating func setLine(_ line: UInt32, at spot: Spot) {
     switch spot {
-    case .place(let index):
-      let others = keys[index].second & ~(UInt64(1 << 23 - 1) &<< 40)
-      keys[index].second = others | UInt64(line) &<< 40
+    case .place(let index): setTag(line, index)
     case .newcomer: preconditionFailure("a line for a bucket that does not exist")
     case .overflow: overflowLine = line
     }
@@ -212,7 +269,7 @@ struct BucketTable: ~Copyable {
       }
       convert(index)
       let full = fullTime(index)
-      if ExactTime(whole: now, part: 0) < full || line(at: .place(index)) != 0 {
+      if ExactTime(whole: now, part: 0) < full || !isForgettable(index, full, now: now) {
         keys.moveHand()
       } else {
         overflow = max(overflow, full)
@@ -223,6 +280,13 @@ struct BucketTable: ~Copyable {
       if isConverting { convertEverything() }
       keys.shrink()
     }
+  }
+
+  /// Whether nobody needs to know any more of a bucket than that it is full.
+  private func isForgettable(_ index: Int, _ full: ExactTime, now: Int64) -> Bool {
+    if hasLines { return tag(index) == 0 }
+    // What was given back must be known for as long as more might be.
+    return tag(index) == 0 || !(ExactTime(whole: now, part: 0) < rate.sum(full, longestShare))
   }
 
   private mutating func remove(_ index: Int) {
@@ -246,13 +310,25 @@ struct BucketTable: ~Copyable {
     if now >= latest {
       latest = now
     } else if latest &- now > Self.clockTolerance {
-      moveBack(by: latest &- now)
-      latest = now
+      return readAgain(now)
     }
     return now
   }
 
+  /// What the clock says to a time that lies far back; if it says the same, it is believed.
+  @inline(never)
+  private mutating func readAgain(_ now: Int64) -> Int64 {
+    let now = clock.map { min(max($0(), 0), 1 << 61) } ?? now
+    if latest &- now > Self.clockTolerance {
+      moveBack(by: latest &- now)
+      latest = now
+    }
+    latest = max(latest, now)
+    return now
+  }
+
   private mutating func moveBack(by duration: Int64) {
+    movedBack &+= duration
     for index in 0..<keys.size where !keys.isFree(index) {
       keys[index].first &-= UInt64(bitPattern: duration)
     }
@@ -265,6 +341,8 @@ struct BucketTable: ~Copyable {
     rateChanged = observe(now)
     formerRate = self.rate
     self.rate = rate
+    changes &+= 1
+    longestShare = max(rate.depth, rate.debt(of: formerRate.burst))
     era ^= 1
     isConverting = true
     overflow = converted(overflow)
@@ -290,7 +368,8 @@ struct BucketTable: ~Copyable {
       first: UInt64(bitPattern: full.whole), second: full.part | line | era &<< 63)
   }
 
-  private func converted(_ full: ExactTime) -> ExactTime {
+  /// A time under the rate before as one under this.
+  func converted(_ full: ExactTime) -> ExactTime {
     let change = ExactTime(whole: rateChanged, part: 0)
     // Full before the change: rounded up, as parts mean something else now.
     guard change < full else {

@@ -30,6 +30,8 @@ package struct LimitCheck: Sendable {
   fileprivate var order: UInt32 = 0
   /// The window of a quota that it was taken from.
   var window: UInt32 = 0
+  /// What of a token bucket's debt is the request's.
+  var share = BucketShare()
   /// What it costs.
   package fileprivate(set) var cost: UInt64 = 1
   /// Whose budget it is taken from.

@@ -161,21 +161,24 @@ package final class LimitSet: Sendable {
     let (key, former) = (checks[index].key, checks[index].cost)
     guard cost != former else { return }
     let difference = cost > former ? cost - former : former - cost
+    let isOverflow = checks[index].isOverflow
     switch limits[Int(checks[index].limit)].rule {
-    case .tokenBucket(let limiter), .leakyBucket(let limiter):
+    case .tokenBucket(let limiter):
       if cost < former {
-        limiter.refund(key: key, cost: difference, now: now)
+        limiter.refund(
+          key: key, cost: difference, share: checks[index].share, isOverflow: isOverflow, now: now)
       } else {
         limiter.charge(key: key, cost: difference, now: now)
       }
     case .quota(let limiter):
       if cost < former {
         limiter.refund(
-          key: key, cost: difference, time: time, takenIn: checks[index].window)
+          key: key, cost: difference, time: time, takenIn: checks[index].window,
+          isOverflow: isOverflow)
       } else {
         limiter.charge(key: key, cost: difference, time: time)
       }
-    case .concurrency: return
+    case .leakyBucket, .concurrency: return  // What has left has left, what is in flight is.
     }
     checks.setCost(cost, at: index)
   }
@@ -205,11 +208,16 @@ package final class LimitSet: Sendable {
       checks[index].isTaken = false
       let (key, cost) = (checks[index].key, checks[index].cost)
       switch limits[Int(checks[index].limit)].rule {
-      case .tokenBucket(let limiter): limiter.refund(key: key, cost: cost, now: now)
+      case .tokenBucket(let limiter):
+        limiter.refund(
+          key: key, cost: cost, share: checks[index].share, isOverflow: checks[index].isOverflow,
+          now: now)
       case .concurrency(let limiter):
         limiter.release(key: key, isOverflow: checks[index].isOverflow)
       case .quota(let limiter):
-        limiter.refund(key: key, cost: cost, time: time, takenIn: checks[index].window)
+        limiter.refund(
+          key: key, cost: cost, time: time, takenIn: checks[index].window,
+          isOverflow: checks[index].isOverflow)
       case .leakyBucket: break
       }
     }
@@ -278,6 +286,8 @@ package final class LimitSet: Sendable {
         if case .refused = outcome { return outcome }
         table.tally.allowed &+= 1
         if cost > 0 {
+          checks[index].share = table.share(of: check, now: moment.now)
+          checks[index].isOverflow = if case .overflow = check.spot { true } else { false }
           table.commit(check, key)
           checks[index].isTaken = true
         }
@@ -378,7 +388,8 @@ package final class LimitSet: Sendable {
         if cost > 0 {
           table.spend(cost, usage, key)
           checks[index].isTaken = true
-          checks[index].window = limiter.window.number(at: moment.time)
+          checks[index].isOverflow = if case .overflow = usage.spot { true } else { false }
+          checks[index].window = usage.number
         }
         return outcome
       case .refused(let retryAfter):

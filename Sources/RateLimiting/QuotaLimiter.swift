@@ -71,20 +71,16 @@ package final class QuotaLimiter: Sendable {
     return (.allowed(remaining: left - cost, reset: reset), usage)
   }
 
-  /// Gives back what was used in this window.
-  package func refund(key: Hash128, cost: UInt64, time: Int64) {
+  /// Gives back what was used in a window, or part of one, by its number. Of what is over nothing is left
+  /// to give back, and what came later has not been charged with it.
+  func refund(
+    key: Hash128, cost: UInt64, time: Int64, takenIn former: UInt32, isOverflow: Bool
+  ) {
     let key = BucketKey(key)
     let number = window.number(at: time)
-    withTable(of: key) { $0.refund(cost, key, number: number) }
-  }
-
-  /// Gives back what was used in a window, by its number. Of a calendar's window that is over nothing is
-  /// left to give back, and the next has not been charged.
-  func refund(key: Hash128, cost: UInt64, time: Int64, takenIn former: UInt32) {
-    let key = BucketKey(key)
-    let number = window.number(at: time)
-    guard window.isRolling || number == former else { return }
-    withTable(of: key) { $0.refund(cost, key, number: number) }
+    withTable(of: key) {
+      $0.refund(cost, key, takenIn: former, isOverflow: isOverflow, number: number)
+    }
   }
 
   /// Uses `cost`, be it more than is left.
@@ -207,20 +203,22 @@ package final class QuotaLimiter: Sendable {
       bytes.count == Self.headLength + count * Self.entryLength
     else { return false }
     let number = window.number(at: time)
+    // The stripes may be others now: all begin where the fullest would.
+    var fullest = KeyState()
     for entry in 0..<count {
       let offset = Self.headLength + entry * Self.entryLength
       let (low, high) = (bytes.uint64(at: offset), bytes.uint64(at: offset + 8))
       let state = KeyState(
         first: bytes.uint64(at: offset + 16), second: bytes.uint64(at: offset + 24))
       if high == 0 {
-        // The stripes may be others now: all begin where the fullest would.
-        for index in stripes.indices {
-          stripes[index].withLock { $0.merge(nil, state, number: number) }
-        }
+        fullest = QuotaTable.fuller(fullest, state, number: number, window)
       } else {
         let key = BucketKey(low: low, high: high | 1)
         withTable(of: key) { $0.merge(key, state, number: number) }
       }
+    }
+    for index in stripes.indices {
+      stripes[index].withLock { $0.merge(overflow: fullest, number: number) }
     }
     return true
   }

@@ -40,6 +40,9 @@ struct QuotaTable: ~Copyable {
     var spot: Spot
     var state: KeyState
     var used: UInt64
+
+    /// The window, or part of one, that is charged.
+    var number: UInt32 { UInt32(truncatingIfNeeded: state.first) }
   }
 
   /// What a key has used in the window that ends with, or contains, window number `number`.
@@ -61,18 +64,28 @@ struct QuotaTable: ~Copyable {
     store(Self.adding(cost, to: usage.state, window), at: usage.spot, key)
   }
 
-  /// Gives `cost` back that was used in this window.
-  mutating func refund(_ cost: UInt64, _ key: BucketKey, number: UInt32) {
-    guard let index = keys.find(key) else { return }
-    var state = Self.moved(keys[index], to: number, window)
+  /// Gives `cost` back that was used in a window, or part of one, if that still counts.
+  mutating func refund(
+    _ cost: UInt64, _ key: BucketKey, takenIn former: UInt32, isOverflow: Bool, number: UInt32
+  ) {
+    if isOverflow {
+      overflow = Self.without(cost, former, Self.moved(overflow, to: number, window), window)
+    } else if let index = keys.find(key) {
+      keys[index] = Self.without(
+        cost, former, Self.moved(keys[index], to: number, window), window)
+    }
+  }
+
+  private static func without(
+    _ cost: UInt64, _ former: UInt32, _ state: KeyState, _ window: QuotaWindow
+  ) -> KeyState {
     if window.isRolling {
       var counts = RollingCounts(state)
-      counts.subtract(cost)
-      state = counts.state
-    } else {
-      state.second = state.second > cost ? state.second - cost : 0
+      counts.subtract(cost, takenIn: former)
+      return counts.state
     }
-    keys[index] = state
+    guard UInt32(truncatingIfNeeded: state.first) == former else { return state }
+    return KeyState(first: state.first, second: state.second > cost ? state.second - cost : 0)
   }
 
   private mutating func store(_ state: KeyState, at spot: Spot, _ key: BucketKey) {
@@ -83,16 +96,22 @@ struct QuotaTable: ~Copyable {
     }
   }
 
-  /// Adds what a snapshot says about a key to what is known.
-  mutating func merge(_ key: BucketKey?, _ state: KeyState, number: UInt32) {
+  /// Adds what a snapshot says about a key to what is known. For one that has no place any more the
+  /// overflow state is at least as full.
+  mutating func merge(_ key: BucketKey, _ state: KeyState, number: UInt32) {
     let saved = Self.moved(state, to: number, window)
     guard Self.used(saved, window) > 0 else { return }
-    guard let key else {
-      overflow = Self.sum(Self.moved(overflow, to: number, window), saved, window)
-      return
-    }
     let present = usage(of: key, number: number)
-    store(Self.sum(present.state, saved, window), at: present.spot, key)
+    switch present.spot {
+    case .place: store(Self.sum(present.state, saved, window), at: present.spot, key)
+    case .newcomer: store(saved, at: .newcomer, key)
+    case .overflow: overflow = Self.fuller(overflow, saved, number: number, window)
+    }
+  }
+
+  /// Has the overflow state be at least as full as a snapshot says.
+  mutating func merge(overflow state: KeyState, number: UInt32) {
+    overflow = Self.fuller(overflow, state, number: number, window)
   }
 
   // MARK: States
@@ -131,6 +150,19 @@ struct QuotaTable: ~Copyable {
     counts.move(to: other.number)
     other.move(to: counts.number)
     for part in 0...QuotaWindow.parts { counts.add(other[part], to: part) }
+    return counts.state
+  }
+
+  /// A state that is at least as full as each of two.
+  static func fuller(
+    _ left: KeyState, _ right: KeyState, number: UInt32, _ window: QuotaWindow
+  ) -> KeyState {
+    let (left, right) = (moved(left, to: number, window), moved(right, to: number, window))
+    guard window.isRolling else { return used(left, window) < used(right, window) ? right : left }
+    var (counts, other) = (RollingCounts(left), RollingCounts(right))
+    counts.move(to: other.number)
+    other.move(to: counts.number)
+    for part in 0...QuotaWindow.parts { counts[part] = max(counts[part], other[part]) }
     return counts.state
   }
 
@@ -186,13 +218,10 @@ struct RollingCounts {
     self[part] = overflow ? .max : sum
   }
 
-  /// Takes from the latest first.
-  mutating func subtract(_ cost: UInt64) {
-    var rest = cost
-    for part in 0...QuotaWindow.parts {
-      let taken = min(rest, self[part])
-      self[part] -= taken
-      rest -= taken
-    }
+  /// Takes from the part of a number, if that still counts.
+  mutating func subtract(_ cost: UInt64, takenIn former: UInt32) {
+    guard former <= number, number - former <= UInt32(QuotaWindow.parts) else { return }
+    let part = Int(number - former)
+    self[part] -= min(cost, self[part])
   }
 }

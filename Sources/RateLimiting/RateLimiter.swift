@@ -2,6 +2,9 @@ package import Bytes
 internal import CLinux
 internal import Synchronization
 
+/// Reads the clock that decisions are made by, in nanoseconds. Called only where a time looks wrong.
+package typealias LimitClock = @Sendable () -> Int64
+
 /// A limit: a token bucket or a leaky bucket for each key, shared by all workers.
 ///
 /// The keys are spread over up to 256 stripes, each behind its own lock, which is held for one
@@ -18,8 +21,9 @@ package final class RateLimiter: Sendable {
     private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) =
       (0, 0, 0, 0, 0, 0, 0, 0)
 
-    init(capacity: Int, rate: TokenBucketRate) {
-      table = Mutex(BucketTable(capacity: capacity, rate: rate))
+    init(capacity: Int, rate: TokenBucketRate, hasLines: Bool, clock: LimitClock?) {
+      table = Mutex(
+        BucketTable(capacity: capacity, rate: rate, hasLines: hasLines, clock: clock))
     }
   }
 
@@ -38,14 +42,25 @@ package final class RateLimiter: Sendable {
   /// A limit of token buckets that remembers at most `maxKeys` keys (at least one).
   ///
   /// `secret` keys the hash of `key(addressHigh:addressLow:)`, so that nobody outside can choose
-  /// addresses that fall on each other.
-  package init(rate: TokenBucketRate, maxKeys: Int, secret: Hash128) {
+  /// addresses that fall on each other. Without a `clock` each time is believed that is given.
+  package convenience init(
+    rate: TokenBucketRate, maxKeys: Int, secret: Hash128, clock: LimitClock? = nil
+  ) {
+    self.init(rate, maxKeys, secret, hasLines: false, clock)
+  }
+
+  private init(
+    _ rate: TokenBucketRate, _ maxKeys: Int, _ secret: Hash128, hasLines: Bool,
+    _ clock: LimitClock?
+  ) {
     let keys = max(maxKeys, 1)
     // Few keys in many stripes would leave some full while others are empty.
     var count = 1
     while count < 256 && keys / (count * 2) >= 64 { count *= 2 }
     let capacity = keys / count
-    stripes = InlineArray { _ in Stripe(capacity: capacity, rate: rate) }
+    stripes = InlineArray { _ in
+      Stripe(capacity: capacity, rate: rate, hasLines: hasLines, clock: clock)
+    }
     stripeMask = UInt64(count - 1)
     hash = SipHash(key: secret)
     queueLimit = Atomic(0)
@@ -58,10 +73,11 @@ package final class RateLimiter: Sendable {
   /// A limit of leaky buckets: `tokens` in `period` leave, evenly spaced, and at most `queue` wait
   /// at each key. Nil for a rate that `TokenBucketRate` refuses.
   package convenience init?(
-    leaking tokens: UInt64, per period: Int64, queue: UInt32, maxKeys: Int, secret: Hash128
+    leaking tokens: UInt64, per period: Int64, queue: UInt32, maxKeys: Int, secret: Hash128,
+    clock: LimitClock? = nil
   ) {
     guard let rate = TokenBucketRate(tokens: tokens, per: period, burst: 1) else { return nil }
-    self.init(rate: rate, maxKeys: maxKeys, secret: secret)
+    self.init(rate, maxKeys, secret, hasLines: true, clock)
     queueLimit.store(queue, ordering: .relaxed)
   }
 
@@ -114,22 +130,30 @@ package final class RateLimiter: Sendable {
     return isIPv4 ? hash.hash(4, addressLow) : hash.hash(6, addressHigh)
   }
 
-  /// Gives `cost` tokens back, which the key was let through for.
-  package func refund(key: Hash128, cost: UInt64, now: Int64) {
-    adjust(key, cost, isRefund: true, now: now)
+  /// Gives `cost` tokens back that were taken in the same turn, so that nothing of them has come back by
+  /// itself. `isOverflow`: they were taken from what all keys share that have no place.
+  package func refund(key: Hash128, cost: UInt64, isOverflow: Bool = false, now: Int64) {
+    guard cost > 0 else { return }
+    let key = BucketKey(key)
+    withTable(of: key) { table, _ in
+      table.refund(key, cost: cost, isOverflow: isOverflow, now: now)
+    }
+  }
+
+  /// Gives `cost` tokens back that a request took earlier, as far as they have not come back by themselves.
+  func refund(key: Hash128, cost: UInt64, share: BucketShare, isOverflow: Bool, now: Int64) {
+    guard cost > 0 else { return }
+    let key = BucketKey(key)
+    withTable(of: key) { table, _ in
+      table.refund(key, cost: cost, share: share, isOverflow: isOverflow, now: now)
+    }
   }
 
   /// Takes `cost` tokens, be it more than the bucket holds: what was found out too late to refuse.
   package func charge(key: Hash128, cost: UInt64, now: Int64) {
-    adjust(key, cost, isRefund: false, now: now)
-  }
-
-  private func adjust(_ key: Hash128, _ cost: UInt64, isRefund: Bool, now: Int64) {
     guard cost > 0 else { return }
     let key = BucketKey(key)
-    withTable(of: key) { table, _ in
-      table.adjust(key, by: table.rate.debt(of: cost), isRefund: isRefund, now: now)
-    }
+    withTable(of: key) { table, _ in table.charge(key, cost: cost, now: now) }
   }
 
   /// How many tokens the key has left, and in how many nanoseconds it has all again.

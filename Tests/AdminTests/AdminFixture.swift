@@ -24,6 +24,7 @@ final class AdminFixture: Sendable {
   let audit: String
   let files: TemporaryDirectory
   let metrics: MetricsRegistry
+  let context: NodeContext
   private let directory: TemporaryDirectory?
 
   /// - Parameter host: the address to listen on; clients always come over 127.0.0.1.
@@ -55,6 +56,7 @@ final class AdminFixture: Sendable {
     let context = try AdminFixture.context(
       clock: clock, store: store, sites: sites,
       tokens: TokenTable(settings) { [notes] line in notes.update { $0.append(line) } })
+    self.context = context
     metrics = context.metrics
     let log = AuditLog(note: { _ in })
     log.adopt(try AuditLog.File(audit))

@@ -1,5 +1,8 @@
+import Bytes
 import Configuration
+import Edge
 import EdgeTesting
+import RateLimiting
 import Testing
 
 @testable import Admin
@@ -67,6 +70,74 @@ struct AdminLimitTests {
     #expect(response.status == 400)
     #expect(response.problem == "invalid_limit_change")
     #expect(try await admin.ask("GET", "/v1/limits/\(name)").text == before)
+  }
+
+  @Test func `limits are shown and changed while configurations come and go`() async throws {
+    let admin = try AdminFixture()
+    defer { admin.stop() }
+    let parts = try [AdminFixture.limits.count, 1].map { count in
+      var configuration = NodeConfiguration()
+      configuration.limits = Array(AdminFixture.limits.suffix(count))
+      configuration.admin = AdminConfiguration(
+        address: .network(ListenAddress(host: "127.0.0.1", port: 0)), token: AdminFixture.token)
+      let limits = try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
+      return GenerationParts(configuration: configuration, pools: [], limits: limits)
+    }
+    let reloads = Task.detached { [context = admin.context] in
+      var number = 0
+      while !Task.isCancelled {
+        _ = context.adopt(parts[number % 2])
+        number += 1
+        await Task.yield()
+      }
+    }
+    defer { reloads.cancel() }
+    for number in 0..<150 {
+      let shown = try await admin.ask("GET", "/v1/limits").json()["limits"]?.array ?? []
+      #expect(shown.count == 1 || shown.count == AdminFixture.limits.count)
+      #expect(shown.last?["name"]?.string == "pace")
+      let changed = try await change(admin, "pace", "{\"burst\": \(70_000 + number)}")
+      #expect(changed.status == 200)
+      #expect(try changed.json()["name"]?.string == "pace")
+    }
+    for part in parts {
+      for limit in part.limits.set.limits where limit.name != "pace" {
+        if case .tokenBucket(let limiter) = limit.rule { #expect(limiter.rate.burst == 10) }
+      }
+    }
+  }
+
+  /// Bursts that take years to come back, and rates that are odd.
+  @Test func `what a configuration takes a limit can be`() throws {
+    let bursts = ["", "burst=1", "burst=20000", "burst=30000", "burst=1000000000"]
+    let rates = ["1/d", "7/d", "86399999999/d", "1000000/s", "59999999/m"]
+    let byteRates = [
+      "1B/d", "7B/d", "999999999989B/s", "59999999999999B/m", "86399999999999999B/d", "1TiB/d",
+    ]
+    var (taken, refused) = (0, 0)
+    for rule in ["token_bucket", "connections", "bandwidth", "response_bandwidth"] {
+      let isInBytes = rule.hasSuffix("bandwidth")
+      for rate in isInBytes ? byteRates : rates {
+        for burst in bursts {
+          let text = """
+            listen :8080;
+            limit l { \(rule) \(rate) \(burst.isEmpty || !isInBytes ? burst : burst + "B"); }
+            origin app 127.0.0.1:9000;
+            site * { route / { origin app; } }
+            """
+          let loaded = ConfigurationFile.parse(text, name: "edge.conf", directory: "/")
+          guard let configuration = loaded.configuration else {
+            refused += 1
+            continue
+          }
+          #expect(throws: Never.self, "\(text)") {
+            try NodeLimits(configuration, secret: Hash128(low: 1, high: 2))
+          }
+          taken += 1
+        }
+      }
+    }
+    #expect(taken > 30 && refused > 15)
   }
 
   @Test func `a change needs the token`() async throws {

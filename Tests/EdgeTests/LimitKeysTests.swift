@@ -170,4 +170,21 @@ import Testing
     node.advance(seconds: 1)
     #expect(try await node.get("/").status == 200)
   }
+
+  @Test(arguments: ["header.x-a else header.x-b", "cookie.a else cookie.b"])
+  func `the same value of another name is another's`(_ key: String) async throws {
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
+    let node = try TestNode.limited(
+      "limit few { token_bucket 2/d; key \(key); }", route: "limit few;", origin: origin)
+    let (one, other) =
+      key.hasPrefix("header")
+      ? ("X-A: secret", "X-B: secret") : ("Cookie: a=secret", "Cookie: b=secret")
+    #expect(try await node.statuses(3, "/", one) == [200, 200, 429])
+    #expect(try await node.statuses(3, "/", other) == [200, 200, 429])
+    // An operator who forgives a value means it wherever it stands.
+    let forgiven = try await node.admin("DELETE", "/v1/limits/few/keys/secret")
+    #expect(forgiven.status == 200)
+    #expect(try await node.statuses(1, "/", one) == [200])
+    #expect(try await node.statuses(1, "/", other) == [200])
+  }
 }

@@ -238,6 +238,29 @@ extension TestNode {
     #expect(try await node.admin("GET", "/v1/limits/few").json()["kept"]?.string == "")
   }
 
+  @Test func `a quota outlives another size of its table, and its absence`() async throws {
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
+    func settings(_ limit: String?) -> String {
+      """
+      store ./store { }
+      \(limit.map { "limit daily { quota 5/day; \($0) }" } ?? "")
+      origin app 127.0.0.1:\(origin.port);
+      site * { route / { origin app; cache off; \(limit == nil ? "" : "limit daily;") } }
+      """
+    }
+    let node = try node(settings(""))
+    #expect(try await node.statuses(2) == [200, 200])
+    try await node.reloads(settings("max_keys 5000;"))
+    #expect(try await node.statuses(1) == [200])
+    try await node.reloads(settings(nil))
+    #expect(try await node.statuses(4) == [200, 200, 200, 200])
+    try await node.reloads(settings(""))
+    #expect(try await node.statuses(3) == [200, 200, 429])
+    // Another key is another quota: what was counted by the one says nothing of the other.
+    try await node.reloads(settings("key host;"))
+    #expect(try await node.statuses(6) == [200, 200, 200, 200, 200, 429])
+  }
+
   @Test func `requests in a line depart as before`() async throws {
     let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
     let base = """

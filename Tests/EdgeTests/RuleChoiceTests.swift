@@ -21,6 +21,9 @@ import Testing
     #expect(try await node.statuses(3, "/report?pages=-5") == [200, 200, 200])
     #expect(try await node.statuses(4, "/x") == [200, 200, 200, 429])
     #expect(try await node.statuses(1, "/report?pages=99999999999999999999") == [429])
+    // Who looks at the limit sees where it is chosen.
+    let shown = try await node.admin("GET", "/v1/limits/work").json()
+    #expect(shown["routes"]?.array?.map { $0.string } == ["*/"])
   }
 
   @Test func `who waits in a line of a limit that a rule chose at a cost pays it`() async throws {

@@ -155,6 +155,12 @@ extension LimitDecision {
   }
 }
 
+/// A time that a test moves.
+private final class SharedTime: Sendable {
+  let now: Atomic<Int64>
+  init(_ time: Int64) { now = Atomic(time) }
+}
+
 @Suite struct ClockTests {
   @Test func `a clock that goes back a little gives nothing away`() throws {
     let limit = limiter(try rate(1, burst: 5))
@@ -168,6 +174,21 @@ extension LimitDecision {
     #expect(limit.decide(key: key, now: 1 << 50, cost: 4).isAllowed)
     #expect(limit.decide(key: key, now: second, cost: 3) == .refused(retryAfter: 2 * second))
     #expect(limit.decide(key: key, now: 3 * second, cost: 3) == .allowed(remaining: 0))
+  }
+
+  @Test func `the late time of a worker that has stalled is not believed`() throws {
+    let time = SharedTime(1 << 50)
+    let limit = RateLimiter(
+      rate: try rate(1, burst: 5), maxKeys: 1000, secret: Hash128(low: 1, high: 2),
+      clock: { time.now.load(ordering: .relaxed) })
+    #expect(limit.decide(key: key, now: 1 << 50, cost: 5).isAllowed)
+    // It began its turn 20 s ago. If that were believed, the debt would be moved 20 s back, and be gone.
+    #expect(!limit.decide(key: key, now: (1 << 50) - 20 * second).isAllowed)
+    #expect(!limit.decide(key: key, now: 1 << 50).isAllowed)
+    // The clock says the same: it was set back.
+    time.now.store(3 * second, ordering: .relaxed)
+    #expect(limit.decide(key: key, now: 2 * second) == .refused(retryAfter: second))
+    #expect(limit.decide(key: key, now: 4 * second) == .allowed(remaining: 0))
   }
 
   @Test func `a rate change survives a clock set back`() throws {

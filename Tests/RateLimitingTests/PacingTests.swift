@@ -10,6 +10,12 @@ private func rate(_ bytes: UInt64, burst: UInt64) throws -> TokenBucketRate {
 }
 
 @Suite struct PacingTests {
+  private func allowance(
+    _ wanted: UInt64, of limit: RateLimiter, now: Int64
+  ) -> PacingDecision {
+    limit.allowance(wanted, key: key, now: now).decision
+  }
+
   @Test func `rates of bytes go up to a terabyte a second`() {
     #expect(TokenBucketRate(bytes: 1_000_000_000_000, per: second, burst: 1) != nil)
     #expect(TokenBucketRate(bytes: 1_000_000_000_001, per: second, burst: 1) == nil)
@@ -55,13 +61,25 @@ private func rate(_ bytes: UInt64, burst: UInt64) throws -> TokenBucketRate {
   @Test func `a key's responses share its rate`() throws {
     let limit = RateLimiter(
       rate: try rate(1_000_000, burst: 100_000), maxKeys: 10, secret: Hash128(low: 1, high: 2))
-    #expect(limit.allowance(60_000, key: key, now: 0) == .send(60_000))
-    #expect(limit.allowance(60_000, key: key, now: 0) == .send(40_000))
-    #expect(limit.allowance(60_000, key: key, now: 0) == .waits(until: 16_384_000))
+    #expect(allowance(60_000, of: limit, now: 0) == .send(60_000))
+    #expect(allowance(60_000, of: limit, now: 0) == .send(40_000))
+    #expect(allowance(60_000, of: limit, now: 0) == .waits(until: 16_384_000))
     limit.refund(key: key, cost: 20_000, now: 0)
-    #expect(limit.allowance(60_000, key: key, now: 0) == .send(20_000))
-    #expect(limit.allowance(100, key: key, now: 100_000) == .send(100))
-    #expect(limit.allowance(0, key: key, now: 0) == .send(0))
+    #expect(allowance(60_000, of: limit, now: 0) == .send(20_000))
+    #expect(allowance(100, of: limit, now: 100_000) == .send(100))
+    #expect(allowance(0, of: limit, now: 0) == .send(0))
+  }
+
+  @Test func `who has no place is given back what was not sent, too`() throws {
+    let limit = RateLimiter(
+      rate: try rate(1_000_000, burst: 100_000), maxKeys: 1, secret: Hash128(low: 1, high: 2))
+    #expect(limit.allowance(1, key: Hash128(low: 9, high: 9), now: 0).isOverflow == false)
+    for _ in 0..<10 {
+      let (decision, isOverflow) = limit.allowance(60_000, key: key, now: 0)
+      #expect(decision == .send(60_000))
+      limit.refund(key: key, cost: 60_000, isOverflow: isOverflow, now: 0)
+    }
+    #expect(limit.keys == 1)
   }
 
   @Test func `a pace that changes forgives nothing`() throws {

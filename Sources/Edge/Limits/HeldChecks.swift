@@ -19,6 +19,8 @@ final class Pacing {
   private var pacer: BandwidthPacer?
   /// How much of what was allowed last the key has not paid for, because the limit only counts.
   private var unpaid: UInt64 = 0
+  /// Whether the key had no place of its own then.
+  private var isOverflow = false
   /// Content that was copied, since what it was in would not have lasted.
   var content = ByteBuffer()
   /// How much of it was sent.
@@ -56,7 +58,8 @@ final class Pacing {
   private func byKey(_ wanted: UInt64, _ worker: Worker, _ now: Int64) -> PacingDecision {
     let limit = limits.limits[limit]
     guard case .tokenBucket(let limiter) = limit.rule else { return .send(wanted) }
-    let decision = limiter.allowance(wanted, key: key, now: now)
+    let (decision, isOverflow) = limiter.allowance(wanted, key: key, now: now)
+    self.isOverflow = isOverflow
     unpaid = 0
     guard limit.isShadow else { return decision }
     // What only counts holds nothing back.
@@ -73,7 +76,9 @@ final class Pacing {
     else { return }
     let free = min(bytes, unpaid)
     unpaid -= free
-    if bytes > free { limiter.refund(key: key, cost: bytes - free, now: worker.now.monotonic) }
+    guard bytes > free else { return }
+    limiter.refund(
+      key: key, cost: bytes - free, isOverflow: isOverflow, now: worker.now.monotonic)
   }
 
   /// Takes back what was allowed and not sent.

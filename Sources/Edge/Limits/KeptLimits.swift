@@ -17,14 +17,17 @@ extension NodeLimits {
   /// Limits as configured, with what an earlier run has kept in a directory (nil: nothing is kept). What
   /// could not be taken over is told to `note`, and is no reason not to start.
   package static func open(
-    _ configuration: NodeConfiguration, directory: String?, now: Instant, note: (String) -> Void
+    _ configuration: NodeConfiguration, directory: String?, clock: NodeClock,
+    note: (String) -> Void
   ) throws(LimitDefect) -> NodeLimits {
     guard let directory else {
-      return try NodeLimits(configuration, secret: Random.hash128())
+      return try NodeLimits(configuration, secret: Random.hash128(), clock: clock)
     }
+    let now = clock.now()
     let secret = Self.secret(in: directory, note: note)
-    let overlay = directory + "/limits.overlay"
-    let limits = try NodeLimits(configuration, secret: secret, overlayPath: overlay)
+    let overlay = directory + Self.overlayName
+    let limits = try NodeLimits(
+      configuration, secret: secret, overlayPath: overlay, clock: clock)
     if let bytes = StateFile.read(overlay) {
       if let changes = LimitOverlay.read(String(decoding: bytes, as: UTF8.self)) {
         for line in limits.apply(kept: changes, now: now.monotonic) { note(line) }
@@ -35,8 +38,17 @@ extension NodeLimits {
         note("\(overlay) is damaged: the limits are as the configuration says")
       }
     }
-    limits.restoreQuotas(from: directory, time: now.wall / 1000, note: note)
+    for limit in limits.set.limits {
+      limits.restore(limit, from: directory, time: now.wall / 1000, note: note)
+    }
     return limits
+  }
+
+  private static var overlayName: String { "/limits.overlay" }
+
+  /// Where things are kept.
+  private var directory: String? {
+    overlayPath.map { String($0.dropLast(Self.overlayName.count)) }
   }
 
   private static func secret(in directory: String, note: (String) -> Void) -> Hash128 {
@@ -56,14 +68,32 @@ extension NodeLimits {
     return secret
   }
 
-  private func restoreQuotas(from directory: String, time: Int64, note: (String) -> Void) {
-    for limit in set.limits {
-      guard case .quota(let quota) = limit.rule else { continue }
-      let path = Self.path(of: limit, in: directory)
-      guard let bytes = StateFile.read(path) else { continue }
-      if !bytes.withView({ quota.restore($0, secret: hash.key, time: time) }) {
-        note("\(path) is damaged or of another window: the quota \(limit.name) begins anew")
+  /// Takes over what the file of a limit says, if that is a quota.
+  private func restore(
+    _ limit: Limit, from directory: String, time: Int64, note: (String) -> Void
+  ) {
+    guard case .quota(let quota) = limit.rule else { return }
+    let path = Self.path(of: limit, in: directory)
+    guard let bytes = StateFile.read(path) else { return }
+    if !bytes.withView({ quota.restore($0, secret: hash.key, time: time) }) {
+      note("\(path) is damaged or of another window: the quota \(limit.name) begins anew")
+    }
+  }
+
+  /// Has quotas begin with what others have counted, or with what their files say.
+  func inherit(
+    _ inherited: [(number: Int, former: QuotaLimiter?)], time: Int64, note: (String) -> Void
+  ) {
+    for (number, former) in inherited {
+      let limit = set.limits[number]
+      guard let former else {
+        if let directory { restore(limit, from: directory, time: time, note: note) }
+        continue
       }
+      guard case .quota(let quota) = limit.rule else { continue }
+      var buffer = ByteBuffer()
+      former.snapshot(into: &buffer, secret: hash.key)
+      _ = quota.restore(buffer.view, secret: hash.key, time: time)
     }
   }
 
@@ -74,7 +104,16 @@ extension NodeLimits {
 
   /// Writes what each key has used of its quotas. Blocks on the disk.
   package func saveQuotas(to directory: String, note: (String) -> Void) {
-    for limit in set.limits {
+    save(set.limits, to: directory, note: note)
+  }
+
+  /// Writes what each key has used of quotas that there are no more, in case they come back.
+  func save(_ removed: [Limit], note: (String) -> Void) {
+    if let directory { save(removed, to: directory, note: note) }
+  }
+
+  private func save(_ limits: [Limit], to directory: String, note: (String) -> Void) {
+    for limit in limits {
       guard case .quota(let quota) = limit.rule else { continue }
       var buffer = ByteBuffer()
       quota.snapshot(into: &buffer, secret: hash.key)

@@ -73,17 +73,23 @@ extension Exchange {
     guard appendValue(of: step, traits, worker) else { return false }
     let value = worker.nameBuffer.view
     switch step {
-    case .field: key.add(.field, value)
-    case .cookie: key.add(.cookie, value)
+    case .field(let name): add(.field, name, value, to: &key)
+    case .cookie(let name): add(.cookie, name, value, to: &key)
     case .clientCertificate: key.add(.certificate, value)
     case .fingerprint: key.add(.fingerprint, value)
-    case .claim(let name):
-      name.withView { key.add(.claim, $0) }
-      key.add(.claim, value)
+    case .claim(let name): add(.claim, name, value, to: &key)
     case .subject, .apiKey: ruled.identity.add(name: value, to: &key)
     case .address, .route, .host: key.add(.host, value)
     }
     return true
+  }
+
+  /// Adds a value and what it is the value of: the same value of another field is another's.
+  private func add(
+    _ part: RateLimiting.LimitKeyPart, _ name: [UInt8], _ value: ByteView, to key: inout LimitKey
+  ) {
+    name.withView { key.add(part, $0) }
+    key.add(part, value)
   }
 
   /// Appends a part's value to the worker's buffer of names; false if the request has none.
@@ -214,8 +220,12 @@ extension NodeLimits {
         case .route:
           guard routes.contains(text) else { continue }
           key.add(.route, high: 0, low: RouteTable.key(of: text))
-        case .field: text.withView { key.add(.field, $0) }
-        case .cookie: text.withView { key.add(.cookie, $0) }
+        case .field(let name):
+          name.withView { key.add(.field, $0) }
+          text.withView { key.add(.field, $0) }
+        case .cookie(let name):
+          name.withView { key.add(.cookie, $0) }
+          text.withView { key.add(.cookie, $0) }
         case .host: text.withView { key.add(.host, $0) }
         case .subject: continue
         case .claim(let name):

@@ -1,9 +1,16 @@
 // Limits over a reload. One of the same name goes on with all that it remembers, if it still counts the
 // same things for the same keys; what it allows is changed, as an operator would change it. What an
 // operator has changed stays, unless the file now says something else of that limit than before.
+//
+// A quota, which outlives a restart, outlives a reload all the more. One that has another `max_keys` gets
+// tables of its own, into which what was used is copied when it comes into force (what requests that are
+// under way at that moment still use, or give back, is not). One that is taken out is written to its file
+// once more, and the file stays; one that is put in begins with what its file says, as far as that is of
+// the same windows.
 
 internal import Bytes
 package import Configuration
+package import EventLoop
 package import RateLimiting
 
 /// Limits that are ready to come into force.
@@ -14,6 +21,11 @@ package struct LimitSuccession: Sendable {
   let changes: [(number: Int, change: LimitChange)]
   /// Limits of which it says something new.
   let renewed: Set<String>
+  /// Quotas that begin with what others have counted: those of the configuration before, or where there
+  /// was none of the name, their files'.
+  let inherited: [(number: Int, former: QuotaLimiter?)]
+  /// Limits that there are no more.
+  let removed: [Limit]
 }
 
 extension NodeLimits {
@@ -24,9 +36,11 @@ extension NodeLimits {
     var limits: [Limit] = []
     var changes: [(number: Int, change: LimitChange)] = []
     var renewed: Set<String> = []
+    var inherited: [(number: Int, former: QuotaLimiter?)] = []
     for (number, wanted) in configuration.limits.enumerated() {
       guard let place = self.number(of: wanted.name) else {
-        limits.append(try Self.limit(wanted, secret: hash.key))
+        limits.append(try Self.limit(wanted, secret: hash.key, clock: clock))
+        if case .quota = wanted.rule { inherited.append((number, nil)) }
         continue
       }
       let before = configurations[place]
@@ -35,8 +49,12 @@ extension NodeLimits {
         continue
       }
       renewed.insert(wanted.name)
-      guard Self.countsAlike(before, wanted) else {
-        limits.append(try Self.limit(wanted, secret: hash.key))
+      let countsAlike = Self.countsAlike(before, wanted)
+      guard countsAlike, before.maxKeys == wanted.maxKeys else {
+        limits.append(try Self.limit(wanted, secret: hash.key, clock: clock))
+        if countsAlike, case .quota(let former) = set.limits[place].rule {
+          inherited.append((number, former))
+        }
         continue
       }
       try Self.check(wanted)
@@ -51,7 +69,10 @@ extension NodeLimits {
     }
     return LimitSuccession(
       limits: NodeLimits(configuration, limits: limits, after: self), changes: changes,
-      renewed: renewed)
+      renewed: renewed, inherited: inherited,
+      removed: set.limits.filter { limit in
+        !configuration.limits.contains { $0.name == limit.name }
+      })
   }
 
   /// What an operator has changed of limits: how they are, where that is not what the file says.
@@ -86,26 +107,28 @@ extension NodeLimits {
       default: false
       }
     return isSameRule && one.keys == other.keys && one.isPerRoute == other.isPerRoute
-      && one.maxKeys == other.maxKeys && one.ipv4Prefix == other.ipv4Prefix
-      && one.ipv6Prefix == other.ipv6Prefix
+      && one.ipv4Prefix == other.ipv4Prefix && one.ipv6Prefix == other.ipv6Prefix
   }
 
   /// Throws if no limit can be as configured.
   private static func check(_ configuration: LimitConfiguration) throws(LimitDefect) {
     var small = configuration
     small.maxKeys = 1
-    _ = try limit(small, secret: Hash128(low: 0, high: 0))
+    _ = try limit(small, secret: Hash128(low: 0, high: 0), clock: nil)
   }
 }
 
 extension LimitSuccession {
   /// Puts in force what the file changes of limits that go on. What an operator has changed of those is
-  /// forgotten. Who waits and has another time now is in the answer.
-  package func commit(now: Int64, note: (String) -> Void) -> [DueDeparture] {
+  /// forgotten. Who waits and has another time now is in the answer. Blocks on the disk where quotas come
+  /// or go.
+  package func commit(now: Instant, note: (String) -> Void) -> [DueDeparture] {
+    limits.save(removed) { note("limits: \($0)") }
+    limits.inherit(inherited, time: now.wall / 1000) { note("limits: \($0)") }
     var due: [DueDeparture] = []
     for (number, change) in changes {
       do throws(LimitDefect) {
-        due += try limits.change(number, by: change, now: now)
+        due += try limits.change(number, by: change, now: now.monotonic)
       } catch {
         // It was tried before; if it fails nevertheless, the limit stays as it was.
         note("limit \(limits.configurations[number].name): \(error.text)")

@@ -6,6 +6,7 @@
 
 package import Bytes
 package import Configuration
+package import EventLoop
 package import RateLimiting
 import Synchronization
 
@@ -29,6 +30,8 @@ package final class NodeLimits: Sendable {
   let issuers: [String]
   /// The file that changes are kept in; nil if there is nowhere to keep them.
   package let overlayPath: String?
+  /// What limits read the time with where a worker's is not to be believed.
+  let clock: NodeClock?
   /// What is kept, the same for all generations.
   private let kept: KeptChanges
 
@@ -41,17 +44,22 @@ package final class NodeLimits: Sendable {
   /// - Parameters:
   ///   - secret: what keys are hashed with; what was kept of an earlier run needs that run's.
   ///   - overlayPath: where changes are kept.
+  ///   - clock: the workers' clock.
   package init(
-    _ configuration: NodeConfiguration, secret: Hash128, overlayPath: String? = nil
+    _ configuration: NodeConfiguration, secret: Hash128, overlayPath: String? = nil,
+    clock: NodeClock? = nil
   ) throws(LimitDefect) {
     configurations = configuration.limits
     hash = SipHash(key: secret)
     routes = configuration.sites.flatMap { $0.routes.map(\.name) }
     issuers = configuration.tokens.flatMap(\.issuers)
     self.overlayPath = overlayPath
+    self.clock = clock
     kept = KeptChanges()
     var limits: [Limit] = []
-    for limit in configuration.limits { limits.append(try Self.limit(limit, secret: secret)) }
+    for limit in configuration.limits {
+      limits.append(try Self.limit(limit, secret: secret, clock: clock))
+    }
     set = LimitSet(limits)
   }
 
@@ -62,14 +70,17 @@ package final class NodeLimits: Sendable {
     routes = configuration.routes.map(\.name)
     issuers = configuration.tokens.flatMap(\.issuers)
     overlayPath = former.overlayPath
+    clock = former.clock
     kept = former.kept
     set = LimitSet(limits)
   }
 
   static func limit(
-    _ configuration: LimitConfiguration, secret: Hash128
+    _ configuration: LimitConfiguration, secret: Hash128, clock: NodeClock?
   ) throws(LimitDefect) -> Limit {
-    guard let rule = rule(configuration, secret: secret) else {
+    var reading: LimitClock?
+    if let clock { reading = { clock.now().monotonic } }
+    guard let rule = rule(configuration, secret, reading) else {
       throw LimitDefect(
         text: "limit \(configuration.name): the rate must be from 1 a day to 1,000,000 a second "
           + "(bytes: 10¹²), and the bucket must fill within 73 years")
@@ -87,16 +98,19 @@ package final class NodeLimits: Sendable {
     }
   }
 
-  private static func rule(_ limit: LimitConfiguration, secret: Hash128) -> LimitRule? {
+  private static func rule(
+    _ limit: LimitConfiguration, _ secret: Hash128, _ clock: LimitClock?
+  ) -> LimitRule? {
     let keys = limit.maxKeys
     switch limit.rule {
     case .tokenBucket(let rate, let burst), .connections(let rate, let burst):
       return TokenBucketRate(tokens: rate.count, per: rate.period, burst: burst).map {
-        .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret))
+        .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret, clock: clock))
       }
     case .leakyBucket(let rate, let queue):
       return RateLimiter(
-        leaking: rate.count, per: rate.period, queue: queue, maxKeys: keys, secret: secret
+        leaking: rate.count, per: rate.period, queue: queue, maxKeys: keys, secret: secret,
+        clock: clock
       ).map { .leakyBucket($0) }
     case .concurrency(let count):
       return .concurrency(ConcurrencyLimiter(limit: count, maxKeys: keys))
@@ -106,7 +120,7 @@ package final class NodeLimits: Sendable {
       }
     case .bandwidth(let rate, let burst):
       return TokenBucketRate(bytes: rate.count, per: rate.period, burst: burst).map {
-        .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret))
+        .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret, clock: clock))
       }
     case .responseBandwidth(let rate, let burst):
       // Nothing is ever counted by key: it only carries the rate.
