@@ -123,73 +123,68 @@ static inline EVP_PKEY *weir_read_private_key(BIO *bio, int *encrypted) {
 
 // A socket BIO with four differences from the system's: writes raise no SIGPIPE; it knows whether the last
 // read took all there was; while it is told to hold, what is written stays with it, and goes out in front of
-// what is written next, in one call of the system; and it leaves the kernel's own TLS to the system's BIO
-// (with which nothing may be held).
-struct weir_held {
+// what is written next, in one call of the system; and where the kernel's own TLS may be used (with which
+// nothing may be held) that is left to the system's BIO.
+struct weir_socket {
+  int fd;
+  unsigned char kernel, drained, holds;
+  // What is held: bytes from `start` to `end`, in memory of `room`. NULL: nothing.
+  unsigned char *held;
   size_t start, end, room;
-  unsigned char bytes[];
 };
-// Flags beyond those of OpenSSL's.
-enum { WEIR_BIO_DRAINED = 1 << 28, WEIR_BIO_HOLDS = 1 << 29 };
-static inline int weir_bio_keep(BIO *b, const char *bytes, int count) {
-  struct weir_held *held = BIO_get_data(b);
-  size_t end = held ? held->end : 0, start = held ? held->start : 0;
-  if (!held || held->room - end < (size_t)count) {
-    size_t room = end + (size_t)count + 1024;
-    held = OPENSSL_realloc(held, sizeof *held + room);
-    if (!held) return -1;
-    held->room = room;
-    held->start = start;
-    BIO_set_data(b, held);
+static inline int weir_bio_keep(struct weir_socket *s, const char *bytes, int count) {
+  if (!s->held) s->start = s->end = s->room = 0;
+  if (s->room - s->end < (size_t)count) {
+    size_t room = s->end + (size_t)count + 1024;
+    unsigned char *larger = OPENSSL_realloc(s->held, room);
+    if (!larger) return -1;
+    s->held = larger;
+    s->room = room;
   }
-  memcpy(held->bytes + end, bytes, (size_t)count);
-  held->end = end + (size_t)count;
+  memcpy(s->held + s->end, bytes, (size_t)count);
+  s->end += (size_t)count;
   return count;
 }
 // Sends what is held and `count` bytes behind it; how many of the latter were taken, or -1.
 static inline int weir_bio_send_held(BIO *b, const char *bytes, int count) {
-  struct weir_held *held = BIO_get_data(b);
-  size_t waiting = held->end - held->start;
-  struct iovec parts[2] = {{held->bytes + held->start, waiting}, {(void *)bytes, (size_t)count}};
+  struct weir_socket *s = BIO_get_data(b);
+  size_t waiting = s->end - s->start;
+  struct iovec parts[2] = {{s->held + s->start, waiting}, {(void *)bytes, (size_t)count}};
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = count > 0 ? 2 : 1};
-  int fd = -1;
-  BIO_get_fd(b, &fd);
-  ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+  ssize_t n = sendmsg(s->fd, &message, MSG_NOSIGNAL);
   BIO_clear_retry_flags(b);
   if (n < 0) {
     if (BIO_sock_should_retry((int)n)) BIO_set_retry_write(b);
     return -1;
   }
   if ((size_t)n >= waiting) {
-    OPENSSL_free(held);
-    BIO_set_data(b, NULL);
+    OPENSSL_free(s->held);
+    s->held = NULL;
     n -= (ssize_t)waiting;
     if (n > 0 || count == 0) return (int)n;
   } else {
-    held->start += (size_t)n;
+    s->start += (size_t)n;
   }
   BIO_set_retry_write(b);
   return -1;
 }
 static inline int weir_bio_write(BIO *b, const char *bytes, int count) {
-  if (BIO_get_ktls_send(b)) return BIO_meth_get_write(BIO_s_socket())(b, bytes, count);
-  if (BIO_test_flags(b, WEIR_BIO_HOLDS)) return weir_bio_keep(b, bytes, count);
-  if (BIO_get_data(b)) return weir_bio_send_held(b, bytes, count);
-  int fd = -1;
-  BIO_get_fd(b, &fd);
-  ssize_t n = send(fd, bytes, (size_t)count, MSG_NOSIGNAL);
+  struct weir_socket *s = BIO_get_data(b);
+  if (s->kernel && BIO_get_ktls_send(b)) return BIO_meth_get_write(BIO_s_socket())(b, bytes, count);
+  if (s->holds) return weir_bio_keep(s, bytes, count);
+  if (s->held) return weir_bio_send_held(b, bytes, count);
+  ssize_t n = send(s->fd, bytes, (size_t)count, MSG_NOSIGNAL);
   BIO_clear_retry_flags(b);
   if (n <= 0 && BIO_sock_should_retry((int)n)) BIO_set_retry_write(b);
   return (int)n;
 }
 static inline int weir_bio_read(BIO *b, char *bytes, int count) {
-  BIO_clear_flags(b, WEIR_BIO_DRAINED);
-  if (BIO_get_ktls_recv(b)) return BIO_meth_get_read(BIO_s_socket())(b, bytes, count);
-  int fd = -1;
-  BIO_get_fd(b, &fd);
-  ssize_t n = recv(fd, bytes, (size_t)count, 0);
+  struct weir_socket *s = BIO_get_data(b);
+  s->drained = 0;
+  if (s->kernel && BIO_get_ktls_recv(b)) return BIO_meth_get_read(BIO_s_socket())(b, bytes, count);
+  ssize_t n = recv(s->fd, bytes, (size_t)count, 0);
   BIO_clear_retry_flags(b);
-  if (n < count) BIO_set_flags(b, WEIR_BIO_DRAINED);
+  s->drained = n < count;
   if (n < 0 && BIO_sock_should_retry((int)n)) BIO_set_retry_read(b);
   // An end of the stream is what the retry flags and this one do not say.
   if (n == 0) BIO_set_flags(b, BIO_FLAGS_IN_EOF);
@@ -197,7 +192,9 @@ static inline int weir_bio_read(BIO *b, char *bytes, int count) {
 }
 static inline int weir_bio_destroy(BIO *b) {
   if (!b) return 0;
-  OPENSSL_free(BIO_get_data(b));
+  struct weir_socket *s = BIO_get_data(b);
+  if (s) OPENSSL_free(s->held);
+  OPENSSL_free(s);
   BIO_set_data(b, NULL);
   return BIO_meth_get_destroy(BIO_s_socket())(b);
 }
@@ -212,23 +209,35 @@ static inline BIO_METHOD *weir_bio_method(void) {
   BIO_meth_set_destroy(method, weir_bio_destroy);
   return method;
 }
-static inline BIO *weir_bio_new(const BIO_METHOD *method, int fd) {
+// `kernel`: whether the kernel's TLS may be used.
+static inline BIO *weir_bio_new(const BIO_METHOD *method, int fd, int kernel) {
   BIO *bio = BIO_new(method);
-  if (bio) BIO_set_fd(bio, fd, BIO_NOCLOSE);
+  if (!bio) return NULL;
+  struct weir_socket *s = OPENSSL_zalloc(sizeof *s);
+  if (!s) {
+    BIO_free(bio);
+    return NULL;
+  }
+  s->fd = fd;
+  s->kernel = kernel != 0;
+  BIO_set_data(bio, s);
+  BIO_set_fd(bio, fd, BIO_NOCLOSE);
   return bio;
 }
+static inline struct weir_socket *weir_bio_socket(SSL *s) { return BIO_get_data(SSL_get_rbio(s)); }
 // Whether the last read found less than it asked for.
-static inline int weir_bio_drained(SSL *s) { return BIO_test_flags(SSL_get_rbio(s), WEIR_BIO_DRAINED) != 0; }
+static inline int weir_bio_drained(SSL *s) { return weir_bio_socket(s)->drained; }
 // The socket has something to read again: an earlier read says nothing any more.
-static inline void weir_bio_readable(SSL *s) { BIO_clear_flags(SSL_get_rbio(s), WEIR_BIO_DRAINED); }
+static inline void weir_bio_readable(SSL *s) { weir_bio_socket(s)->drained = 0; }
 // From now on what is written is held; or what is written next goes out, behind what is held.
-static inline void weir_bio_hold(SSL *s) { BIO_set_flags(SSL_get_wbio(s), WEIR_BIO_HOLDS); }
-static inline void weir_bio_end_hold(SSL *s) { BIO_clear_flags(SSL_get_wbio(s), WEIR_BIO_HOLDS); }
-static inline int weir_bio_holds(SSL *s) { return BIO_get_data(SSL_get_wbio(s)) != NULL; }
+static inline void weir_bio_hold(SSL *s) { weir_bio_socket(s)->holds = 1; }
+static inline void weir_bio_end_hold(SSL *s) { weir_bio_socket(s)->holds = 0; }
+static inline int weir_bio_holds(SSL *s) { return weir_bio_socket(s)->held != NULL; }
 // Sends what is held: 0 if nothing is left, 1 if the socket takes no more now, -1 if it is beyond use.
 static inline int weir_bio_let_go(SSL *s) {
-  BIO *b = SSL_get_wbio(s);
-  if (!BIO_get_data(b) || weir_bio_send_held(b, NULL, 0) >= 0) return 0;
+  if (!weir_bio_holds(s)) return 0;
+  BIO *b = SSL_get_rbio(s);
+  if (weir_bio_send_held(b, NULL, 0) >= 0) return 0;
   return BIO_should_write(b) ? 1 : -1;
 }
 static inline int weir_ktls_sends(SSL *s) { return BIO_get_ktls_send(SSL_get_wbio(s)); }

@@ -50,7 +50,8 @@ final class SocketMethod: Sendable {
   func open(_ context: OpaquePointer, _ socket: Int32) -> OpaquePointer? {
     ErrorQueue.clear()
     guard let ssl = unsafe SSL_new(context) else { return nil }
-    guard let bio = unsafe weir_bio_new(method, socket) else {
+    let mayUseKernel = unsafe SSL_get_options(ssl) & weir_tls_option_ktls() != 0
+    guard let bio = unsafe weir_bio_new(method, socket, mayUseKernel ? 1 : 0) else {
       unsafe SSL_free(ssl)
       return nil
     }
