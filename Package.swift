@@ -217,7 +217,8 @@ let package = Package(
         "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin", "TLS", "HTTP2",
       ], swiftSettings: strict),
     .target(
-      name: "RedisTesting", dependencies: ["CLinux", "Bytes", "EventLoop", "Redis"],
+      name: "RedisTesting",
+      dependencies: ["CLinux", "Bytes", "EventLoop", "Redis", "EdgeTesting"],
       swiftSettings: strict),
     .testTarget(
       name: "RedisTests", dependencies: ["Redis", "RedisTesting"], swiftSettings: strict),
@@ -225,6 +226,7 @@ let package = Package(
       name: "FleetTests",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Fleet", "ObjectStore", "Redis", "RedisTesting",
+        "EdgeTesting",
       ], swiftSettings: strict),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: strict),
     .testTarget(
@@ -241,8 +243,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TLSTests",
-      dependencies: ["TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux"],
-      swiftSettings: strict),
+      dependencies: [
+        "TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux", "EdgeTesting",
+      ], swiftSettings: strict),
     .testTarget(
       name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes", "CNGHTTP2"],
       swiftSettings: strict),
