@@ -218,7 +218,8 @@ let package = Package(
         "ObjectStore", "Edge", "Admin", "Node", "DemoOrigin", "TLS", "HTTP2",
       ], swiftSettings: strict),
     .target(
-      name: "RedisTesting", dependencies: ["CLinux", "Bytes", "EventLoop", "Redis"],
+      name: "RedisTesting",
+      dependencies: ["CLinux", "Bytes", "EventLoop", "Redis", "EdgeTesting"],
       swiftSettings: strict),
     .testTarget(
       name: "RedisTests", dependencies: ["Redis", "RedisTesting"], swiftSettings: strict),
@@ -226,6 +227,7 @@ let package = Package(
       name: "FleetTests",
       dependencies: [
         "CLinux", "Bytes", "EventLoop", "Fleet", "ObjectStore", "Redis", "RedisTesting",
+        "EdgeTesting",
       ], swiftSettings: strict),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: strict),
     .testTarget(
@@ -242,8 +244,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TLSTests",
-      dependencies: ["TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux"],
-      swiftSettings: strict),
+      dependencies: [
+        "TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux", "EdgeTesting",
+      ], swiftSettings: strict),
     .testTarget(
       name: "HTTP2Tests", dependencies: ["HTTP2", "HTTPMessage", "Bytes", "CNGHTTP2"],
       swiftSettings: strict),

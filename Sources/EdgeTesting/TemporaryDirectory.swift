@@ -1,20 +1,30 @@
 internal import CLinux
 internal import FoundationEssentials
 
-/// A directory of its own for a test, removed with all that is in it when this goes.
+/// A directory of its own for a test, removed with all that is in it when this goes. In memory where that has
+/// room: what others write to the disk then makes no test late.
 package final class TemporaryDirectory: Sendable {
   /// Its path, without a slash at the end.
   package let path: String
 
   /// Makes one.
   package init() throws {
-    var template = "/tmp/weir-test-XXXXXX".utf8CString.map { $0 }
+    var template = "\(Self.base)/weir-test-XXXXXX".utf8CString.map { $0 }
     guard unsafe mkdtemp(&template) != nil else {
       throw PeerFailure(.system, "making a temporary directory")
     }
     path = String(
       decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
+
+  /// A container often has 64 MiB there, which stores would fill.
+  private static let base: String = {
+    var status = statvfs()
+    guard unsafe statvfs("/dev/shm", &status) == 0, unsafe access("/dev/shm", W_OK) == 0,
+      UInt64(status.f_bavail) &* UInt64(status.f_frsize) > 1 << 30
+    else { return "/tmp" }
+    return "/dev/shm"
+  }()
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
 

@@ -111,10 +111,11 @@ package final class TestNode: Sendable {
     return try await client.request("GET", target, fields)
   }
 
-  /// Asks the admin's listener.
+  /// Asks the admin's listener, once all is counted that was answered before.
   package func admin(_ method: String, _ target: String, json: String? = nil) async throws
     -> PeerResponse
   {
+    catchUp()
     let client = try await RawClient.connect(to: adminPort)
     defer { client.close() }
     var fields = ["Authorization: Bearer \(Self.token)"]
@@ -144,8 +145,21 @@ package final class TestNode: Sendable {
     clock.advance(nanoseconds: Int64(seconds * 1_000_000_000))
   }
 
-  /// The sum of a counter over all workers.
-  package func count(_ counter: Counter) -> UInt64 { metrics.total(counter) }
+  /// Waits until workers have counted, logged and begun all that belongs to what they have sent: a client
+  /// may have an answer before its worker comes to that.
+  package func catchUp() { node?.catchUp() }
+
+  /// The sum of a counter over all workers, with all that was sent before.
+  package func count(_ counter: Counter) -> UInt64 {
+    catchUp()
+    return metrics.total(counter)
+  }
+
+  /// The figures as text, with all that was sent before.
+  package var figures: String {
+    catchUp()
+    return String(decoding: metrics.prometheus(), as: UTF8.self)
+  }
 
   /// Waits until a counter has reached a value.
   package func expect(_ counter: Counter, reaches value: UInt64) async throws {
@@ -154,12 +168,18 @@ package final class TestNode: Sendable {
 
   /// Waits until nothing is being fetched and everything fetched is committed.
   package func settle() async throws {
+    // One that goes on behind an answer may not have begun when its client has that.
+    catchUp()
     try await eventually("fills to end") { (self.node?.fillsUnderWay ?? 0) == 0 }
     node?.store?.flush()
+    catchUp()
   }
 
-  /// Waits until what was logged is in the files.
-  package func flushLogs() { node?.flushLogs() }
+  /// Waits until what was answered is in the logs' files.
+  package func flushLogs() {
+    catchUp()
+    node?.flushLogs()
+  }
 
   /// The lines of the access log so far.
   package func log() throws -> [JSONValue] {

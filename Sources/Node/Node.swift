@@ -402,6 +402,13 @@ package final class Node: Sendable {
   /// changes nothing.
   package func reloadCertificates() { watcher.reload() }
 
+  /// Waits until workers have counted, logged and begun all that belongs to what they have sent. For tests: a
+  /// client may have an answer before its worker comes to that.
+  package func catchUp() {
+    let mark = context.mark()
+    _ = mark.wait { runningWorkers.load(ordering: .acquiring) == workerCount }
+  }
+
   /// Waits until what was logged is in the file. For tests.
   package func flushLogs() { context.current.log?.flush() }
 

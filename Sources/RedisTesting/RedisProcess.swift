@@ -3,6 +3,7 @@
 
 internal import Bytes
 internal import CLinux
+internal import EdgeTesting
 internal import EventLoop
 package import Redis
 import Synchronization
@@ -21,7 +22,8 @@ package final class RedisProcess: Sendable {
   /// The port that it listens on; stays over restarts.
   package let port: UInt16
   /// Where its data are.
-  package let directory: String
+  package var directory: String { place.path }
+  private let place: TemporaryDirectory
   private let arguments: [String]
   /// A configuration's file, which a Sentinel must have.
   private let file: String?
@@ -50,34 +52,20 @@ package final class RedisProcess: Sendable {
   }
 
   private init(_ arguments: [String], sentinel: String?) throws {
-    port = try Self.freePort()
-    var template = "/tmp/weir-redis-XXXXXX".utf8CString.map { $0 }
-    guard unsafe mkdtemp(&template) != nil else {
-      throw EngineFailure("no temporary directory")
-    }
-    directory = String(
-      decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    port = try FreePort.take()
+    place = try TemporaryDirectory()
     guard let sentinel else {
       self.arguments = arguments
       file = nil
       try start()
       return
     }
-    let path = "\(directory)/sentinel.conf"
     self.arguments = ["--sentinel"]
-    file = path
-    let number = unsafe weir_open(path, O_WRONLY | O_CREAT, 0o600)
-    let bytes = Array(sentinel.utf8)
-    _ = unsafe write(number, bytes, bytes.count)
-    _ = close(number)
+    file = try place.write("sentinel.conf", sentinel)
     try start()
   }
 
-  deinit {
-    kill()
-    for name in ["appendonlydir"] { Self.remove("\(directory)/\(name)") }
-    Self.remove(directory)
-  }
+  deinit { kill() }
 
   /// Where it is.
   package var server: RedisServer { RedisServer(host: "127.0.0.1", port: port) }
@@ -91,7 +79,8 @@ package final class RedisProcess: Sendable {
       ] + arguments
     let started = try Self.spawn(words)
     id.withLock { $0 = started }
-    for _ in 0..<400 {
+    // A busy machine takes its time.
+    for _ in 0..<6_000 {
       if Self.answers(port) { return }
       _ = usleep(10_000)
     }
@@ -117,13 +106,13 @@ package final class RedisProcess: Sendable {
   package func thaw() { _ = id.withLock { CLinux.kill($0, SIGCONT) } }
 
   /// Removes the data of one that was killed.
-  package func forget() { Self.remove("\(directory)/appendonlydir") }
+  package func forget() { try? place.remove("appendonlydir") }
 
   /// Says something to it.
   @discardableResult
   package func command(_ words: String...) throws -> RedisReply {
     let session = try RedisSession(port: port)
-    guard session.connect(milliseconds: 2_000), let reply = session.ask(RedisCommand(words)) else {
+    guard session.connect(milliseconds: 60_000), let reply = session.ask(RedisCommand(words)) else {
       throw EngineFailure("redis-server on port \(port) does not answer")
     }
     return reply
@@ -145,13 +134,6 @@ package final class RedisProcess: Sendable {
     return answer.view.starts(with: ByteView("+PONG"))
   }
 
-  private static func freePort() throws -> UInt16 {
-    let socket = try Socket.listen(
-      on: SocketAddress(host: "127.0.0.1", port: 0) ?? SocketAddress(high: 0, low: 0, port: 0),
-      shared: false)
-    return Socket.localAddress(of: socket)?.port ?? 0
-  }
-
   private static func spawn(_ words: [String]) throws -> pid_t {
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
@@ -166,21 +148,6 @@ package final class RedisProcess: Sendable {
     let result = unsafe posix_spawnp(&id, words[0], &actions, nil, arguments, weir_environment())
     guard result == 0 else { throw EngineFailure("redis-server must be installed") }
     return id
-  }
-
-  private static func remove(_ path: String) {
-    if let directory = unsafe opendir(path) {
-      var names: [String] = []
-      while let entry = unsafe readdir(directory) {
-        let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-          unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-        }
-        if name != "." && name != ".." { names.append(name) }
-      }
-      unsafe closedir(directory)
-      for name in names { remove("\(path)/\(name)") }
-    }
-    if unsafe rmdir(path) != 0 { _ = unsafe unlink(path) }
   }
 }
 
@@ -225,6 +192,12 @@ package final class RedisSession {
     let end = clock.monotonic() + milliseconds * 1_000_000
     while !link.isOpen, clock.monotonic() < end { turn(5) }
     return link.isOpen
+  }
+
+  /// What ends a try to connect; nil if one succeeds.
+  package func failureToConnect() -> RedisFailure? {
+    while !link.isOpen, failure == nil { turn(5) }
+    return failure
   }
 
   /// What it answers; nil if the connection ends.

@@ -18,7 +18,7 @@ private struct Running {
     """
     listen 127.0.0.1:0;
     workers 2;
-    drain_timeout 5s;
+    drain_timeout 60s;
     origin app 127.0.0.1:1;
     site example.com { origin app; }
     \(settings)
@@ -228,7 +228,7 @@ struct RunTests {
     let manager = try NotifySocket(directory.file("notify"))
     let process = try WeirProcess(
       ["run"], in: directory,
-      environment: ["NOTIFY_SOCKET=\(directory.file("notify"))", "WATCHDOG_USEC=200000"])
+      environment: ["NOTIFY_SOCKET=\(directory.file("notify"))", "WATCHDOG_USEC=1000000"])
     try await manager.expect("READY=1\nSTATUS=node ")
     #expect(process.nodes.count == 1)
     try await manager.expect("WATCHDOG=1")

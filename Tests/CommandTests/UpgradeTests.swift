@@ -23,7 +23,7 @@ struct StoringNode {
       listen 127.0.0.1:0;
       admin 127.0.0.1:0 { token "a-token-for-the-tests"; }
       workers 2;
-      drain_timeout 10s;
+      drain_timeout 60s;
       store ./store { \(store) }
       origin app 127.0.0.1:\(origin.port);
       site * { origin app; }

@@ -82,7 +82,7 @@ struct DamagedFilesTests {
     }
   }
 
-  @Test(arguments: 0..<20 as Range<UInt64>)
+  @Test(arguments: 0..<10 as Range<UInt64>)
   func `a mutated file is a configuration or has an error`(_ seed: UInt64) {
     var generator = SeededGenerator(state: seed)
     for round in 0..<200 {

@@ -122,10 +122,10 @@ import Testing
         site * { origin app; }
         """, directory: directory)
     let client = try await node.connect()
-    for _ in 0..<10_000 { #expect(try await client.get("/").status == 200) }
+    for _ in 0..<2_000 { #expect(try await client.get("/").status == 200) }
     let shares = counts.value
-    for (share, expected) in zip(shares, [5_000, 3_000, 2_000]) {
-      #expect(abs(share - expected) <= 100, "\(shares)")
+    for (share, expected) in zip(shares, [1_000, 600, 400]) {
+      #expect(abs(share - expected) <= 20, "\(shares)")
     }
   }
 
@@ -158,7 +158,7 @@ import Testing
     let node = try TestNode.forwarding(
       to: dead,
       pool: "server 127.0.0.1:\(other.port); retries 5 pause=0; breaker off; ejection off;")
-    let clients = 10_000
+    let clients = 5_000
     let statuses = try await atOnce(20) { _ in
       let client = try await node.connect()
       defer { client.close() }

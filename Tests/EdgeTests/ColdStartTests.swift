@@ -36,11 +36,11 @@ private final class Crowd: Sendable {
     }
   }
 
-  @Test func `five thousand clients for as many keys never are more than the cap at the origin`()
+  @Test func `two thousand clients for as many keys never are more than the cap at the origin`()
     async throws
   {
     // Each needs a descriptor at both ends.
-    let clients = Machine.raiseDescriptorLimit() > 12_000 ? 5_000 : 1_000
+    let clients = Machine.raiseDescriptorLimit() > 6_000 ? 2_000 : 1_000
     let crowd = Crowd()
     let open = Signal("the origin to answer")
     let origin = try await origin(crowd, until: open)

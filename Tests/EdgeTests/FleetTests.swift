@@ -36,7 +36,7 @@ struct FleetTests {
   }
 
   private func text(_ node: TestNode) -> String {
-    String(decoding: node.metrics.prometheus(), as: UTF8.self)
+    node.figures
   }
 
   private func inStep(_ node: TestNode) async throws {
@@ -47,7 +47,7 @@ struct FleetTests {
 
   private func purge(_ node: TestNode, _ order: String) async throws -> JSONValue {
     let response = try await node.admin(
-      "POST", "/v1/purge", json: "{\(order), \"wait\": \"all\", \"timeout_ms\": 10000}")
+      "POST", "/v1/purge", json: "{\(order), \"wait\": \"all\", \"timeout_ms\": 60000}")
     #expect(response.status == 200, "\(response.text)")
     return try response.json()
   }
@@ -153,7 +153,7 @@ struct FleetTests {
     try await inStep(node)
     _ = try await node.get("/a")
     try await node.settle()
-    #expect(try await node.get("/a").isHit)
+    try await eventually("a hit") { try await node.get("/a").isHit }
     relay.cut()
     try await eventually("\(mode)") {
       try await node.admin("GET", "/v1/fleet").json()["mode"] == .string(mode)
@@ -165,9 +165,8 @@ struct FleetTests {
     }
     #expect(try await node.get("/a").isHit == isHit)
     relay.mend()
-    try await inStep(node)
-    try await node.settle()
-    #expect(try await node.get("/a").isHit)
+    // A second on a busy machine: it may be behind once more meanwhile.
+    try await eventually("a hit again") { try await node.get("/a").isHit }
   }
 
   @Test func `what a PoP holds back is not served where the origin fails`() async throws {

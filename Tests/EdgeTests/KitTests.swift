@@ -172,7 +172,8 @@ import Testing
   }
 
   @Test func `an origin that has stopped refuses, and can come back on its port`() async throws {
-    let origin = try await ScriptedOrigin { try await $0.waitUntilClosed() }
+    let port = try FreePort.take()
+    let origin = try await ScriptedOrigin(port: port) { try await $0.waitUntilClosed() }
     let client = try await RawClient.connect(to: origin.port)
     try await origin.waitForConnections(1)
     await origin.stop()
@@ -278,6 +279,21 @@ import Testing
     #expect(origin.accepted == 300)
     #expect(origin.requests.count == 900)
     try await origin.finish()
+  }
+
+  @Test func `ports for others are free, another one each time, and none of connections'`()
+    async throws
+  {
+    let ports = try (0..<20).map { _ in try FreePort.take() }
+    #expect(Set(ports).count == 20)
+    for port in ports {
+      let origin = try await ScriptedOrigin.answering(port: port) { _ in Reply() }
+      let client = try await RawClient.connect(to: port)
+      #expect(try await client.get("/").status == 200)
+      #expect(!ports.contains(client.localPort))
+      client.close()
+      try await origin.finish()
+    }
   }
 
   @Test func `an access log is read back line by line`() async throws {

@@ -14,8 +14,7 @@ extension TestNode {
 
   /// A figure as it is scraped, by its name with labels.
   func figure(_ name: String) -> Int {
-    let text = String(decoding: metrics.prometheus(), as: UTF8.self)
-    let line = text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
+    let line = figures.split(separator: "\n").first { $0.hasPrefix(name + " ") }
     return line.flatMap { Int($0.dropFirst(name.utf8.count + 1)) } ?? -1
   }
 
@@ -45,14 +44,12 @@ extension TestNode {
 }
 
 extension TestNode {
-  /// Waits until what was sent before has been looked at by every worker, several times over: a request
-  /// on a connection of its own to each of many.
+  /// Waits until what was sent before has been looked at by every worker, several times over, and
+  /// whatever the test's own peers have to say to that.
   func settleTurns() async throws {
     for _ in 0..<16 {
-      let client = try await connect()
-      defer { client.close() }
-      try await client.write("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
-      _ = try await client.readResponse(to: "OPTIONS")
+      catchUp()
+      await Task.yield()
     }
   }
 }

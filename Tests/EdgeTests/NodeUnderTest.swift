@@ -56,7 +56,7 @@ extension RawClient {
 
 extension TestNode {
   /// Waits until a counter of bytes has not moved for a while (150 looks, some 2 ms apart), because
-  /// somebody is held back: long enough that a busy machine has run every thread meanwhile.
+  /// somebody is held back. Between two looks every worker has had its turn, however busy the machine is.
   func standsStill(_ counter: Counter) async throws {
     var last = count(counter)
     var times = 0

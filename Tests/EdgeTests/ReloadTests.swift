@@ -91,6 +91,7 @@ extension TestNode {
     #expect(try await status("b.example", "/") == 200)
     try await node.reloads("\(base) site a.example { origin app; route /one { } }")
     #expect(try await status("a.example", "/one") == 200)
+    node.catchUp()
     #expect(node.metrics.requests(route: "a.example/one", status: 200) == 2)
     #expect(node.metrics.requests(route: "a.example/two", status: 200) == 1)
     // Each worker's lines are in order; theirs among each other are not.

@@ -245,9 +245,9 @@ import Testing
     }
     try await node.expect(.connectionsAccepted, reaches: 6)
     #expect(node.count(.handshakesFull) < 6)
-    while node.count(.handshakesFull) < 6 {
+    try await eventually("all to have had their turn") {
       node.advance(seconds: 0.2)
-      try await Program.run(["true"])
+      return node.count(.handshakesFull) >= 6
     }
     #expect(try await answers == [0, 0, 0, 0, 0, 0])
   }
@@ -303,7 +303,7 @@ import Testing
     try await Program.run([
       "sh", "-c",
       "openssl s_client -servername a.example -connect 127.0.0.1:\(secure.node.port) 2>/dev/null"
-        + " | openssl x509 -noout -subject",
+        + " | openssl x509 -noout -subject | tr -d ' '",
     ]).output
   }
 
@@ -311,7 +311,7 @@ import Testing
     let origin = try await TLSTests.origin()
     let secure = try await SecureNode.start(origin: origin.port, top: "tls { watch off; }")
     let node = secure.node
-    #expect(try await shown(secure).contains("CN = leaf"))
+    #expect(try await shown(secure).contains("CN=leaf"))
     let kept = try await node.connect()
     // The key of another: half of a renewal.
     try await secure.certificates.leaf("b", "DNS:a.example", subject: "/CN=renewed")
@@ -322,7 +322,7 @@ import Testing
     try await eventually("what is wrong to be said") {
       node.notes.value.contains { $0.contains("not the private key of") }
     }
-    #expect(try await shown(secure).contains("CN = leaf"))
+    #expect(try await shown(secure).contains("CN=leaf"))
     try await Program.run([
       "cp", secure.directory.file("b.pem"), secure.directory.file("a.pem"),
     ])
@@ -330,7 +330,7 @@ import Testing
     try await eventually("the new one to be read") {
       node.notes.value.contains("certificates: read anew")
     }
-    #expect(try await shown(secure).contains("CN = renewed"))
+    #expect(try await shown(secure).contains("CN=renewed"))
     kept.close()
   }
 
@@ -342,7 +342,7 @@ import Testing
     try await eventually("the new one to be read") {
       node.notes.value.last == "certificates: read anew"
     }
-    #expect(try await shown(secure).contains("CN = renewed"))
+    #expect(try await shown(secure).contains("CN=renewed"))
   }
 
   @Test func `what proves a name is served from a directory, without TLS`() async throws {

@@ -21,8 +21,7 @@ struct TierTests {
 
   private func inStep(_ node: TestNode) async throws {
     try await eventually("in step") {
-      String(decoding: node.metrics.prometheus(), as: UTF8.self)
-        .contains("\nweir_fleet_in_step 1\n")
+      node.figures.contains("\nweir_fleet_in_step 1\n")
     }
   }
 

@@ -26,13 +26,17 @@ final class Collector: Sendable {
 
   /// The spans' names and the bytes that identify them, once so many requests have come.
   func names(_ names: [String]) async throws -> Bool {
-    let seen = try await exports.wait(for: "traces") { !$0.isEmpty }.flatMap { $0 }
-    return names.allSatisfy { Self.contains(seen, Array($0.utf8)) }
+    try await exports.wait(for: "traces with \(names)") { exports in
+      names.allSatisfy { name in exports.contains { Self.contains($0, Array(name.utf8)) } }
+    }
+    return true
   }
 
   static func contains(_ bytes: [UInt8], _ part: [UInt8]) -> Bool {
-    guard bytes.count >= part.count else { return false }
-    return (0...bytes.count - part.count).contains { bytes[$0...].starts(with: part) }
+    guard let first = part.first, bytes.count >= part.count else { return false }
+    return (0...bytes.count - part.count).contains {
+      bytes[$0] == first && bytes[$0...].starts(with: part)
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 import Bytes
 import CLinux
+import EdgeTesting
 import EventLoop
 import Fleet
 import ObjectStore
@@ -12,7 +13,7 @@ import Testing
 
 /// A PoP without workers: its store, and its part in the fleet.
 final class TestPoP {
-  let path: String
+  private let directory: TemporaryDirectory
   let name: String
   private let settings: FleetSettings
   private var held: (store: ObjectStore, client: FleetClient)?
@@ -24,22 +25,16 @@ final class TestPoP {
     var all: [String] { lines.withLock { $0 } }
   }
 
-  private static let count = Atomic<Int>(0)
-
   init(_ name: String, region: String = "eu", engine: RedisSettings) throws {
     self.name = name
-    let number = Self.count.add(1, ordering: .relaxed).newValue
-    path = "/tmp/weir-fleet-\(getpid())-\(number)"
+    directory = try TemporaryDirectory()
     settings = FleetSettings(
       fleet: "shop", pop: name, region: region, version: "1", engine: engine)
     notes = Notes()
     try open()
   }
 
-  deinit {
-    close()
-    Self.remove(path)
-  }
+  deinit { close() }
 
   /// The store; the test fails where it is closed.
   var store: ObjectStore { get throws { try #require(held).store } }
@@ -47,7 +42,7 @@ final class TestPoP {
   var client: FleetClient { get throws { try #require(held).client } }
 
   private func open() throws {
-    let opened = try Self.open(path, settings, notes)
+    let opened = try Self.open(directory.file("store"), settings, notes)
     held = opened
     let store = opened.0
     try opened.1.start { Self.order($0, store) }
@@ -104,7 +99,8 @@ final class TestPoP {
   func inStep() throws { try until("\(name) is in step") { try client.status.isInStep } }
 
   /// Who has applied a purge, as the client says in the end.
-  func reach(of number: UInt64, _ scope: FleetScope = .all, seconds: Int64 = 5) throws -> FleetReach
+  func reach(of number: UInt64, _ scope: FleetScope = .all, seconds: Int64 = 60) throws
+    -> FleetReach
   {
     let result = Mutex<FleetReach?>(nil)
     try client.wait(for: number, scope, timeout: seconds * 1_000_000_000) { reach in
@@ -113,18 +109,11 @@ final class TestPoP {
     try until("an answer") { result.withLock { $0 } != nil }
     return try #require(result.withLock { $0 })
   }
-
-  private static func remove(_ path: String) {
-    for name in ["data.mdb", "lock.mdb", "journal", "purges", "recency", "pid", "lock"] {
-      _ = unsafe unlink("\(path)/\(name)")
-    }
-    _ = unsafe rmdir(path)
-  }
 }
 
-/// Waits for a condition, at most 10 s.
+/// Waits for a condition, at most two minutes.
 func until(_ what: String, _ condition: () throws -> Bool) throws {
-  for _ in 0..<2_000 {
+  for _ in 0..<24_000 {
     if try condition() { return }
     _ = usleep(5_000)
   }

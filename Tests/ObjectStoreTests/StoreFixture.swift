@@ -13,12 +13,22 @@ final class TemporaryDirectory {
 
   init() {
     let number = Self.count.add(1, ordering: .relaxed).newValue
-    let base = unsafe access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
-    path = "\(base)/weir-store-\(getpid())-\(number)"
+    path = "\(Self.base)/weir-store-\(getpid())-\(number)"
+    // Of a process that was killed, and had the same number.
+    Self.remove(path)
     _ = unsafe mkdir(path, 0o700)
   }
 
   deinit { Self.remove(path) }
+
+  /// In memory, where there is room: a container often has 64 MiB of that.
+  private static let base: String = {
+    var status = statvfs()
+    guard unsafe statvfs("/dev/shm", &status) == 0, unsafe access("/dev/shm", W_OK) == 0,
+      UInt64(status.f_bavail) &* UInt64(status.f_frsize) > 1 << 30
+    else { return "/tmp" }
+    return "/dev/shm"
+  }()
 
   func file(_ name: String) -> String { path + "/" + name }
 

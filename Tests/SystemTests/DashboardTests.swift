@@ -51,10 +51,11 @@ struct DashboardTests {
         "document.querySelector('#chart-rate polyline').points.length"
       ).int ?? 0 > 5
     }
-    #expect(try await text("routes").contains("*/"))
-    #expect(try await text("limits").contains("clients"))
-    #expect(try await text("origins").contains("up"))
-    #expect(try await text("store-fill").contains(" of "))
+    for (place, word) in [
+      ("routes", "*/"), ("limits", "clients"), ("origins", "up"), ("store-fill", " of "),
+    ] {
+      try await eventually("\(word) among the \(place)") { try await text(place).contains(word) }
+    }
 
     // A change of a limit asks for the token once, which is then kept.
     _ = try await page.value(

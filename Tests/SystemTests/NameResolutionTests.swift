@@ -9,7 +9,7 @@ import Testing
   .serialized,
   .enabled(
     if: RealParts.areInstalled && NamedOrigin.mayHaveResolver,
-    "only root can have a name server, and nginx, curl and unshare are needed"))
+    "only root can have a name server, and nginx, curl, unshare and IPv6 are needed"))
 struct NameResolutionTests {
   private let name = NamedOrigin.name
 
@@ -65,7 +65,8 @@ private final class NamedOrigin {
 
   /// Whether it can see a resolv.conf of its own.
   static var mayHaveResolver: Bool {
-    geteuid() == 0 && RealParts.find("unshare") != nil
+    geteuid() == 0 && RealParts.find("unshare") != nil && NameServer.mayListen
+      && (try? RealParts.output("cat", ["/proc/net/if_inet6"]))?.contains(" lo\n") == true
       && (try? RealParts.output("unshare", ["-m", "echo", "yes"])) == "yes\n"
   }
 
@@ -78,8 +79,8 @@ private final class NamedOrigin {
   init() async throws {
     let directory = try TemporaryDirectory()
     self.directory = directory
-    let behind = try RealParts.freePort()
-    admin = try RealParts.freePort()
+    let behind = Int(try FreePort.take())
+    admin = Int(try FreePort.take())
     let listeners = [
       ("127.0.0.2", "two"), ("127.0.0.3", "three"), ("127.0.0.4", "four"), ("[::1]", "six"),
     ].map { "server { listen \($0.0):\(behind); location / { return 200 \($0.1); } }" }
@@ -98,7 +99,7 @@ private final class NamedOrigin {
       }
       """)
     try directory.write(
-      "resolv.conf", "nameserver \(NameServer.address)\noptions timeout:1 attempts:2\n")
+      "resolv.conf", "nameserver \(NameServer.address)\noptions timeout:10 attempts:2\n")
     let conf = try directory.write(
       "edge.conf",
       """

@@ -49,6 +49,13 @@ final class NameServer: Sendable {
     }
   }
 
+  /// Whether nobody else is the name server there, and this process may be.
+  static var mayListen: Bool {
+    let server = NameServer([:])
+    server?.stop()
+    return server != nil
+  }
+
   /// Ends the thread, and gives the address back.
   func stop() {
     shutdown(socket, Int32(SHUT_RDWR))

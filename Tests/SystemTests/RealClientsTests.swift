@@ -138,7 +138,10 @@ struct RealClientsTests {
     "security_headers", "sessionresumption_ticket",
   ]
 
-  @Test(.enabled(if: RealParts.find("testssl") != nil, "testssl.sh is not installed"))
+  @Test(
+    .enabled(
+      if: RealClients.areInstalled && RealParts.find("testssl") != nil,
+      "testssl.sh is not installed, or nginx is not"))
   func `testssl has nothing to complain about`() async throws {
     let clients = try await RealClients()
     defer { clients.stop() }
@@ -169,7 +172,10 @@ struct RealClientsTests {
     #expect(secrecy?.hasPrefix("offered") == true)
   }
 
-  @Test(.enabled(if: RealParts.find("sslscan") != nil, "sslscan is not installed"))
+  @Test(
+    .enabled(
+      if: RealClients.areInstalled && RealParts.find("sslscan") != nil,
+      "sslscan is not installed, or nginx is not"))
   func `sslscan finds two versions and no weak cipher`() async throws {
     let clients = try await RealClients()
     defer { clients.stop() }
@@ -238,8 +244,8 @@ private final class RealClients: @unchecked Sendable {
     try directory.write("nginx.conf", Self.nginx(directory, origin))
     nginx = try RealParts.start("nginx", ["-c", directory.file("nginx.conf")])
     try await eventually("nginx to listen") { FileManager.default.fileExists(atPath: origin) }
-    let secure = try RealParts.freePort()
-    admin = try RealParts.freePort()
+    let secure = Int(try FreePort.take())
+    admin = Int(try FreePort.take())
     let conf = try directory.write(
       "edge.conf",
       """

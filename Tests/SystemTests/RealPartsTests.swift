@@ -25,26 +25,28 @@ struct RealPartsTests {
 
     // Load: every answer a 200, and whole.
     let load = try parts.output(
-      "wrk", "-t1", "-c16", "-d2s", "http://127.0.0.1:\(parts.port)/tree/\(parts.someFile)")
+      "wrk", "-t1", "-c16", "-d1s", "--timeout", "60s",
+      "http://127.0.0.1:\(parts.port)/tree/\(parts.someFile)")
     #expect(load.contains("requests in"))
     #expect(!load.contains("Non-2xx") && !load.contains("Socket errors"), "\(load)")
 
-    // Killed once more, and the origin gone: what was fetched is still there.
+    // Killed once more, and the origin gone: what was stored is still there.
+    try await eventually("the whole tree to be stored") {
+      try parts.fetch(into: "third").allSatisfy { $0.contains("; hit") }
+    }
     try parts.killNode()
     parts.stopOrigin()
-    for file in parts.tree {
-      let answer = try parts.output(
-        "curl", "-s", "-o", parts.path("third"), "-w", "%header{cache-status}",
-        "http://127.0.0.1:\(parts.port)/tree/\(file)")
-      #expect(answer.contains("; hit"), "\(file): \(answer)")
-      #expect(parts.isSame("third", as: file), "\(file)")
+    let states = try parts.fetch(into: "fourth")
+    #expect(states.count == parts.tree.count && states.allSatisfy { $0.contains("; hit") })
+    for (index, file) in parts.tree.enumerated() {
+      #expect(parts.isSame("fourth/\(index)", as: file), "\(file)")
     }
   }
 }
 
 /// The programs of one test.
 final class RealParts {
-  static let needed = ["nginx", "wget", "curl", "wrk"]
+  static let needed = ["nginx", "wget", "curl", "wrk", "ps"]
   static var areInstalled: Bool { needed.allSatisfy { find($0) != nil } }
 
   let directory: TemporaryDirectory
@@ -63,7 +65,7 @@ final class RealParts {
   init() async throws {
     directory = try TemporaryDirectory()
     tree = try Self.makeTree(in: directory.file("www/tree"))
-    let originPort = try Self.freePort()
+    let originPort = Int(try FreePort.take())
     _ = try directory.write(
       "nginx.conf",
       """
@@ -184,6 +186,19 @@ final class RealParts {
       ])
   }
 
+  /// Fetches each file of the tree, in its order, into a file by its number; the answers' `Cache-Status`.
+  func fetch(into name: String) throws -> [String] {
+    let lines = tree.enumerated().map { index, file in
+      "url = http://127.0.0.1:\(port)/tree/\(file)\noutput = \(path(name))/\(index)\n"
+    }
+    let list = try directory.write("list", lines.joined())
+    let states = try output(
+      "curl", "-s", "--create-dirs", "-K", list, "-w", "%header{cache-status}\n")
+    return states.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map {
+      String($0)
+    }
+  }
+
   func mirror(into name: String) throws { try startMirror(into: name).waitUntilExit() }
 
   func files(below name: String) -> [String] {
@@ -265,20 +280,11 @@ final class RealParts {
     return String(decoding: data, as: UTF8.self)
   }
 
-  static func freePort() throws -> Int {
-    let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(number) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    unsafe withUnsafeMutablePointer(to: &address) { pointer in
-      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        _ = unsafe bind(number, $0, length)
-        _ = unsafe getsockname(number, $0, &length)
-      }
-    }
-    return Int(UInt16(bigEndian: address.sin_port))
+  /// What a server on loopback answers.
+  static func get(_ path: String, of port: UInt16) async throws -> PeerResponse {
+    let client = try await RawClient.connect(to: port)
+    defer { client.close() }
+    return try await client.get(path, host: "localhost")
   }
 
   static func canConnect(_ port: Int, on host: String = "127.0.0.1") -> Bool {

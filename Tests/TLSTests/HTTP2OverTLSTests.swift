@@ -119,7 +119,7 @@ import Testing
 
   func ready(_ socket: borrowing Descriptor, _ events: Int32) throws {
     var entry = pollfd(fd: socket.number, events: Int16(events), revents: 0)
-    let count = unsafe poll(&entry, 1, 10_000)
+    let count = unsafe poll(&entry, 1, 60_000)
     try #require(count == 1)
   }
 

@@ -140,6 +140,14 @@ package final class NodeContext: Sendable {
     return adoption
   }
 
+  /// Says when every worker has come to where it has done all that it was at when this was called.
+  package func mark() -> Adoption {
+    let inboxes = posts.withLock { $0 }
+    let adoption = Adoption(workers: inboxes.count)
+    for inbox in inboxes { inbox.post(.mark(adoption)) }
+    return adoption
+  }
+
   private func hearGrants(of pools: [OriginPool]) {
     for pool in pools {
       pool.setMissHandler { [weak self] in self?.post(.missGranted($0), to: $0.waiter.worker) }
@@ -243,6 +251,8 @@ package enum WorkerMessage: Sendable {
   case listen([NumberedListener], Adoption)
   /// Another process takes over: accept nothing, look nothing up.
   case letGo(Adoption)
+  /// Nothing, but to say that it was read.
+  case mark(Adoption)
   /// Finish what is in flight, take nothing new, end by this time (monotonic).
   case drain(deadline: Int64)
 }

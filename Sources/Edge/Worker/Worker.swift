@@ -385,6 +385,7 @@ package final class Worker {
         hasLetGo = true
         closeListeners(listeners.map(\.number))
         adoption.workerIsDone()
+      case .mark(let adoption): adoption.workerIsDone()
       case .drain(let deadline): drain(deadline)
       }
     }
