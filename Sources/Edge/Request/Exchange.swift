@@ -215,6 +215,7 @@ final class Exchange {
     state = .waiting
     reset(worker)
     if worker.traceThreshold != 0 { beginTrace(head, worker) }
+    if head.fields.contains(.weirExplain) { beginExplanation(head, worker) }
     guard findsClient(head, on: connection) else { return }
     if worker.isInFleet, !hearsPoPs(head, on: connection) { return }
     if generation.routes.namesRequests { nameRequest(head, on: connection) }
