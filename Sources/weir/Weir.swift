@@ -19,7 +19,7 @@ import ArgumentParser
       MaintenanceCommand.self, StoreOnlyCommand.self, TokenCommand.self, SettingsCommand.self,
       VersionCommand.self, EvalCommand.self, ExplainCommand.self, SignCommand.self, KeyCommand.self,
       ReplayCommand.self, RecordCommand.self, LogCommand.self, AccountingCommand.self,
-      NodeCommand.self,
+      NodeCommand.self, CrashReportCommand.self,
     ])
 }
 
