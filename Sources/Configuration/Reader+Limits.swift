@@ -30,12 +30,28 @@ extension Reader {
       useless = ["counts", "cost", "on", "status", "body", "headers", "key", "per"]
       declared.connectionLimits.insert(draft.limit.name)
     }
+    if let range = seen.settings["cost"] { checkCost(draft.limit.cost, at: range) }
     for setting in useless {
       guard let range = seen.settings[setting] else { continue }
       findings.error(
         "\"\(setting)\" has no meaning beside \"\(draft.limit.rule.name)\"", at: range,
         help: "remove it")
     }
+  }
+
+  /// What costs more than there ever is, is always refused.
+  private mutating func checkCost(_ cost: UInt64, at range: SourceRange) {
+    let most: UInt64
+    let setting: String
+    switch draft.limit.rule {
+    case .tokenBucket(_, let burst): (most, setting) = (burst, "burst=\(cost)")
+    case .quota(let count, _): (most, setting) = (count, "a quota of \(cost)")
+    case .leakyBucket, .concurrency, .bandwidth, .responseBandwidth, .connections: return
+    }
+    guard cost > most else { return }
+    findings.warning(
+      "limit: each request costs \(cost), and there are never more than \(most): all are refused",
+      at: range, help: "give it \(setting) or more, or a smaller cost")
   }
 
   /// `token_bucket RATE [burst=NUMBER];`
