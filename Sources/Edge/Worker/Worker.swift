@@ -115,6 +115,8 @@ package final class Worker {
   var unnotedHits: UInt64 = 0
   /// The requests that it began last, for the report of a crash.
   let notes: RequestNotes
+  /// Answers of origins since the last whose tags were noted.
+  var unnotedAnswers: UInt64 = 0
   let nodeName: ByteBuffer
   /// What a random number must be below for a request to be traced; 0: none is.
   let traceThreshold: UInt64
