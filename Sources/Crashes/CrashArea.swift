@@ -11,7 +11,7 @@
 //
 // Why not the backtracer that comes with Swift: it is another program, which has to be there, and the node
 // ends only when that has read all symbols, for as long as which nobody answers. Where it is turned on
-// (SWIFT_BACKTRACE), it has its turn after ours.
+// (SWIFT_BACKTRACE in the supervisor's environment), it has its turn after ours.
 
 internal import CLinux
 package import EventLoop

@@ -23,6 +23,17 @@ struct CrashPlace {
       + (user.map { ["--user", $0] } ?? [])
   }
 
+  /// The variables for a node that leaves its traces in a file of that number.
+  static func environment(_ area: Int32?) -> [String] {
+    guard let area else { return [] }
+    var variables = ["\(CrashArea.variable)=\(area)"]
+    // Swift's own backtracer keeps a process that has crashed alive while it reads symbols, and the next
+    // node waits for that: only for who asks for it.
+    let backtracer = "SWIFT_BACKTRACE"
+    if NodeArguments.environment(backtracer) == nil { variables.append("\(backtracer)=enable=no") }
+    return variables
+  }
+
   /// Has this process leave traces for its supervisor, if that has given it a place for them.
   static func leaveTraces() {
     guard let text = NodeArguments.environment(CrashArea.variable), let number = Int32(text),

@@ -274,7 +274,7 @@ final class Supervising {
     let process = try Processes.start(
       executable, arguments + more,
       inheriting: Array(descriptors) + [traces?.number].compactMap { $0 },
-      environment: traces.map { ["\(CrashArea.variable)=\($0.number)"] } ?? [])
+      environment: CrashPlace.environment(traces?.number))
     channels[process] = own
     self.traces[process] = traces
     return process

@@ -49,8 +49,8 @@ import Testing
     }
     let names = try await reports(directory)
     #expect(names.count == 2)
-    let file = directory.file(
-      "store/crashes/\(try #require(names.first { $0.contains("-\(first).") }))")
+    let name = try #require(names.first { $0.contains("-\(first).") })
+    let file = directory.file("store/crashes/\(name)")
     var status = stat()
     #expect(unsafe stat(file, &status) == 0 && status.st_mode & 0o777 == 0o600)
     let report = try await Program.run(["cat", file]).output
@@ -60,7 +60,9 @@ import Testing
     #expect(report.contains("\nbacktrace:\n  0 "), "\(report)")
     #expect(report.contains("  worker 0: shop.example/basket/17\n"), "\(report)")
     #expect(!report.contains("geheim") && !report.contains("?"))
-    let doctor = try WeirProcess(["doctor", "--json"], in: directory)
+    let elsewhere = try TemporaryDirectory()
+    let doctor = try WeirProcess(
+      ["doctor", directory.file("edge.conf"), "--json"], in: elsewhere)
     _ = try await doctor.exitStatus()
     let findings = try JSONValue(parsing: doctor.printed).array ?? []
     let crashes = findings.filter { $0["subject"]?.string == "crash" }

@@ -179,7 +179,7 @@ import Testing
   {
     let origin = try await Self.origin()
     let node = try TestNode.start(
-      origin: origin.port, route: "cache { stale_if_error 1h; }", pool: "retries 1;")
+      origin: origin.port, route: "cache { stale_if_error 1h; }")
     _ = try await node.get("/x")
     try await node.settle()
     await origin.stop()
