@@ -135,10 +135,10 @@ let package = Package(
     .target(
       name: "Edge",
       dependencies: [
-        "CLinux", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching", "RateLimiting",
-        "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore", "Origins",
-        "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS", "HTTP2",
-        "Tracing", "Fleet",
+        "CLinux", "Crashes", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching",
+        "RateLimiting", "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore",
+        "Origins", "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS",
+        "HTTP2", "Tracing", "Fleet",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -166,10 +166,15 @@ let package = Package(
     // What keeps a node running: rules only.
     .target(name: "Supervision", swiftSettings: strict),
 
+    // What a crash leaves behind.
+    .target(name: "Crashes", dependencies: ["CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
+
     // What a node needs of its machine.
     .target(
       name: "Doctor",
-      dependencies: ["CLinux", "Bytes", "Configuration", "EventLoop", "HTTPMessage", "TLS"],
+      dependencies: [
+        "CLinux", "Bytes", "Crashes", "Configuration", "EventLoop", "HTTPMessage", "TLS",
+      ],
       swiftSettings: strict),
 
     // Other programs' configurations, carried over.
@@ -179,7 +184,7 @@ let package = Package(
     .executableTarget(
       name: "weir",
       dependencies: [
-        "CLinux", "Bytes", "Doctor", "Conversion", "Configuration", "EventLoop", "Node",
+        "CLinux", "Bytes", "Crashes", "Doctor", "Conversion", "Configuration", "EventLoop", "Node",
         "Supervision", "Edge", "Authentication", "Cryptography", "Replay", "TLS",
         "TrafficFormats", "CTerminal", "TopView",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -276,6 +281,9 @@ let package = Package(
     .testTarget(
       name: "DoctorTests", dependencies: ["Doctor", "Configuration", "EventLoop"],
       swiftSettings: strict),
+    .testTarget(
+      name: "CrashesTests", dependencies: ["Crashes", "Bytes", "EventLoop", "CLinux"],
+      swiftSettings: strict),
     .testTarget(name: "TracingTests", dependencies: ["Tracing", "Bytes"], swiftSettings: strict),
     .testTarget(
       name: "AccountingTests", dependencies: ["Accounting", "Metrics"], swiftSettings: strict),
@@ -324,7 +332,7 @@ let package = Package(
       name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["weir", "CLinux", "CTerminal", "EdgeTesting", "EventLoop"],
+      dependencies: ["weir", "Bytes", "CLinux", "CTerminal", "EdgeTesting", "EventLoop", "LMDB"],
       swiftSettings: strict),
     .testTarget(name: "TopViewTests", dependencies: ["TopView"], swiftSettings: strict),
   ],

@@ -76,7 +76,9 @@ struct AdminAccess: Sendable {
       throw Self.unauthorized("This needs a token: Authorization: Bearer …", challenge: "")
     }
     guard let known = tokens.find(given) else {
-      throw Self.unauthorized("There is no such token.", challenge: ", error=\"invalid_token\"")
+      throw Self.unauthorized(
+        "There is no such token: show one of the node's admin block (token_file, tokens; for commands "
+          + "also WEIR_TOKEN); weir token makes one.", challenge: ", error=\"invalid_token\"")
     }
     try Self.check(known.verbs, known.caller, for: route)
     return known.caller

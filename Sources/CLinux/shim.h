@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ucontext.h>
+#include <execinfo.h>
 #include <grp.h>
 #include <limits.h>
 #include <math.h>
@@ -283,5 +285,103 @@ extern void *memmem(const void *text, size_t count, const void *part, size_t len
 static inline int weir_memory_file(const char *name) { return memfd_create(name, 1 /* MFD_CLOEXEC */); }
 extern char **environ;
 static inline char *const *weir_environment(void) { return environ; }
+
+// What is written down at a crash, in memory that outlives the process (Sources/Crashes has the rest). All of
+// it is async-signal-safe once `backtrace` has been called, which loads what it needs.
+struct weir_crash {
+  uint64_t magic;
+  int32_t number, code;
+  uint64_t address, counter;
+  int64_t seconds;
+  int32_t thread, frame_count;
+  char name[16];
+  uint64_t frames[64];
+};
+struct weir_crash_state {
+  struct weir_crash *place;
+  struct sigaction before[32];
+  int owner;
+};
+static inline struct weir_crash_state *weir_crash_state(void) {
+  static struct weir_crash_state state;
+  return &state;
+}
+static inline uint64_t weir_crash_counter(const void *context) {
+#if defined(__x86_64__)
+  return (uint64_t)((const ucontext_t *)context)->uc_mcontext.gregs[16 /* REG_RIP */];
+#elif defined(__aarch64__)
+  return ((const ucontext_t *)context)->uc_mcontext.pc;
+#else
+  return 0;
+#endif
+}
+static inline void weir_on_crash(int number, siginfo_t *info, void *context) {
+  struct weir_crash_state *state = weir_crash_state();
+  struct weir_crash *crash = state->place;
+  int self = (int)syscall(SYS_gettid), nobody = 0;
+  if (__atomic_compare_exchange_n(&state->owner, &nobody, self, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    struct timespec now;
+    void *frames[64];
+    crash->number = number;
+    crash->code = info->si_code;
+    crash->address = (uint64_t)info->si_addr;
+    crash->counter = weir_crash_counter(context);
+    crash->thread = self;
+    prctl(PR_GET_NAME, crash->name, 0, 0, 0);
+    if (clock_gettime(CLOCK_REALTIME, &now) == 0) crash->seconds = now.tv_sec;
+    crash->magic = 0x3173726372696577; // "weircrs1"; what follows may fail.
+    int count = backtrace(frames, 64);
+    for (int index = 0; index < count; index++) crash->frames[index] = (uint64_t)frames[index];
+    crash->frame_count = count;
+  } else if (nobody != self) {
+    // Another thread is at it, and ends the process; unless it hangs.
+    struct timespec pause = {2, 0};
+    nanosleep(&pause, NULL);
+  }
+  // Whoever was there before, mostly nobody: then the process dies of it.
+  sigaction(number, &state->before[number], NULL);
+  // What a fault raised comes again by itself; what somebody sent has to be sent again.
+  if (info->si_code <= 0) raise(number);
+}
+// Call once, in one place.
+static inline int weir_catch_crashes(void *place) {
+  static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE};
+  void *frames[4];
+  backtrace(frames, 4);
+  weir_crash_state()->place = (struct weir_crash *)place;
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = weir_on_crash;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  for (size_t index = 0; index < sizeof numbers / sizeof numbers[0]; index++)
+    if (sigaction(numbers[index], &action, &weir_crash_state()->before[numbers[index]]) != 0) return -1;
+  return 0;
+}
+// A stack for signals of the calling thread, so that one which has used up its own leaves a trace as well.
+static inline void *weir_begin_signal_stack(void) {
+  stack_t stack;
+  memset(&stack, 0, sizeof stack);
+  stack.ss_size = 64 << 10;
+  stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (stack.ss_sp == MAP_FAILED) return NULL;
+  if (sigaltstack(&stack, NULL) == 0) return stack.ss_sp;
+  munmap(stack.ss_sp, stack.ss_size);
+  return NULL;
+}
+static inline void weir_end_signal_stack(void *place) {
+  if (place == NULL) return;
+  stack_t stack;
+  memset(&stack, 0, sizeof stack);
+  stack.ss_flags = SS_DISABLE;
+  if (sigaltstack(&stack, NULL) == 0) munmap(place, 64 << 10);
+}
+// A mapping that is shared with whoever has the file; NULL if there is none.
+static inline void *weir_map_shared(int fd, size_t length) {
+  void *place = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return place == MAP_FAILED ? NULL : place;
+}
+// Of the Swift runtime: the name behind a mangled one, to be freed; NULL if it is none.
+extern char *swift_demangle(const char *name, size_t length, char *buffer, size_t *size, uint32_t flags);
 
 #endif

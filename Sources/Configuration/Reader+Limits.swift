@@ -30,6 +30,7 @@ extension Reader {
       useless = ["counts", "cost", "on", "status", "body", "headers", "key", "per"]
       declared.connectionLimits.insert(draft.limit.name)
     }
+    if let range = seen.settings["cost"] { checkCost(draft.limit.cost, at: range) }
     for setting in useless {
       guard let range = seen.settings[setting] else { continue }
       findings.error(
@@ -65,6 +66,21 @@ extension Reader {
       "\(rule.name): at \(isInBytes ? rate.byteText : rate.text) a burst of \(size) takes \(years) "
         + "years to come back", at: range,
       help: "give a burst= that comes back within \(LimitRate.mostYears) years, or a higher rate")
+  }
+
+  /// What costs more than there ever is, is always refused.
+  private mutating func checkCost(_ cost: UInt64, at range: SourceRange) {
+    let most: UInt64
+    let setting: String
+    switch draft.limit.rule {
+    case .tokenBucket(_, let burst): (most, setting) = (burst, "burst=\(cost)")
+    case .quota(let count, _): (most, setting) = (count, "a quota of \(cost)")
+    case .leakyBucket, .concurrency, .bandwidth, .responseBandwidth, .connections: return
+    }
+    guard cost > most else { return }
+    findings.warning(
+      "limit: each request costs \(cost), and there are never more than \(most): all are refused",
+      at: range, help: "give it \(setting) or more, or a smaller cost")
   }
 
   /// `token_bucket RATE [burst=NUMBER];`

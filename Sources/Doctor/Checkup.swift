@@ -3,6 +3,7 @@
 internal import Bytes
 internal import CLinux
 package import Configuration
+internal import Crashes
 internal import EventLoop
 internal import TLS
 
@@ -56,7 +57,7 @@ package struct Checkup {
         SystemChecks.clock(
           now: now, built: Facts.executableTime,
           others: origins.compactMap { origin in origin.ahead.map { (origin.name, $0) } })
-      ] + store + certificates + origins.map(\.finding)
+      ] + store + crashes + certificates + origins.map(\.finding)
   }
 
   private var running: CheckFinding {
@@ -104,6 +105,11 @@ package struct Checkup {
           advice: "look at the disk and the memory of this machine"))
     }
     return findings
+  }
+
+  private var crashes: [CheckFinding] {
+    guard let store = configuration.store else { return [] }
+    return CrashFolder(store: store.path).summaries.map(CrashChecks.finding)
   }
 
   private var certificates: [CheckFinding] {

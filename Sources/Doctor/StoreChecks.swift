@@ -50,7 +50,8 @@ package enum StoreChecks {
     if let first = aside.first {
       findings.append(
         CheckFinding(
-          .warning, "store", "a damaged store was set aside as \(first)",
+          .warning, "store",
+          "a store that was damaged, or another version's, was set aside as \(first)",
           advice: "look at it, then delete it: it takes space"))
     }
     return findings

@@ -47,7 +47,10 @@ package final class LoopThread: @unchecked Sendable {
         }
         unsafe pthread_sigmask(SIG_BLOCK, &others, nil)
         _ = prctl_set_name(start.name)
+        // One that uses up its stack is to leave a trace, too.
+        let stack = unsafe weir_begin_signal_stack()
         start.body()
+        unsafe weir_end_signal_stack(stack)
         return nil
       }, Unmanaged.passRetained(start).toOpaque())
     precondition(result == 0, "cannot start a thread: \(Errno(result))")

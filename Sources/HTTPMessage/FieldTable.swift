@@ -106,6 +106,18 @@ public import Bytes
     written += 1
   }
 
+  /// Takes out all lines with a known name, as if they had not been sent. Not for every request: the
+  /// others move.
+  package mutating func remove(_ field: KnownField) {
+    guard known.contains(field) else { return }
+    let count = written
+    removeAll()
+    for index in 0..<count {
+      let line = unsafe lines[index]  // Written before, and what is written now stands before it.
+      if line.known != field { append(line) }
+    }
+  }
+
   /// Whether there is a line with a known name.
   @inlinable
   package func contains(_ field: KnownField) -> Bool { known.contains(field) }

@@ -34,7 +34,6 @@ extension KnownField {
       }
     case 5:
       switch bytes.letter(0) {
-      case "a": return .allow
       case "r": return .range
       default: return .other
       }
@@ -91,6 +90,7 @@ extension KnownField {
       case "x": return .maxForwards
       case "o": return .proxyStatus
       case "r": return .xRequestId
+      case "i": return .weirExplain
       default: return .other
       }
     case 13:

@@ -121,8 +121,8 @@
   case http2Settings
   /// `proxy-authentication-info`
   case proxyAuthenticationInfo
-  /// `allow`
-  case allow
+  /// `weir-explain`
+  case weirExplain
   /// `content-md5`
   case contentMd5
   /// `surrogate-control`
@@ -197,7 +197,7 @@
     case .origin: "origin"
     case .http2Settings: "http2-settings"
     case .proxyAuthenticationInfo: "proxy-authentication-info"
-    case .allow: "allow"
+    case .weirExplain: "weir-explain"
     case .contentMd5: "content-md5"
     case .surrogateControl: "surrogate-control"
     case .cdnCacheControl: "cdn-cache-control"

@@ -304,7 +304,9 @@ package final class Node: Sendable {
       if let text = store.openingNote { note("store: \(text)") }
       return store
     } catch {
-      note("store: \(error). The node goes on without a store: nothing is cached.")
+      note(
+        "store: \(error). The node goes on without a store: nothing is cached. weir doctor looks for the "
+          + "cause; restart the node when it is gone.")
       return nil
     }
   }

@@ -124,7 +124,8 @@ package final class NodeListeners: Sendable {
       throw NodeError(
         "cannot listen on \(address): another process does. Stop it, or choose another port.")
     } catch {
-      throw NodeError("cannot listen on \(address): \(error)")
+      throw NodeError(
+        "cannot listen on \(address): \(error). weir doctor says what to do about it.")
     }
   }
 

@@ -193,7 +193,9 @@ extension OpenedStore {
       throw OpeningFault(error)
     }
     guard version == Self.formatVersion else {
-      throw .bad("format \(version.map(String.init) ?? "unknown"), not \(Self.formatVersion)")
+      throw .bad(
+        "format \(version.map(String.init) ?? "unknown"), not \(Self.formatVersion): another version of "
+          + "Weir has made it")
     }
     do throws(LMDBError) {
       let state = StoredState(

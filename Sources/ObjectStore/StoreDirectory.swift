@@ -104,7 +104,9 @@ final class StoreDirectory: Sendable {
         moved.append(try Self.move(file(name)))
       }
     }
-    return "\(reason): the store was set aside as \(moved.joined(separator: ", "))"
+    return
+      "\(reason): the store was set aside as \(moved.joined(separator: ", ")), and the node goes on with "
+      + "an empty one. To go back, start the former version with these; else delete them"
   }
 
   // MARK: Marks for the next start

@@ -464,7 +464,8 @@ final class Writer: @unchecked Sendable {
     core.counters.pageLimit.store(UInt64(limitPages), ordering: .relaxed)
     note(
       "the disk is full: the store stays at "
-        + "\(limitPages / 256) MiB until the node is restarted.")
+        + "\(limitPages / 256) MiB. Make room there, or give it a smaller size, and restart the node."
+    )
   }
 
   /// After a group found no page: evicts two groups' worth, and lets LMDB have the pages again, which it

@@ -28,10 +28,10 @@ struct AdminClient {
     try connection.send(request(method, path, json))
     var buffer = ByteBuffer()
     while try connection.read(onto: &buffer) {}
-    guard let (status, length) = Self.head(buffer.view.array) else {
+    guard let answer = Self.answer(in: buffer.view.array) else {
       throw Failure(text: "what answers at \(place) is no node")
     }
-    return Answer(status: status, content: Array(buffer.view.array.dropFirst(length)))
+    return answer
   }
 
   /// The beginning of an answer that goes on: a connection on which the head has come, its status, and what
@@ -86,6 +86,11 @@ struct AdminClient {
       text += "Content-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n"
     }
     return Array((text + "\r\n" + (json ?? "")).utf8)
+  }
+
+  /// An answer of which this is all, up to the end of its connection; nil if it is none.
+  static func answer(in bytes: [UInt8]) -> Answer? {
+    head(bytes).map { Answer(status: $0.status, content: Array(bytes.dropFirst($0.length))) }
   }
 
   /// An answer's status and the length of its head; nil as long as that is not whole.

@@ -57,7 +57,8 @@ struct NodeArguments: ParsableArguments {
     throw ExitCode(ExitStatus.configuration)
   }
 
-  private static func environment(_ name: String) -> String? {
+  /// What an environment variable says; nil if it is not there.
+  static func environment(_ name: String) -> String? {
     guard let text = unsafe getenv(name) else { return nil }
     return unsafe String(cString: text)
   }

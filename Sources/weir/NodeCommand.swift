@@ -45,6 +45,7 @@ struct NodeCommand: ParsableCommand {
     Signals.prepare()
     Processes.setOwnName("weir-node")
     if let supervisor, !Processes.follow(parent: supervisor) { return }
+    CrashPlace.leaveTraces()
     let source = source
     var configuration = try Start.configuration(
       source, path: config, sayingWarnings: supervisor == nil)

@@ -28,14 +28,18 @@ final class NodeConnection {
   /// The socket, for whoever waits for several things at once.
   let socket: Descriptor
   private let place: AdminPlace
+  /// What its certificate must be for.
+  private let name: String
   private let patience: Int32
   private var tls: TLSConnection?
 
-  /// Connects, and shakes hands; `patience` is how long the node may be silent, in milliseconds.
+  /// Connects, and shakes hands; `patience` is how long the node may be silent, in milliseconds. `name` is
+  /// whom it must be by its certificate, if that is not the place's host.
   init(
-    _ place: AdminPlace, trust: AdminTrust, patience: Int32
+    _ place: AdminPlace, name: String? = nil, trust: AdminTrust, patience: Int32
   ) throws(AdminClient.Failure) {
     self.place = place
+    self.name = name ?? place.host
     self.patience = patience
     socket = try Self.connect(to: place, patience)
     if place.isSecure { try shakeHands(trust) }
@@ -81,7 +85,7 @@ final class NodeConnection {
     do throws(TLSLoadError) {
       // By the system's time, as OpenSSL goes by it.
       let context = try ClientTLSContext(settings, now: Int64(time(nil)))
-      tls = context.connect(on: socket, host: place.host)
+      tls = context.connect(on: socket, host: name)
     } catch {
       throw AdminClient.Failure(text: "\(error)")
     }

@@ -21,9 +21,10 @@ enum Processes {
     return unsafe String(cString: path)
   }
 
-  /// The same of another executable.
+  /// The same of another executable; `environment` has further variables, as `NAME=value`.
   static func start(
-    _ executable: String, _ arguments: [String], inheriting descriptors: [Int32]
+    _ executable: String, _ arguments: [String], inheriting descriptors: [Int32],
+    environment: [String] = []
   ) throws(Errno) -> Int32 {
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
@@ -38,9 +39,17 @@ enum Processes {
     var vector = unsafe ([name] + arguments).map { unsafe strdup($0) }
     defer { unsafe vector.forEach { unsafe free($0) } }
     unsafe vector.append(nil)
+    // Those of this process, which the C library keeps, behind the further ones, which count.
+    var variables = unsafe environment.map { unsafe strdup($0) }
+    defer { unsafe variables.prefix(environment.count).forEach { unsafe free($0) } }
+    var own = unsafe weir_environment()
+    while let variable = unsafe own?.pointee {
+      unsafe variables.append(variable)
+      unsafe own = unsafe own.map { unsafe $0 + 1 }
+    }
+    unsafe variables.append(nil)
     var process: pid_t = 0
-    let code = unsafe posix_spawn(
-      &process, executable, &actions, nil, vector, weir_environment())
+    let code = unsafe posix_spawn(&process, executable, &actions, nil, vector, variables)
     if code != 0 { throw Errno(code) }
     return process
   }

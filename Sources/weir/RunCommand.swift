@@ -57,7 +57,7 @@ struct RunCommand: ParsableCommand {
     do throws(Errno) {
       supervising = Supervising(
         configuration: try text.copied(), path: source.file, listeners: listeners,
-        drainTimeout: configuration.drainTimeout)
+        drainTimeout: configuration.drainTimeout, crashes: CrashPlace(configuration))
     } catch {
       throw Start.refusal("cannot keep a copy of \(source.file): \(error)")
     }

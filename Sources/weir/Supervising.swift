@@ -2,6 +2,7 @@
 // deadline, takes children that have ended, tells the rules, and does what they say.
 
 internal import CLinux
+import Crashes
 import EventLoop
 import Node
 import Supervision
@@ -15,6 +16,10 @@ final class Supervising {
   /// The ways to the nodes, by their processes; and which of them has the sockets' numbers.
   private var channels: [Int32: PacketSocket] = [:]
   private var current: Int32 = 0
+  /// What each node leaves behind if it crashes; and those that were killed from here.
+  private var traces: [Int32: CrashFile] = [:]
+  private var killed: Set<Int32> = []
+  private let crashes: CrashPlace
   private var rules: Supervisor
   private var status: Int32?
   private let manager = ServiceManager()
@@ -31,9 +36,12 @@ final class Supervising {
   ///   - path: what its file is called.
   ///   - listeners: the sockets that nodes get.
   ///   - drainTimeout: in nanoseconds.
+  ///   - crashes: where reports of crashes go.
   init(
-    configuration: consuming Descriptor, path: String, listeners: NodeListeners, drainTimeout: Int64
+    configuration: consuming Descriptor, path: String, listeners: NodeListeners,
+    drainTimeout: Int64, crashes: CrashPlace
   ) {
+    self.crashes = crashes
     self.configuration = configuration
     self.path = path
     self.listeners = HeldSockets(listeners.take())
@@ -60,7 +68,11 @@ final class Supervising {
   func run() -> Int32 {
     if !isGoingOn { happened(.begin) }
     while true {
-      while let (process, end) = Processes.takeEnded() { happened(.ended(process: process, end)) }
+      while let (process, end) = Processes.takeEnded() {
+        happened(.ended(process: process, end))
+        // After that: the next node comes first.
+        if let left = traces.removeValue(forKey: process) { report(process, end, left) }
+      }
       if let status { return status }
       let next = min(rules.deadline ?? .max, nextReport)
       let wait = next == .max ? nil : max(0, next - clock.now().monotonic)
@@ -89,7 +101,9 @@ final class Supervising {
     case .tryExecutable: happened(tryExecutable())
     case .becomeExecutable: becomeExecutable()
     case .tell(let order, let process): tell(order, process)
-    case .send(let signal, let process): Processes.send(signal, to: process)
+    case .send(let signal, let process):
+      if signal == .kill { killed.insert(process) }
+      Processes.send(signal, to: process)
     case .closeSockets:
       listeners = nil
       manager.stopping()
@@ -118,6 +132,20 @@ final class Supervising {
         // It has ended, or is about to.
         channels[process] = nil
       }
+    }
+  }
+
+  /// Has a report made of what a node has left behind, by a process of its own: what is read there was
+  /// written by one that went wrong.
+  private func report(_ process: Int32, _ end: NodeEnd, _ left: CrashFile) {
+    let wasKilled = killed.remove(process) != nil
+    guard case .died(let signal, let name) = end, !wasKilled else { return }
+    do throws(Errno) {
+      _ = try Processes.startSelf(
+        crashes.arguments(process: process, signal: signal, name: name, area: left.number),
+        inheriting: [left.number])
+    } catch {
+      StandardError.say("node \(process): no report can be made of its death: \(error)")
     }
   }
 
@@ -241,9 +269,14 @@ final class Supervising {
     let descriptors =
       numbers.data.joined()
       + [numbers.admin, configuration.number, theirs.descriptor.number].compactMap { $0 }
+    // Without one it leaves nothing behind, and works as well.
+    let traces = try? CrashArea.make()
     let process = try Processes.start(
-      executable, arguments + more, inheriting: Array(descriptors))
+      executable, arguments + more,
+      inheriting: Array(descriptors) + [traces?.number].compactMap { $0 },
+      environment: CrashPlace.environment(traces?.number))
     channels[process] = own
+    self.traces[process] = traces
     return process
   }
 }

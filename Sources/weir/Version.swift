@@ -1,12 +1,18 @@
 import ArgumentParser
+import Crashes
 
 /// What this is.
 enum Version {
   /// The package's version.
   static let number = "0.1.0"
 
-  /// The version, and what it was built with and for.
-  static let text = "weir \(number) (swift \(compiler), \(machine), \(mode))"
+  /// The version, what it was built with and for, and which build it is.
+  static let text = "weir \(number) (swift \(compiler), \(machine), \(mode)\(build))"
+
+  /// The beginning of the build id, which reports of crashes name.
+  private static var build: String {
+    BuildID.own.map { ", build \($0.prefix(12))" } ?? ""
+  }
 
   private static var compiler: String {
     #if compiler(>=6.4)

@@ -18,9 +18,9 @@ import ArgumentParser
       LimitCommand.self, OriginsCommand.self, FleetCommand.self, DrainCommand.self,
       UndrainCommand.self,
       MaintenanceCommand.self, StoreOnlyCommand.self, TokenCommand.self, SettingsCommand.self,
-      VersionCommand.self, EvalCommand.self, SignCommand.self, KeyCommand.self,
+      VersionCommand.self, EvalCommand.self, ExplainCommand.self, SignCommand.self, KeyCommand.self,
       ReplayCommand.self, RecordCommand.self, LogCommand.self, AccountingCommand.self,
-      NodeCommand.self,
+      NodeCommand.self, CrashReportCommand.self,
     ])
 }
 

@@ -95,6 +95,7 @@ extension Exchange {
       &box.checks, now: worker.now.monotonic, time: worker.now.wall / 1000,
       worker: UInt32(truncatingIfNeeded: worker.index), request: connection.token)
     noteKeys(box.checks, worker)
+    if trace != nil { explainLimits(box.checks, stage) }
     if endsAtOnce {
       guard case .refused(let check, let wait) = outcome else { return true }
       if held != nil { undoHeld(worker) }
@@ -244,6 +245,7 @@ extension Exchange {
     case .goesOn(let outcome, let next):
       worker.tell(next)
       state = .waiting
+      if trace != nil { explainLimits(box.checks, nil) }
       if goOn(with: outcome, on: connection) { proceed(head(worker), on: connection) }
       return state != .limited
     }

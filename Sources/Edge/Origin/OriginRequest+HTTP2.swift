@@ -20,7 +20,10 @@ extension OriginRequest {
       let id = sharing.session.request(
         head: text, isSecure: connection.tls != nil, hasContent: !sentAll)
     else { return false }
-    trace?.askOrigin(at: worker.clock.monotonic())
+    if let trace {
+      trace.askOrigin(at: worker.clock.monotonic())
+      trace.explanation?.asks(serverOfAttempt, on: .shared)
+    }
     stream = OriginStream(connection, id: id, now: worker.now.monotonic)
     sharing.add(self, id)
     if !sharing.isDoubted { connection.clearDeadline() }

@@ -17,7 +17,10 @@ extension OriginRequest {
 
   /// The final head is there; `content` is what came behind it in the same read.
   func final(content: ByteView) {
-    trace?.end(.firstByte, at: worker.clock.monotonic())
+    if let trace {
+      trace.end(.firstByte, at: worker.clock.monotonic())
+      trace.explanation?.answered(response)
+    }
     connection?.setDeadline(worker.now.monotonic + betweenBytesTimeout)
     if stream != nil { setStreamDeadline(worker.now.monotonic + betweenBytesTimeout) }
     isBound = bindsConnection
@@ -53,6 +56,7 @@ extension OriginRequest {
       return
     }
     runResponseRules(as: response.status)
+    trace?.explanation?.tag(response, ruled.tags)
     if head.method == .head { freshenByHead() }
     if stored != nil { worker.counters.add(.revalidatedReplaced) }
     let directives = ResponseDirectives(response, policy: policy.caching)

@@ -109,6 +109,7 @@ extension OriginRequest {
   /// A try has failed: once more, or that was it.
   func tryFailed(_ failure: OriginFailure, _ kind: TryFailure) {
     let now = worker.now.monotonic
+    trace?.explanation?.failed(failure, at: serverOfAttempt)
     guard var held = attempt.take() else {
       end(with: failure)
       return

@@ -200,7 +200,10 @@ final class OriginRequest {
     stage = .head
     receivedAny = false
     requestTime = worker.now.wall
-    trace?.askOrigin(at: worker.clock.monotonic())
+    if let trace {
+      trace.askOrigin(at: worker.clock.monotonic())
+      trace.explanation?.asks(serverOfAttempt, on: connection.isReused ? .kept : .fresh)
+    }
     compose()
     connection.send(worker.wire.view)
     waitForHead()
@@ -245,7 +248,7 @@ final class OriginRequest {
     if !ownLines.isEmpty { ownLines.withView { slice.append($0) } }
     offer?.tags.appendCondition(to: &slice)
     appendTierFields(to: &slice)
-    if let trace {
+    if let trace, trace.isExported {
       options.isTraced = true
       trace.appendField(to: &slice)
     }

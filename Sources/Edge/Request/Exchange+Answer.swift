@@ -148,7 +148,10 @@ extension Exchange {
     if response.isSliced, !mayFetchMissing(of: response, on: connection) { return }
     let head = head(worker)
     let now = worker.now.wall
-    if let trace { trace.end(.lookup, at: worker.clock.monotonic()) }
+    if let trace {
+      trace.end(.lookup, at: worker.clock.monotonic())
+      explainStored(response, freshness, worker)
+    }
     status = response.status
     hasSentHead = true
     if case .hit = result {

@@ -144,6 +144,7 @@ extension Exchange {
       return
     }
     status = response.status
+    if trace != nil { explainFilled(response, worker) }
     hasSentHead = true
     originDuration = max(0, worker.now.monotonic - originStarted)
     if response.isValidated && isLeader {

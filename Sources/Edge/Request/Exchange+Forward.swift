@@ -20,6 +20,7 @@ extension Exchange {
     guard let store = worker.context.store else { return }
     let head = head(worker)
     let key = worker.keyBuffer.view.array
+    if trace != nil { explainForwarded(key: key, stored, worker) }
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let slice = firstSlice(stored: stored, worker)
     let isShareable = head.method == .get && !directives.noStore
@@ -161,6 +162,7 @@ extension Exchange {
     request.purgedThrough = purgedThrough
     if let trace {
       trace.end(.lookup, at: worker.clock.monotonic())
+      trace.explanation?.pool = generation.routes.poolNames[request.pool]
       request.trace = trace
     }
     request.offer = offer

@@ -74,7 +74,12 @@ extension Exchange {
     let room = worker.rules
     let head = head(worker)
     let input = ruleInput(head, ruled.client, room, worker)
-    let outcome = program.run(input, room.scratch)
+    let outcome =
+      if let explanation = trace?.explanation {
+        program.explain(input, room.scratch, explanation.rules)
+      } else {
+        program.run(input, room.scratch)
+      }
     ruled.hasRun = true
     switch outcome {
     case .proceed: return applyEdits(head, room, on: connection)
@@ -330,14 +335,30 @@ extension Exchange {
     }
     guard route < generation.routes.unrouted, generation.routes.routes[route].editsHeads
     else {
-      connection.sendHead(
+      return deliver(
         status: status, lines: lines, length: length, hasContent: hasContent,
-        minorVersion: minorVersion)
-      return true
+        minorVersion: minorVersion, on: connection)
     }
     return sendRuledHead(
       status: status, lines: lines, length: length, hasContent: hasContent,
       minorVersion: minorVersion, isStored: isStored, on: connection)
+  }
+
+  /// Hands a head that is complete to the connection. False: the request was answered otherwise.
+  @inline(__always)
+  private func deliver(
+    status: UInt16, lines: ByteView, length: UInt64?, hasContent: Bool, minorVersion: UInt8,
+    on connection: some ClientStream
+  ) -> Bool {
+    if trace != nil,
+      !deliversExplained(status: status, lines: lines, length: length, on: connection)
+    {
+      return false
+    }
+    connection.sendHead(
+      status: status, lines: lines, length: length, hasContent: hasContent,
+      minorVersion: minorVersion)
+    return true
   }
 
   @inline(never)
@@ -351,10 +372,9 @@ extension Exchange {
     guard !ruled.skipsResponseRules, generation.routes.routes[route].hasResponseRules,
       let program = generation.routes.programs[route]
     else {
-      connection.sendHead(
+      return deliver(
         status: status, lines: lines, length: length, hasContent: hasContent,
-        minorVersion: minorVersion)
-      return true
+        minorVersion: minorVersion, on: connection)
     }
     isRuled = true
     room.lines.removeAll()
@@ -365,7 +385,9 @@ extension Exchange {
     input.isStored = isStored
     input.responseFields = room.lines.view
     let outcome: RuleOutcome
-    if let decision = ruled.decision {
+    if let explanation = trace?.explanation {
+      outcome = explainResponseRules(program, input, room, explanation)
+    } else if let decision = ruled.decision {
       outcome = decision.carried.withView { program.runResponse(input, room.scratch, carried: $0) }
     } else if ruled.hasRun {
       outcome = program.runResponse(input, room.scratch)
@@ -381,18 +403,16 @@ extension Exchange {
     }
     worker.lines.removeAll()
     guard room.scratch.responseFields.count > 0 else {
-      connection.sendHead(
+      return deliver(
         status: status, lines: room.lines.view, length: length, hasContent: hasContent,
-        minorVersion: minorVersion)
-      return true
+        minorVersion: minorVersion, on: connection)
     }
     room.editedLines.removeAll()
     FieldEdits.appendChanged(
       room.lines.view, room.scratch.responseFields, to: &room.editedLines)
-    connection.sendHead(
+    return deliver(
       status: status, lines: room.editedLines.view, length: length, hasContent: hasContent,
-      minorVersion: minorVersion)
-    return true
+      minorVersion: minorVersion, on: connection)
   }
 
   // MARK: The log

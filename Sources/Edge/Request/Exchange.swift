@@ -10,6 +10,7 @@
 // the request's head with it (`own`).
 
 internal import Bytes
+internal import Crashes
 internal import EventLoop
 internal import Fleet
 internal import HTTPCaching
@@ -217,7 +218,9 @@ final class Exchange {
     if generationNumber != worker.generationNumber { join(worker.generation) }
     state = .waiting
     reset(worker)
+    worker.notes.note(host: head.bytes[head.authority], path: head.bytes[head.path])
     if worker.traceThreshold != 0 { beginTrace(head, worker) }
+    if head.fields.contains(.weirExplain) { beginExplanation(head, worker) }
     guard findsClient(head, on: connection) else { return }
     if worker.isInFleet, !hearsPoPs(head, on: connection) { return }
     if generation.routes.namesRequests { nameRequest(head, on: connection) }

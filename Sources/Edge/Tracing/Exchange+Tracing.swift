@@ -50,7 +50,7 @@ extension Exchange {
   func export(_ trace: RequestTrace, duration: Int64, on connection: some ClientStream) {
     self.trace = nil
     let worker = connection.worker
-    guard let queue = worker.context.traces else { return }
+    guard trace.isExported, let queue = worker.context.traces else { return }
     let end = worker.clock.monotonic()
     let now = worker.clock.now()
     let wall = { (time: Int64) -> UInt64 in

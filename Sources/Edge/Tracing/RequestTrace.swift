@@ -18,12 +18,18 @@ final class RequestTrace {
   let state: String
   /// When it began (monotonic).
   let began: Int64
+  /// Whether it goes to a collector, and the origin is told of it: not if it is only explained.
+  let isExported: Bool
+  /// What is noted for who asked to have the request explained; nil: nobody did.
+  var explanation: LiveExplanation?
   private(set) var asksOrigin = false
   private var ends = InlineArray<7, Int64>(repeating: -1)
 
   init(
-    context: TraceContext, span: UInt64, originSpan: UInt64, state: String, began: Int64
+    context: TraceContext, span: UInt64, originSpan: UInt64, state: String, began: Int64,
+    isExported: Bool = true
   ) {
+    self.isExported = isExported
     self.context = context
     self.span = span
     self.originSpan = originSpan
@@ -48,6 +54,19 @@ final class RequestTrace {
     lines.append("traceparent: ")
     own.append(to: &lines)
     lines.append("\r\n")
+  }
+
+  /// How long each phase took so far, in nanoseconds.
+  func durations() -> [(phase: TracePhase, length: Int64)] {
+    var durations: [(TracePhase, Int64)] = []
+    var start = began
+    for phase in TracePhase.allCases {
+      let end = ends[Int(phase.rawValue)]
+      guard end >= start else { continue }
+      durations.append((phase, end - start))
+      start = end
+    }
+    return durations
   }
 
   /// The phases, from the beginning to `end`; `wall` says when a monotonic time was, in nanoseconds since

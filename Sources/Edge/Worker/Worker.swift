@@ -9,6 +9,7 @@ internal import AccessLog
 internal import Bytes
 internal import ClientAddress
 internal import Configuration
+internal import Crashes
 package import EventLoop
 internal import Fleet
 internal import GeoDatabase
@@ -112,6 +113,8 @@ package final class Worker {
   let traffic: TrafficSketch
   /// Hits since one was noted there.
   var unnotedHits: UInt64 = 0
+  /// The requests that it began last, for the report of a crash.
+  let notes: RequestNotes
   /// Answers of origins since the last whose tags were noted.
   var unnotedAnswers: UInt64 = 0
   let nodeName: ByteBuffer
@@ -211,6 +214,7 @@ package final class Worker {
     requestCounters = RequestCounters(names: context.routeNames)
     context.metrics.register(counters: counters, requests: requestCounters)
     traffic = context.traffic.makeSketch()
+    notes = CrashArea.notes(ofWorker: index)
     var name = ByteBuffer()
     name.append(text: configuration.nodeName)
     nodeName = name

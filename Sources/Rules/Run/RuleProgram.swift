@@ -143,6 +143,7 @@ package final class RuleProgram {
   package func explain(
     _ input: borrowing RuleInput, _ scratch: RuleScratch, _ recorder: RuleRecorder
   ) -> RuleOutcome {
+    if !maps.isEmpty { takeOverMaps() }
     scratch.begin(input, variables: variables)
     recorder.steps = code.steps
     return record(from: 0, input, scratch, recorder)
@@ -150,9 +151,10 @@ package final class RuleProgram {
 
   /// The same as `runResponse`, noting what happens.
   package func explainResponse(
-    _ input: borrowing RuleInput, _ scratch: RuleScratch, _ recorder: RuleRecorder
+    _ input: borrowing RuleInput, _ scratch: RuleScratch, _ recorder: RuleRecorder,
+    carried: ByteView? = nil
   ) -> RuleOutcome {
-    prepareResponse(input, scratch, nil)
+    prepareResponse(input, scratch, carried)
     recorder.steps = code.steps
     return record(from: code.responseStart, input, scratch, recorder)
   }
