@@ -111,7 +111,7 @@ package final class FleetClient: Sendable {
     let loop = try FleetLoop(
       settings, store: store, client: self, translate: translate, note: note)
     let inbox = inbox
-    store.listenForFleetOrders { inbox.post(.ordered) }
+    store.listenForFleetOrders { lowest in inbox.post(.ordered(from: lowest)) }
     let box = LoopBox(loop)
     thread.withLock { $0 = LoopThread(name: "weir-fleet") { box.run() } }
   }
@@ -145,7 +145,7 @@ package final class FleetClient: Sendable {
 /// What is told to the fleet's thread.
 enum FleetMessage: Sendable {
   /// Own orders have become durable.
-  case ordered
+  case ordered(from: UInt64)
   /// A purge of another PoP is durable, or will not be. `generation`: of the follower that applied it.
   case applied(generation: Int, PurgeFailure?)
   /// Everything stored counts as purged, or will not. `epoch`: of the connection.
