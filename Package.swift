@@ -71,6 +71,9 @@ let package = Package(
     .target(
       name: "HTTPCaching", dependencies: ["HTTPMessage", "StructuredFields", "Bytes"],
       swiftSettings: hot),
+    .target(
+      name: "RequestSigning", dependencies: ["Bytes", "Cryptography", "HTTPMessage"],
+      swiftSettings: strict),
     .target(name: "RateLimiting", dependencies: ["CLinux", "Bytes"], swiftSettings: hot),
     .target(name: "ClientAddress", dependencies: ["Bytes"], swiftSettings: hot),
     .target(
@@ -81,6 +84,7 @@ let package = Package(
       name: "Configuration",
       dependencies: [
         "CLinux", "Bytes", "Rules", "Cryptography", "Authentication", "TLS", "AccessLog",
+        "RequestSigning",
       ],
       swiftSettings: strict),
 
@@ -138,7 +142,7 @@ let package = Package(
         "CLinux", "Crashes", "Bytes", "EventLoop", "HTTPMessage", "HTTP1", "HTTPCaching",
         "RateLimiting", "ClientAddress", "Configuration", "Metrics", "AccessLog", "ObjectStore",
         "Origins", "StaticFiles", "Rules", "GeoDatabase", "Cryptography", "Authentication", "TLS",
-        "HTTP2", "Tracing", "Fleet",
+        "HTTP2", "Tracing", "Fleet", "RequestSigning",
       ], swiftSettings: hot),
     .target(
       name: "Admin",
@@ -248,6 +252,9 @@ let package = Package(
       name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPMessage", "Bytes"],
       swiftSettings: strict),
     .testTarget(
+      name: "RequestSigningTests", dependencies: ["RequestSigning", "Bytes"],
+      swiftSettings: strict),
+    .testTarget(
       name: "TLSTests",
       dependencies: [
         "TLS", "HTTP2", "HTTPMessage", "EventLoop", "Bytes", "CLinux", "EdgeTesting",
@@ -324,15 +331,19 @@ let package = Package(
       dependencies: [
         "EdgeTesting", "Edge", "Node", "Bytes", "Configuration", "Metrics", "Origins",
         "EventLoop", "ObjectStore", "DemoOrigin", "Cryptography", "Authentication", "TLS",
-        "Tracing", "RedisTesting",
+        "Tracing", "RedisTesting", "RequestSigning",
       ], swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["EdgeTesting", "weir"], swiftSettings: strict),
+      name: "SystemTests", dependencies: ["EdgeTesting", "EventLoop", "weir"],
+      swiftSettings: strict),
     .testTarget(
       name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["weir", "Bytes", "CLinux", "CTerminal", "EdgeTesting", "EventLoop", "LMDB"],
+      dependencies: [
+        "weir", "Bytes", "CLinux", "CTerminal", "EdgeTesting", "EventLoop", "LMDB",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: strict),
     .testTarget(name: "TopViewTests", dependencies: ["TopView"], swiftSettings: strict),
   ],

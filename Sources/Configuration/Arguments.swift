@@ -25,6 +25,9 @@ struct Arguments {
   /// What stands in the directive's braces.
   var body: [Directive] { directive.block ?? [] }
 
+  /// Whether the argument that was taken last is what a file has.
+  var isFromFile: Bool { used > 0 && used <= positional.count && positional[used - 1].isFromFile }
+
   /// The next argument as it stands in the file; nil if there is none.
   var upcoming: Word? { used < positional.count ? positional[used] : nil }
 

@@ -67,6 +67,12 @@ extension Expansion {
     return (result, first.use.map { uses[$0] })
   }
 
+  /// Whether something in a range stands for a value of the environment.
+  func hasValue(in range: SourceRange) -> Bool {
+    guard !segments.isEmpty, range.upper > range.lower else { return false }
+    return segments[index(of: range.lower)...index(of: range.upper - 1)].contains { !$0.isCopy }
+  }
+
   /// The line, from 1, of its file that an offset of the text was written in.
   func line(at offset: Int) -> Int {
     let origin = origin(of: SourceRange(source: 0, lower: offset, upper: offset + 1)).range

@@ -21,6 +21,8 @@ struct Word: Sendable {
   var startsLine = false
   /// Whether an error in it has been reported.
   var isBroken = false
+  /// Whether the text is a file's, which the word named.
+  var isFromFile = false
 }
 
 /// What a file consists of.

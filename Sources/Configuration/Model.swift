@@ -186,6 +186,10 @@ public struct OriginConfiguration: Sendable, Equatable {
   public var files: FilesConfiguration?
   /// TLS to the servers; nil: none.
   public var tls: OriginTLSConfiguration?
+  /// Whether HTTP/2 is spoken without TLS.
+  public var speaksCleartextHTTP2 = false
+  /// How requests are signed; nil: not at all.
+  public var signing: OriginSigningConfiguration?
   /// To an open connection.
   public var connectTimeout: Int64 = 2_000_000_000
   /// From the request's end to the response head's end.

@@ -144,6 +144,7 @@ extension Reader {
     seen = read(.origin, arguments.body, of: arguments.directive, given: seen)
     checkServers(of: arguments.directive, seen)
     decideTransport(of: arguments.directive)
+    decideSigning(of: arguments.directive)
     guard let name, declare(name, "origin", in: \.origins) else { return }
     draft.origin.name = name.value
     draft.node.origins.append(draft.origin)

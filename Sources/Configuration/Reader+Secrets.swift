@@ -14,6 +14,7 @@ extension Reader {
       guard let secret = secret(inFile: path, of: directive.name.text, mayBeReadByOthers: false)
       else { return false }
       directive.arguments[index].text = secret
+      directive.arguments[index].isFromFile = true
     }
     return true
   }

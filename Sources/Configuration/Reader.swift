@@ -40,6 +40,7 @@ struct Draft {
   var breaker = BreakerConfiguration()
   var files = FilesConfiguration(root: "")
   var originTLS = OriginTLSConfiguration()
+  var signing = OriginSigningDraft()
   /// Routes that say nothing of caching: site and route.
   var plainRoutes: [(site: Int, route: Int)] = []
   var siteAuthentication = AuthenticationChoice.off

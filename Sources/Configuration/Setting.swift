@@ -21,6 +21,8 @@ public struct Setting: Sendable {
     case origin
     /// `tls { … }` in an origin
     case originTLS = "origin tls"
+    /// `sign aws4 { … }` in an origin
+    case originSigning = "origin sign"
     /// `files DIR { … }`
     case files
     /// `limit NAME { … }`

@@ -9,7 +9,15 @@ extension Setting {
       Speaks TLS to the servers of the pool. `server https://…` says the same with the defaults: the \
       certificate must be valid, and name the server.
       """
-    ) { arguments, reader in reader.readOriginTLS(&arguments) }
+    ) { arguments, reader in reader.readOriginTLS(&arguments) },
+    Setting(
+      "h2c", in: .origin, .flag, to: \.origin.speaksCleartextHTTP2,
+      aliases: ["grpc_pass", "grpc", "http2_prior_knowledge", "versions"],
+      """
+      Speaks HTTP/2 without TLS to the servers of the pool, from the first byte on: as gRPC servers within a \
+      network have it. Upgrades go by HTTP/1.1 all the same, and second tries (`hedge`) are not made.
+      """),
+    originSigningBlock,
   ]
 
   static let originTLS: [Setting] = [
@@ -104,6 +112,7 @@ extension Reader {
 
   /// Settles whether the open pool speaks TLS: all of its servers do, or none.
   mutating func decideTransport(of origin: Directive) {
+    defer { checkCleartextHTTP2(of: origin) }
     if let secure = declared.secureServer, draft.origin.tls == nil {
       draft.origin.tls = OriginTLSConfiguration()
       if let plain = declared.plainServer {
@@ -119,6 +128,23 @@ extension Reader {
     findings.error(
       "\(origin.described) has a unix socket, and no name that its certificate must have",
       at: origin.range, help: "add tls { name app.example.com; }")
+  }
+}
+
+extension Reader {
+  /// What does not go together with `h2c on`.
+  private mutating func checkCleartextHTTP2(of origin: Directive) {
+    guard draft.origin.speaksCleartextHTTP2 else { return }
+    if draft.origin.tls != nil {
+      findings.error(
+        "\(origin.described): \"h2c\" is HTTP/2 without TLS", at: origin.range,
+        help: "with TLS servers are offered HTTP/2 anyway; leave it out")
+    }
+    if draft.origin.health?.path != nil {
+      findings.error(
+        "\(origin.described): checks with GET are made by HTTP/1.1, which servers with \"h2c\" do not speak",
+        at: origin.range, help: "health connect; opens a connection")
+    }
   }
 }
 

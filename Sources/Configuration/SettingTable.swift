@@ -4,7 +4,8 @@ extension Setting {
   /// Every setting.
   public static let all: [Setting] =
     topLevel + tlsTop + limitTop + admin + store + client + originServers + origin + originTransport
-    + originHealth + originTLS + files + limit + tls + http2 + tokens + authenticationService
+    + originHealth + originTLS + originSigning + files + limit + tls + http2 + tokens
+    + authenticationService
     + trace + fleet + accessLog
     + site + tlsSite
     + admission(in: .site) + route + limitRoute + admission(in: .route)

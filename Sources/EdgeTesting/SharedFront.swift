@@ -14,6 +14,8 @@ package final class SharedFront: Sendable {
   package enum Answer: Sendable {
     /// A status, fields (`name: value`), and content.
     case response(Int, [String], String)
+    /// The same, and trailer fields behind it.
+    case withTrailers(Int, [String], String, [String])
     /// REFUSED_STREAM.
     case refuse
     /// INTERNAL_ERROR.
@@ -38,6 +40,10 @@ package final class SharedFront: Sendable {
     package var connections = 0
     /// Requests: method and target.
     package var requests: [String] = []
+    /// Their field lines.
+    package var fields: [[PeerField]] = []
+    /// Trailer fields that came with them, as lines.
+    package var trailers: [String] = []
     /// Content that came with them.
     package var received = 0
   }
@@ -172,6 +178,8 @@ private final class SharedSession: HTTP2ContentProvider {
   var hangs = false
   private let head = RequestHead()
   private var contents: [Int32: (bytes: [UInt8], sent: Int)] = [:]
+  private var trailers: [Int32: [UInt8]] = [:]
+  private var lastTrailers: [UInt8] = []
   private var answers: [Int32: SharedFront.Answer] = [:]
   // What the last view refers to.
   private var piece: [UInt8] = []
@@ -185,6 +193,10 @@ private final class SharedSession: HTTP2ContentProvider {
     contents[stream] = (state.bytes, end)
     let isLast = end == state.bytes.count
     if isLast { contents[stream] = nil }
+    if isLast, let lines = trailers.removeValue(forKey: stream) {
+      lastTrailers = lines
+      return piece.withView { piece in lastTrailers.withView { .lastWithTrailers(piece, $0) } }
+    }
     return piece.withView { isLast ? .last($0) : .bytes($0) }
   }
 
@@ -196,8 +208,14 @@ private final class SharedSession: HTTP2ContentProvider {
       case .request(let stream, let request):
         let target = head.bytes[head.target].string
         let line = "\(head.bytes[head.methodRange].string) \(target)"
+        let fields = (0..<head.fields.count).map { index in
+          PeerField(
+            head.fields[index].name(in: head.bytes).string,
+            head.fields[index].value(in: head.bytes).string)
+        }
         let before = seen.update { seen -> Int in
           seen.requests.append(line)
+          seen.fields.append(fields)
           return seen.requests.count - 1
         }
         answers[stream] = answer(target, before)
@@ -206,7 +224,10 @@ private final class SharedSession: HTTP2ContentProvider {
         let count = bytes.count
         seen.update { $0.received += count }
         session.consume(stream, count)
-      case .end(let stream, _): respond(stream)
+      case .end(let stream, let lines):
+        let text = lines.string
+        if !text.isEmpty { seen.update { $0.trailers.append(text) } }
+        respond(stream)
       case .closed(let stream, _): contents[stream] = nil
       case .goingAway: break
       }
@@ -216,6 +237,9 @@ private final class SharedSession: HTTP2ContentProvider {
   private func respond(_ stream: Int32) {
     switch answers.removeValue(forKey: stream) {
     case .response(let status, let fields, let text): respond(stream, status, fields, text)
+    case .withTrailers(let status, let fields, let text, let lines):
+      trailers[stream] = Array(lines.map { "\($0)\r\n" }.joined().utf8)
+      respond(stream, status, fields, text)
     case .refuse: session.reset(stream, .refusedStream)
     case .reset: session.reset(stream, .internalError)
     case .lastOfConnection(let text):

@@ -49,6 +49,14 @@ package final class TemporaryDirectory: Sendable {
     try write(name, Array(text.utf8))
   }
 
+  /// Writes a text file that only its user can read and returns its path.
+  @discardableResult
+  package func writeSecret(_ name: String, _ text: String) throws -> String {
+    let file = try write(name, text)
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
+    return file
+  }
+
   /// Copies a file into it, in place of what is there under that name.
   package func copy(_ source: String, to name: String) throws {
     try write(name, Array(Data(contentsOf: URL(filePath: source))))

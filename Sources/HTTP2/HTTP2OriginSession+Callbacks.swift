@@ -149,7 +149,12 @@ func readRequestContent(
   switch unsafe session.nextContent(of: stream, into: room) {
   case .wait: return Int(NGHTTP2_ERR_DEFERRED.rawValue)
   case .bytes(let count, let isLast):
-    if isLast { unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue }
+    if isLast {
+      unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+      if session.submitTrailers(of: stream) {
+        unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+      }
+    }
     return count
   }
 }

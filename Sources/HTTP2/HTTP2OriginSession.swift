@@ -68,6 +68,8 @@ package final class HTTP2OriginSession {
     var outputStart = 0
     /// Whether all of it is there.
     var hasAll = true
+    /// Field lines behind it.
+    var trailers: [UInt8] = []
     /// Whether nghttp2 waits for more.
     var waits = false
     /// Whether the response's last frame has come.
@@ -137,21 +139,41 @@ package final class HTTP2OriginSession {
     return stream
   }
 
-  /// Content of a request; `isLast`: all of it is there.
-  package func append(_ content: ByteView, to stream: Int32, isLast: Bool) {
+  /// Content of a request; `isLast`: all of it is there, and `trailers`, field lines, come behind it.
+  package func append(
+    _ content: ByteView, to stream: Int32, isLast: Bool, trailers: ByteView = ByteView()
+  ) {
     guard streams[stream] != nil else { return }
     streams[stream]?.take(content)
-    if isLast { streams[stream]?.hasAll = true }
+    if isLast {
+      streams[stream]?.hasAll = true
+      streams[stream]?.trailers = trailers.array
+    }
     if streams[stream]?.waits == true {
       streams[stream]?.waits = false
       _ = unsafe nghttp2_session_resume_data(handle, stream)
     }
   }
 
+  /// Has trailer fields sent behind the content; false if there are none.
+  func submitTrailers(of stream: Int32) -> Bool {
+    guard let lines = streams[stream]?.trailers, !lines.isEmpty else { return false }
+    let result = lines.withView { lines in
+      unsafe ResponseLines.withFields(0, lines, ByteView()) { fields, count -> Int32 in
+        guard count > 0 else { return -1 }
+        return unsafe nghttp2_submit_trailer(handle, stream, fields, count)
+      }
+    }
+    return result == 0
+  }
+
   /// Content that waits for the server's window or the socket.
   package func backlog(of stream: Int32) -> Int {
     streams[stream].map { $0.output.count - $0.outputStart } ?? 0
   }
+
+  /// Whether the last frame of a response has come: of one whose head is all there is, with the head.
+  package func hasEnded(_ stream: Int32) -> Bool { streams[stream]?.hasEnded ?? true }
 
   /// Whether all of a request's content has been written.
   package func isSent(_ stream: Int32) -> Bool {
@@ -263,8 +285,11 @@ private struct RequestFields: ~Copyable {
       let line = head.fields[index]
       var isSecret = false
       switch line.known {
-      case .host, .connection, .transferEncoding, .upgrade, .keepAlive, .te, .proxyConnection:
+      case .host, .connection, .transferEncoding, .upgrade, .keepAlive, .proxyConnection:
         continue
+      case .te:
+        // Of what it can say this alone may be said here (RFC 9113 §8.2.2).
+        guard line.value(in: source).equalsIgnoringCase(ByteView("trailers")) else { continue }
       case .authorization, .proxyAuthorization, .cookie: isSecret = true
       default: break
       }

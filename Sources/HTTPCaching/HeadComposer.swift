@@ -37,9 +37,9 @@ package struct ResponseFieldOptions: OptionSet, Sendable {
 /// Which of a request's fields are not forwarded.
 package struct RequestFieldOmissions: OptionSet, Sendable {
   /// The bits.
-  package let rawValue: UInt8
+  package let rawValue: UInt16
   /// A set of these bits.
-  package init(rawValue: UInt8) { self.rawValue = rawValue }
+  package init(rawValue: UInt16) { self.rawValue = rawValue }
 
   /// If-None-Match, If-Modified-Since, If-Match and If-Unmodified-Since: for a fill, and for a
   /// validation with the node's own conditions.
@@ -59,6 +59,9 @@ package struct RequestFieldOmissions: OptionSet, Sendable {
   package static var requestIDs: RequestFieldOmissions { RequestFieldOmissions(rawValue: 128) }
   /// Max-Forwards: the node writes its own, one less.
   package static var maxForwards: RequestFieldOmissions { RequestFieldOmissions(rawValue: 8) }
+  /// Authorization, and what begins with X-Amz-: the node signs the request itself, and what a client
+  /// orders by such fields would be ordered with the node's key.
+  package static var signatures: RequestFieldOmissions { RequestFieldOmissions(rawValue: 256) }
 }
 
 /// Composes the fields of stored, sent and forwarded messages.
@@ -142,6 +145,11 @@ package enum HeadComposer {
 
   private static func isOmitted(_ name: ByteView, _ omitting: RequestFieldOmissions) -> Bool {
     if omitting.contains(.forwarding), PoisoningDefence.speaksForProxies(name) { return true }
+    if omitting.contains(.signatures), name.count > 6,
+      name.prefix(6).equalsIgnoringCase(ByteView("x-amz-"))
+    {
+      return true
+    }
     if omitting.contains(.traces), name.equalsIgnoringCase(ByteView("traceparent")) { return true }
     return omitting.contains(.methods) && PoisoningDefence.changesMethod(name)
   }
@@ -155,6 +163,7 @@ package enum HeadComposer {
     case .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded:
       omitting.contains(.forwarding)
     case .xRequestId: omitting.contains(.requestIDs)
+    case .authorization: omitting.contains(.signatures)
     case .maxForwards: omitting.contains(.maxForwards)
     case .cacheControl, .pragma: omitting.contains(.directives)
     default: false

@@ -18,6 +18,8 @@ package enum StorageRefusal: UInt8, Sendable, CaseIterable {
   case partialContent
   /// The status answers something that only this request said: `StatusRules.answersOneRequest`.
   case statusAnswersOneRequest
+  /// Content that is a conversation, and ends when one of both does: `EndlessContent`.
+  case endlessContent
   /// `must-understand`, and the status is not understood (§5.2.2.3).
   case statusNotUnderstood
   /// The response says `no-store` (§5.2.2.5), or hides directives behind a quote without end.
@@ -50,6 +52,7 @@ package enum StorageRefusal: UInt8, Sendable, CaseIterable {
     case .notModified: "not-modified"
     case .partialContent: "partial-content"
     case .statusAnswersOneRequest: "status-answers-one-request"
+    case .endlessContent: "endless-content"
     case .statusNotUnderstood: "status-not-understood"
     case .responseNoStore: "response-no-store"
     case .isPrivate: "private"
@@ -112,6 +115,7 @@ package enum StorageRules {
       if case .refuse = PartialResponses.storage(of: response) { return .partialContent }
     }
     if StatusRules.answersOneRequest(status) { return .statusAnswersOneRequest }
+    if EndlessContent.isType(response.value(.contentType)) { return .endlessContent }
     if directives.mustUnderstand {
       let isUnderstood = StatusRules.isUnderstood(status) || status == 206
       return isUnderstood ? nil : .statusNotUnderstood

@@ -14,6 +14,11 @@ enum Places {
   /// The operator's page.
   static let document = tests + "/../../docs/configuration.md"
 
+  /// All pages.
+  static let pages: [String] =
+    [tests + "/../../README.md"]
+    + names(in: tests + "/../../docs", ending: ".md").map { tests + "/../../docs/" + $0 }
+
   /// Whether golden files and generated tables are rewritten instead of compared.
   static let isUpdating = unsafe getenv("WEIR_UPDATE_GOLDEN") != nil
 
@@ -90,6 +95,11 @@ enum Places {
     write("192.0.2.1 # one\n10.0.0.0/8\n", to: directory + "/networks", mode: 0o600)
     write("0123456789abcdef0123\n", to: directory + "/admin.token", mode: 0o600)
     write("0123456789abcdef0123\n", to: directory + "/open.token", mode: 0o644)
+    let credentials =
+      "[media]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = abc/DEF+0123\n"
+    write(credentials, to: directory + "/storage.credentials", mode: 0o600)
+    write(credentials, to: directory + "/open.credentials", mode: 0o644)
+    write("abc/DEF+0123\n", to: directory + "/storage.secret", mode: 0o600)
     write("  \n", to: directory + "/empty.token", mode: 0o600)
     write("two words of a token\n", to: directory + "/words.token", mode: 0o600)
     defer {

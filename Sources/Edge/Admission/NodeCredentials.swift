@@ -6,6 +6,7 @@ internal import Bytes
 package import Configuration
 package import EventLoop
 internal import RateLimiting
+internal import RequestSigning
 internal import Rules
 
 /// Why credentials could not be read.
@@ -24,6 +25,8 @@ package final class NodeCredentials: Sendable {
   let urlKeys: [String: Published<[URLKey]>]
   /// Lists of addresses, by the file's path.
   let lists: [String: Published<AddressSet>]
+  /// What requests to origins are signed for, by the file's path and its section.
+  let signing: [SigningFile: Published<SigningCredentials>]
   /// All files that may change while the node runs.
   package let files = WatchedFiles()
   /// How often a client may have a password checked that is not remembered; for all workers.
@@ -42,6 +45,7 @@ package final class NodeCredentials: Sendable {
     passwords = [:]
     urlKeys = [:]
     lists = [:]
+    signing = [:]
     attempts = nil
     checker = nil
     settings = []
@@ -63,6 +67,7 @@ package final class NodeCredentials: Sendable {
         try reading.add(route.authentication?.kind)
         for list in route.access.allowed + route.access.denied { try reading.add(list) }
       }
+      for origin in configuration.origins { try reading.add(origin.signing?.credentials) }
       checker = try former?.checker ?? (reading.passwords.isEmpty ? nil : PasswordChecker())
     } catch {
       throw CredentialFailure(description: "\(error)")
@@ -74,6 +79,7 @@ package final class NodeCredentials: Sendable {
     passwords = reading.passwords
     urlKeys = reading.urlKeys
     lists = reading.lists
+    signing = reading.signing
     pending = reading.pending
     // Twenty at once, then one each six seconds: a pair that is right is asked for once by each
     // worker, and by each connection that a browser opens at first.
@@ -116,6 +122,7 @@ package final class NodeCredentials: Sendable {
     var passwords: [String: Published<PasswordFile>] = [:]
     var urlKeys: [String: Published<[URLKey]>] = [:]
     var lists: [String: Published<AddressSet>] = [:]
+    var signing: [SigningFile: Published<SigningCredentials>] = [:]
     var pending: [@Sendable () -> Void] = []
 
     mutating func add(_ tokens: TokenConfiguration) throws {
@@ -170,6 +177,15 @@ package final class NodeCredentials: Sendable {
     mutating func add(_ list: AccessList) throws {
       guard let file = list.file, lists[file] == nil else { return }
       lists[file] = try taken(file, former?.lists[file], Self.addresses)
+    }
+
+    mutating func add(_ source: OriginSigningConfiguration.Credentials?) throws {
+      guard case .file(let path, let profile)? = source else { return }
+      let file = SigningFile(path: path, profile: profile)
+      guard signing[file] == nil else { return }
+      signing[file] = try taken(path, former?.signing[file]) { path throws(CredentialDefect) in
+        try file.read(path)
+      }
     }
 
     /// The addresses and networks of a file.

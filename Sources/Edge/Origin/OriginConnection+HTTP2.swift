@@ -39,10 +39,13 @@ final class OriginStream {
   /// Content of the request that waits for the server.
   var backlog: Int { session?.backlog(of: id) ?? 0 }
 
-  func send(_ content: ByteView, isLast: Bool) {
-    session?.append(content, to: id, isLast: isLast)
+  func send(_ content: ByteView, isLast: Bool, trailers: ByteView = ByteView()) {
+    session?.append(content, to: id, isLast: isLast, trailers: trailers)
     connection.wantsFlush()
   }
+
+  /// Whether the response's last frame has come.
+  var hasEnded: Bool { session?.hasEnded(id) ?? true }
 
   /// Lets the server send as much again as was taken.
   func consume() {
@@ -128,6 +131,17 @@ extension OriginConnection {
     worker.sharedOrigins(of: server).tokens.append(token)
     wantsFlush()
     return true
+  }
+
+  /// HTTP/2 it is: the request that it was made for is the first on it.
+  func shareWithRequest() {
+    guard let request, beginSharing(request.side) else {
+      self.request?.connectFailed(on: self, .connectFailed)
+      return
+    }
+    self.request = nil
+    request.connected(on: self)
+    restIfUnused()
   }
 
   /// Whether another request may begin here.

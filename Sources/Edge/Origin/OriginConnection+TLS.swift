@@ -95,13 +95,7 @@ extension OriginConnection {
       isReadable = true
       isWritable = true
       if security.connection.applicationProtocol == .http2 {
-        guard let request, beginSharing(request.side) else {
-          self.request?.connectFailed(on: self, .tlsFailed)
-          return
-        }
-        self.request = nil
-        request.connected(on: self)
-        restIfUnused()
+        shareWithRequest()
         return
       }
       phase = .active

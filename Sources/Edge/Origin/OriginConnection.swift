@@ -130,6 +130,10 @@ final class OriginConnection {
       beginHandshake(tls)
       return
     }
+    if mayShare {
+      shareWithRequest()
+      return
+    }
     phase = .active
     request?.connected(on: self)
     // What the server has said already is told by no further event.

@@ -48,7 +48,7 @@ extension OriginRequest {
     guard let server = serverOfAttempt else { return }
     let now = worker.now.monotonic
     stage = .connecting
-    if side.pool.tls != nil, beginShared(at: server) { return }
+    if side.mayShare, beginShared(at: server) { return }
     if !avoidsKept,
       let kept = worker.takeIdleOrigin(server, tls: side.pool.tls, mayRepeat: mayRepeat)
     {
@@ -61,7 +61,7 @@ extension OriginRequest {
     let connecting = Connecting(
       addresses, began: now, deadline: plan.deadline(now: now, timeout: settings.connectTimeout))
     self.connecting = connecting
-    if side.pool.tls != nil, follows(to: server, connecting) { return }
+    if side.mayShare, follows(to: server, connecting) { return }
     if case .unix = server.location {
       guard begin(nil, number: 0, to: server) else {
         if connecting.isExhausted { return exhausted(connecting) }

@@ -59,6 +59,9 @@ extension OriginRequest {
       waitForHead()
       return
     }
+    // A head that is all there is stays so for the client: of a call that has failed at once, gRPC takes
+    // nothing else.
+    if case .untilClose = response.framing, stream.hasEnded { response.framing = .length(0) }
     responseTime = worker.now.wall
     stage = .content
     stream.connection.keepSession()

@@ -175,6 +175,9 @@ final class OriginRequest {
 
   func start() {
     worker.counters.add(.fillsStarted)
+    if let signer = generation.signers[pool], !signer.takes(head.method) {
+      return answer(signer.refusal)
+    }
     if let site = generation.shared.fileSites[pool] { open(in: site) } else { passGate() }
   }
 
@@ -235,7 +238,11 @@ final class OriginRequest {
   /// Writes the request into the worker's buffer.
   func compose() {
     worker.wire.removeAll()
+    let signer = generation.signers[pool]
     var options = ForwardingOptions()
+    options.isSigned = signer != nil
+    // What is stored has no trailers.
+    options.takesTrailers = !isFill && RequestComposer.takesTrailers(head)
     options.isFill = isFill
     options.isNamed = isNamed
     options.isBackground = isBackground
@@ -269,6 +276,15 @@ final class OriginRequest {
           RequestComposer.append(head, client: client, options: options, to: &worker.wire)
         }
       }
+    }
+    signer?.sign(&worker.wire, hasContent: !isFill && hasContent, now: worker.now.wall)
+  }
+
+  /// Whether content follows the head.
+  private var hasContent: Bool {
+    switch head.framing {
+    case .none, .length(0): false
+    case .length, .chunked, .untilClose: true
     }
   }
 
@@ -310,7 +326,7 @@ final class OriginRequest {
       sentAll = true
       sentContent = true
       noteSentAll()
-      stream.send(ByteView(), isLast: true)
+      stream.send(ByteView(), isLast: true, trailers: trailers)
       waitForHead()
       return
     }

@@ -24,6 +24,10 @@ final class PoolSide {
   /// The field in which servers say how busy they are; empty: none.
   let loadField: [UInt8]
   let longestRest: Int64
+  /// Whether its servers may be spoken to by HTTP/2: over TLS if they choose it, or without.
+  let mayShare: Bool
+  /// Whether they speak nothing else.
+  let speaksCleartextHTTP2: Bool
   /// What shared connections take.
   let http2Options: HTTP2OriginOptions
   /// What `balance hash PART…` goes by; nil: the cache key.
@@ -38,7 +42,9 @@ final class PoolSide {
     balancing = pool.settings.balancing
     queueTimeout = pool.settings.queueLimit > 0 ? pool.settings.queueTimeout : 0
     isOfFleet = configuration.isOfFleet
-    hedges = pool.settings.retries?.hedges ?? false
+    speaksCleartextHTTP2 = configuration.speaksCleartextHTTP2
+    mayShare = pool.tls?.mayShare ?? speaksCleartextHTTP2
+    hedges = !speaksCleartextHTTP2 && pool.settings.retries?.hedges ?? false
     loadField = Array((pool.settings.loadField ?? "").utf8)
     var options = HTTP2OriginOptions()
     options.maxFieldSection = settings.maxHeader

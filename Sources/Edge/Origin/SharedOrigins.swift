@@ -40,11 +40,11 @@ extension Worker {
   /// A connection to a server that takes another request beside those that it has. For one that must not
   /// be made twice, it is first heard what the connection has to say.
   func sharedOrigin(
-    _ server: OriginServer, tls: OriginTLS, mayRepeat: Bool
+    _ server: OriginServer, tls: OriginTLS?, mayRepeat: Bool
   ) -> OriginConnection? {
     guard let tokens = sharedOrigins[server.id]?.tokens else { return nil }
     for token in tokens {
-      guard let connection = origins.element(token), connection.tls?.id == tls.id else { continue }
+      guard let connection = origins.element(token), connection.tls?.id == tls?.id else { continue }
       if !mayRepeat {
         connection.isReadable = true
         connection.advanceShared()
@@ -68,15 +68,12 @@ extension Worker {
 
 extension OriginRequest {
   /// Whether the request may go by HTTP/2.
-  var mayShare: Bool {
-    guard let tls = side.pool.tls else { return false }
-    return tls.mayShare && !isUpgrade && !needsHTTP1
-  }
+  var mayShare: Bool { side.mayShare && !isUpgrade && !needsHTTP1 }
 
   /// Begins on a shared connection, if there is one that has room.
   func beginShared(at server: OriginServer) -> Bool {
-    guard mayShare, let tls = side.pool.tls,
-      let shared = worker.sharedOrigin(server, tls: tls, mayRepeat: mayRepeat),
+    guard mayShare,
+      let shared = worker.sharedOrigin(server, tls: side.pool.tls, mayRepeat: mayRepeat),
       begin(on: shared)
     else { return false }
     worker.counters.add(.originConnectionsReused)

@@ -20,6 +20,10 @@ struct ForwardingOptions {
   var lastModified = ByteView()
   /// Pass an upgrade on.
   var upgrade = false
+  /// The client takes trailers.
+  var takesTrailers = false
+  /// The request is signed by the node.
+  var isSigned = false
   /// How many of the request's last lines rules have set.
   var ownLines = 0
   /// Whether the client's connection has TLS.
@@ -67,6 +71,7 @@ enum RequestComposer {
     if head.method == .options { omissions.insert(.maxForwards) }
     if options.isNamed { omissions.insert(.requestIDs) }
     if options.isTraced { omissions.insert(.traces) }
+    if options.isSigned { omissions.insert(.signatures) }
     HeadComposer.appendRequestFields(
       head, omitting: omissions, ownLines: options.ownLines, to: &wire)
     if head.method == .options { appendMaxForwards(head, to: &wire) }
@@ -80,6 +85,19 @@ enum RequestComposer {
     wire.append("\r\n")
   }
 
+  /// Whether the client says that it takes trailers (RFC 9110 §6.5.1), which the node passes on.
+  static func takesTrailers(_ head: RequestHead) -> Bool {
+    guard head.fields.contains(.te) else { return false }
+    var takes = false
+    head.fields.forEach(.te, in: head.bytes) { value in
+      var elements = ListElements(ofTokens: value)
+      while let element = elements.next() {
+        takes = takes || element.equalsIgnoringCase(ByteView("trailers"))
+      }
+    }
+    return takes
+  }
+
   private static func appendFraming(
     _ head: RequestHead, options: ForwardingOptions, to wire: inout ByteBuffer
   ) {
@@ -91,6 +109,10 @@ enum RequestComposer {
       wire.append("\r\n")
     case .chunked: wire.append("transfer-encoding: chunked\r\n")
     case .none, .untilClose: break
+    }
+    // TE is for one hop, and `Connection` has to say so; where an upgrade needs that, it is left out.
+    if options.takesTrailers && !options.upgrade {
+      wire.append("te: trailers\r\nconnection: te\r\n")
     }
     if options.upgrade, let protocols = head.value(.upgrade) {
       wire.append("connection: upgrade\r\nupgrade: ")

@@ -23,6 +23,8 @@ final class WorkerGeneration {
   let trustsProxies: Bool
   /// This worker's side of each pool.
   let sides: [PoolSide]
+  /// What signs requests to each pool; nil where nothing does.
+  let signers: [OriginSigner?]
   /// What routes want to be shown.
   let gates: Gates
   let logRing: AccessLogRing?
@@ -42,6 +44,9 @@ final class WorkerGeneration {
     sides = shared.pools.map { pool in
       former?.sides.first { $0.pool === pool }
         ?? PoolSide(pool, worker: worker, of: workers, seed: seed)
+    }
+    signers = configuration.origins.map { origin in
+      origin.signing.flatMap { OriginSigner($0, shared.credentials) }
     }
     gates = Gates(configuration, shared.credentials, after: former?.gates)
     logRing =
