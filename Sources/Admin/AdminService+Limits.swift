@@ -4,6 +4,7 @@ internal import Bytes
 internal import Configuration
 internal import Edge
 internal import EventLoop
+internal import Fleet
 internal import RateLimiting
 
 extension AdminService {
@@ -29,8 +30,8 @@ extension AdminService {
     .json(LimitReport.text(try limit(route), context))
   }
 
-  /// `PATCH /v1/limits/{name}`
-  func changeLimit(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
+  /// `PATCH /v1/limits/{name}`: nil if the answer comes later.
+  func changeLimit(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse? {
     let number = try limit(route)
     let name = context.current.limits.configurations[number].name
     let order = try LimitOrder.read(
@@ -38,6 +39,7 @@ extension AdminService {
     if order.isKept && context.current.limits.overlayPath == nil {
       throw Problem(.noStore, "The node runs without a store, beside which a change could be kept.")
     }
+    if order.isForFleet { try checkFleet() }
     do throws(LimitDefect) {
       context.tell(
         try context.current.limits.change(number, by: order.change, now: asked.at.monotonic))
@@ -51,10 +53,14 @@ extension AdminService {
       "limit", route, asked,
       [
         ("limit", .string(name)), ("change", .string(order.change.text)),
-        ("persist", .bool(order.isKept)),
+        ("persist", .bool(order.isKept)), ("fleet", .bool(order.isForFleet)),
       ])
     if order.isKept, let problem = context.current.limits.keep(order.change, of: number) {
       throw Problem(.limitNotKept, "The change is in force, but \(problem).")
+    }
+    if order.isForFleet {
+      tell(order, of: name, route, asked)
+      return nil
     }
     return .json(LimitReport.text(number, context))
   }
@@ -111,6 +117,9 @@ struct LimitOrder {
   private(set) var change = LimitChange()
   /// Whether it is to outlive the node.
   private(set) var isKept = false
+  /// Whether all PoPs of the region are to have it, and how long the answer waits for them.
+  private(set) var isForFleet = false
+  private(set) var wait = PurgeWait(scope: .region)
 
   /// Reads an order. A member that is not known is refused, not passed over.
   static func read(_ content: [UInt8], for rule: LimitRuleConfiguration) throws(Problem)
@@ -150,6 +159,16 @@ struct LimitOrder {
     case ("limit", .number(let text)): change.limit = UInt64(text)
     case ("shadow", .bool(let value)): change.isShadow = value
     case ("persist", .bool(let value)): isKept = value
+    case ("fleet", .bool(let value)): isForFleet = value
+    case ("timeout_ms", .number(let text)):
+      guard let time = Int64(text), PurgeWait.timeouts.contains(time) else {
+        throw Problem(
+          .invalidLimitChange, "\"timeout_ms\" is a whole number from 1 to 60000.")
+      }
+      wait.timeout = time
+    case ("fleet", _), ("timeout_ms", _):
+      throw Problem(
+        .invalidLimitChange, "\"fleet\" is true or false, \"timeout_ms\" is a number.")
     case ("rate", _), ("burst", _), ("queue", _), ("limit", _), ("shadow", _), ("persist", _):
       throw Problem(
         .invalidLimitChange,
@@ -159,7 +178,7 @@ struct LimitOrder {
       throw Problem(
         .invalidLimitChange,
         "There is no \(JSONText.string(member.name).text): there are rate, burst, queue, limit, "
-          + "shadow and persist.")
+          + "shadow, persist, fleet and timeout_ms.")
     }
     try checkNumber(member)
   }
@@ -187,6 +206,10 @@ enum LimitReport {
   }
 
   static func text(_ number: Int, _ context: NodeContext) -> JSONText {
+    .object(members(number, context))
+  }
+
+  static func members(_ number: Int, _ context: NodeContext) -> [(name: String, value: JSONText)] {
     let limit = context.current.limits.set.limits[number]
     let configuration = context.current.limits.configurations[number]
     var members: [(name: String, value: JSONText)] = [
@@ -198,8 +221,10 @@ enum LimitReport {
       ("key", .string(key(configuration))),
       ("per", .string(configuration.isPerRoute ? "route" : "node")),
       ("routes", .array(routes(limit.name, context).map { .string($0) })),
+      ("scope", .string(configuration.scope == .node ? "node" : "region")),
       ("kept", .string(context.current.limits.keptChanges[limit.name]?.text ?? "")),
     ]
+    if case .regional(let limiter) = limit.rule { members.append(("region", region(limiter))) }
     let tally = limit.tally
     members += [
       ("keys", .number(UInt64(clamping: limit.keys))),
@@ -208,7 +233,17 @@ enum LimitReport {
       ("allowed", .number(tally.allowed)), ("delayed", .number(tally.delayed)),
       ("rejected", .number(tally.refused)), ("shadowed", .number(tally.shadowed)),
     ]
-    return .object(members)
+    return members
+  }
+
+  /// How this PoP shares a region's budgets.
+  private static func region(_ limiter: RegionalLimiter) -> JSONText {
+    .object([
+      ("consistency", .string(limiter.isExact ? "exact" : "leased")),
+      ("when_down", .string("\(limiter.fallback)")), ("engine_gone", .bool(limiter.isGone)),
+      ("share_percent", .number(UInt64((limiter.share * 100).rounded()))),
+      ("leased", .number(limiter.leased)), ("advanced", .number(limiter.advanced)),
+    ])
   }
 
   /// What is in force now, whatever the configuration says.
@@ -223,6 +258,9 @@ enum LimitReport {
         return [("rate", .string(rate.byteText)), ("burst", .number(limiter.rate.burst))]
       default: return [("rate", .string(rate.text)), ("burst", .number(limiter.rate.burst))]
       }
+    case .regional(let limiter):
+      let rate = LimitRate(count: limiter.rate.tokens, period: limiter.rate.period)
+      return [("rate", .string(rate.text)), ("burst", .number(limiter.rate.burst))]
     case .leakyBucket(let limiter):
       let rate = LimitRate(count: limiter.rate.tokens, period: limiter.rate.period)
       return [("rate", .string(rate.text)), ("queue", .number(UInt64(limiter.queue)))]
