@@ -92,7 +92,8 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "Tracing", dependencies: ["Bytes"], swiftSettings: hot),
     .target(
-      name: "AccessLog", dependencies: ["CLinux", "Bytes", "EventLoop"], swiftSettings: hot),
+      name: "AccessLog", dependencies: ["CLinux", "CZlib", "Bytes", "EventLoop"],
+      swiftSettings: hot),
     .target(
       name: "ObjectStore", dependencies: ["CLinux", "Bytes", "EventLoop", "LMDB", "Checksum"],
       swiftSettings: hot),
@@ -277,7 +278,8 @@ let package = Package(
       name: "AccountingTests", dependencies: ["Accounting", "Metrics"], swiftSettings: strict),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics", "Bytes"], swiftSettings: strict),
     .testTarget(
-      name: "AccessLogTests", dependencies: ["AccessLog", "Bytes", "EventLoop"],
+      name: "AccessLogTests",
+      dependencies: ["AccessLog", "Bytes", "CLinux", "EventLoop", "TrafficFormats"],
       swiftSettings: strict),
     .testTarget(
       name: "ObjectStoreTests",

@@ -18,6 +18,9 @@ final class LogFile {
   /// Whether the last write ended within a line.
   private var isTorn = false
   private let rotation: LogRotation?
+  /// Those that were put aside, and who compresses them.
+  private let rotated: RotatedFiles?
+  private let compressor: LogCompressor?
   /// What the file holds, and when it was begun (Unix time), as far as rotation asks.
   private var size: UInt64 = 0
   private var begun: Int64 = 0
@@ -32,8 +35,16 @@ final class LogFile {
     self.rotation = rotation
     ownsNumber = true
     isRegular = Self.isRegular(number)
+    rotated = rotation.flatMap { [isRegular] in isRegular ? RotatedFiles(path, $0) : nil }
+    do throws(Errno) {
+      compressor =
+        if let rotated, rotated.rotation.compresses { try LogCompressor(rotated) } else { nil }
+    } catch {
+      _ = CLinux.close(number)
+      throw error
+    }
     measure()
-    removeOld(at: Self.now)
+    rotated?.removeOld(at: Self.now)
   }
 
   /// Writes to a descriptor that stays its owner's.
@@ -41,6 +52,8 @@ final class LogFile {
     path = nil
     number = descriptor
     rotation = nil
+    rotated = nil
+    compressor = nil
     ownsNumber = false
     isRegular = Self.isRegular(descriptor)
   }
@@ -82,53 +95,18 @@ final class LogFile {
   /// is too old. What keeps it from that is returned; then the log goes on where it is, and it is tried
   /// again a minute later.
   func tend() -> Errno? {
-    guard let rotation, isRegular, let path else { return nil }
+    guard let rotation, let rotated, isRegular else { return nil }
     let now = Self.now
     guard now >= retryAt else { return nil }
     if size > 0, rotation.isDue(size: size, age: now - begun) {
-      if let error = putAside(path, keep: rotation.keep) ?? reopen() {
+      if let error = rotated.putAside(number) ?? reopen() {
         retryAt = now + 60
         return error
       }
+      compressor?.wake()
     }
-    removeOld(at: now)
-    return nil
-  }
-
-  private func putAside(_ path: String, keep: Int) -> Errno? {
-    // Somebody else may have done it: then the name is another file's.
-    guard isStillNamed(path) else { return nil }
-    for number in stride(from: keep - 1, through: 0, by: -1) {
-      let from = number == 0 ? path : "\(path).\(number)"
-      let result = unsafe from.withCString { from in
-        unsafe "\(path).\(number + 1)".withCString { unsafe rename(from, $0) }
-      }
-      if result != 0, number == 0 { return .current }
-    }
-    return nil
-  }
-
-  private func isStillNamed(_ path: String) -> Bool {
-    var own = stat()
-    var named = stat()
-    return unsafe fstat(number, &own) == 0 && stat(path, &named) == 0
-      && own.st_ino == named.st_ino && own.st_dev == named.st_dev
-  }
-
-  /// Removes files put aside that are beyond the number that is kept, or older than they may be.
-  private func removeOld(at now: Int64) {
-    guard let rotation, let path, isRegular else { return }
-    var number = 1
-    while number < 20_000 {
-      let name = "\(path).\(number)"
-      var status = stat()
-      guard unsafe stat(name, &status) == 0 else { break }
-      let age = now - Int64(status.st_mtim.tv_sec)
-      if number > rotation.keep || rotation.keepFor.map({ age >= $0 }) == true {
-        _ = unsafe unlink(name)
-      }
-      number += 1
-    }
+    rotated.removeOld(at: now)
+    return compressor?.takeError()
   }
 
   /// Opens the path again; if that fails, goes on with the file it has.

@@ -11,15 +11,19 @@ package struct LogRotation: Sendable, Equatable {
   package var keep: Int
   /// For how many seconds after its last line a file that was put aside is kept; nil: however long.
   package var keepFor: Int64?
+  /// Whether those that were put aside are compressed (gzip): `access.log.1.gz`.
+  package var compresses: Bool
 
   /// A rule; at least one of `size` and `age` should be given.
   package init(
-    size: UInt64? = nil, age: Int64? = nil, keep: Int = Self.usualKeep, keepFor: Int64? = nil
+    size: UInt64? = nil, age: Int64? = nil, keep: Int = Self.usualKeep, keepFor: Int64? = nil,
+    compresses: Bool = false
   ) {
     self.size = size
     self.age = age
     self.keep = min(max(keep, 1), 10_000)
     self.keepFor = keepFor
+    self.compresses = compresses
   }
 
   /// How many are kept if nobody says how many.

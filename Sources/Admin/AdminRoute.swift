@@ -105,7 +105,7 @@ struct AdminRoute: Sendable, Equatable {
       text: "What origins are asked for most, and why: see below."),
     AdminRoute(
       method: .get, path: "/v1/hits", access: .changing, action: .hits,
-      text: "The URLs that are hit most: see below."),
+      text: "The URLs and tags that are hit most: see below."),
     AdminRoute(
       method: .post, path: "/v1/warm", access: .changing, verb: .warm, isOfSites: true,
       action: .warm, text: "Fetches URLs before clients ask for them: see below."),

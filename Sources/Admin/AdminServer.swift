@@ -60,7 +60,9 @@ package final class AdminServer: Sendable {
   /// Begins to answer, on a thread of its own. Does nothing the second time.
   package func start() {
     thread.withLock { thread in
-      if thread == nil { thread = LoopThread(name: "weir-admin") { [loop] in loop.run() } }
+      if thread == nil {
+        thread = LoopThread(name: "weir-admin", isPrompt: true) { [loop] in loop.run() }
+      }
     }
   }
 

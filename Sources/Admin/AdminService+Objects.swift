@@ -101,7 +101,7 @@ extension AdminService {
 
   /// About how often each URL was hit of late, as far as it is among those that are hit most.
   private func hitsOfLate(at now: Instant) -> [[UInt8]: UInt64] {
-    let entries = context.traffic.hits(top: HitReport.most, now: now.monotonic)
+    let entries = context.traffic.hits(.urls, top: HitReport.most, now: now.monotonic)
     return Dictionary(entries.map { ($0.name, $0.count) }) { $0 &+ $1 }
   }
 
@@ -151,7 +151,7 @@ extension AdminService {
 
   // MARK: Traffic
 
-  /// `GET /v1/misses?of=urls|hosts|parameters&by=misses|bytes&top=50`
+  /// `GET /v1/misses?of=urls|hosts|parameters|tags&by=misses|bytes&top=50`
   func showMisses(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
     let query = try AdminQuery(route.query, ["of", "by", "top"])
     let subject =
@@ -171,7 +171,7 @@ extension AdminService {
           .array(
             entries.map { entry in
               .object([
-                ("name", .string(String(decoding: entry.name, as: UTF8.self))),
+                ("name", Self.name(entry)),
                 ("misses", .number(entry.count)), ("bytes", .number(entry.bytes)),
                 ("error", .number(entry.error)),
                 ("reasons", .object(entry.reasons.map { ($0.name, .number($0.count)) })),
@@ -181,20 +181,29 @@ extension AdminService {
       ]))
   }
 
-  /// `GET /v1/hits?top=50`
+  /// A name, or null for a tag that has none.
+  private static func name(_ entry: TrafficEntry) -> JSONText {
+    entry.name.isEmpty ? .null : .string(String(decoding: entry.name, as: UTF8.self))
+  }
+
+  /// `GET /v1/hits?of=urls|tags&top=50`
   func showHits(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
-    let query = try AdminQuery(route.query, ["top"])
+    let query = try AdminQuery(route.query, ["of", "top"])
+    let subject =
+      try query.choice("of", HitSubject.allCases.map(\.rawValue))
+      .flatMap { HitSubject(rawValue: $0) } ?? .urls
     let top = Int(clamping: try query.number("top", 1...512) ?? 50)
-    let entries = context.traffic.hits(top: top, now: asked.at.monotonic)
+    let entries = context.traffic.hits(subject, top: top, now: asked.at.monotonic)
     return .json(
       .object([
+        ("of", .string(subject.rawValue)),
         ("sampled", .number(TrafficSketch.hitSampling)),
         (
           "hits",
           .array(
             entries.map { entry in
               .object([
-                ("url", .string(String(decoding: entry.name, as: UTF8.self))),
+                (subject == .urls ? "url" : "tag", Self.name(entry)),
                 ("hits", .number(entry.count)), ("bytes", .number(entry.bytes)),
                 ("error", .number(entry.error)),
               ])

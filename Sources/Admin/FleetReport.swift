@@ -59,7 +59,7 @@ enum FleetReport {
       ("lag_ms", .number(UInt64(clamping: list.lag(of: member)))),
       ("lag_purges", list.behind[member.pop].map { .number($0) } ?? .null),
       ("waiting", .number(UInt64(clamping: member.waiting))),
-      ("seen_ms_ago", .number(UInt64(clamping: list.now - member.seen))),
+      ("seen_ms_ago", .number(UInt64(clamping: list.now &- member.seen))),
     ])
   }
 }

@@ -4,7 +4,9 @@
 #define WEIR_COPENSSL_TLS_H
 #include <openssl/bio.h>
 #include <openssl/ocsp.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 // Options and modes.
 static inline uint64_t weir_tls_server_options(void) {
@@ -19,6 +21,11 @@ static inline uint64_t weir_tls_option_no_anti_replay(void) { return SSL_OP_NO_A
 static inline uint64_t weir_tls_option_no_ticket(void) { return SSL_OP_NO_TICKET; }
 static inline long weir_tls_modes(void) {
   return SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS;
+}
+// A server shows the chain of its file. OpenSSL would look for a longer one at each handshake, also among the
+// authorities of clients.
+static inline long weir_tls_server_modes(void) {
+  return weir_tls_modes() | SSL_MODE_NO_AUTO_CHAIN;
 }
 
 // Macros around control functions.
@@ -114,10 +121,60 @@ static inline EVP_PKEY *weir_read_private_key(BIO *bio, int *encrypted) {
   return PEM_read_bio_PrivateKey(bio, NULL, weir_no_password, encrypted);
 }
 
-// A socket BIO with three differences from the system's: writes raise no SIGPIPE; it knows whether the
-// last read took all there was; and both leave the kernel's own TLS to the system's BIO.
+// A socket BIO with four differences from the system's: writes raise no SIGPIPE; it knows whether the last
+// read took all there was; while it is told to hold, what is written stays with it, and goes out in front of
+// what is written next, in one call of the system; and it leaves the kernel's own TLS to the system's BIO
+// (with which nothing may be held).
+struct weir_held {
+  size_t start, end, room;
+  unsigned char bytes[];
+};
+// Flags beyond those of OpenSSL's.
+enum { WEIR_BIO_DRAINED = 1 << 28, WEIR_BIO_HOLDS = 1 << 29 };
+static inline int weir_bio_keep(BIO *b, const char *bytes, int count) {
+  struct weir_held *held = BIO_get_data(b);
+  size_t end = held ? held->end : 0, start = held ? held->start : 0;
+  if (!held || held->room - end < (size_t)count) {
+    size_t room = end + (size_t)count + 1024;
+    held = OPENSSL_realloc(held, sizeof *held + room);
+    if (!held) return -1;
+    held->room = room;
+    held->start = start;
+    BIO_set_data(b, held);
+  }
+  memcpy(held->bytes + end, bytes, (size_t)count);
+  held->end = end + (size_t)count;
+  return count;
+}
+// Sends what is held and `count` bytes behind it; how many of the latter were taken, or -1.
+static inline int weir_bio_send_held(BIO *b, const char *bytes, int count) {
+  struct weir_held *held = BIO_get_data(b);
+  size_t waiting = held->end - held->start;
+  struct iovec parts[2] = {{held->bytes + held->start, waiting}, {(void *)bytes, (size_t)count}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = count > 0 ? 2 : 1};
+  int fd = -1;
+  BIO_get_fd(b, &fd);
+  ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+  BIO_clear_retry_flags(b);
+  if (n < 0) {
+    if (BIO_sock_should_retry((int)n)) BIO_set_retry_write(b);
+    return -1;
+  }
+  if ((size_t)n >= waiting) {
+    OPENSSL_free(held);
+    BIO_set_data(b, NULL);
+    n -= (ssize_t)waiting;
+    if (n > 0 || count == 0) return (int)n;
+  } else {
+    held->start += (size_t)n;
+  }
+  BIO_set_retry_write(b);
+  return -1;
+}
 static inline int weir_bio_write(BIO *b, const char *bytes, int count) {
   if (BIO_get_ktls_send(b)) return BIO_meth_get_write(BIO_s_socket())(b, bytes, count);
+  if (BIO_test_flags(b, WEIR_BIO_HOLDS)) return weir_bio_keep(b, bytes, count);
+  if (BIO_get_data(b)) return weir_bio_send_held(b, bytes, count);
   int fd = -1;
   BIO_get_fd(b, &fd);
   ssize_t n = send(fd, bytes, (size_t)count, MSG_NOSIGNAL);
@@ -126,17 +183,23 @@ static inline int weir_bio_write(BIO *b, const char *bytes, int count) {
   return (int)n;
 }
 static inline int weir_bio_read(BIO *b, char *bytes, int count) {
-  BIO_set_data(b, NULL);
+  BIO_clear_flags(b, WEIR_BIO_DRAINED);
   if (BIO_get_ktls_recv(b)) return BIO_meth_get_read(BIO_s_socket())(b, bytes, count);
   int fd = -1;
   BIO_get_fd(b, &fd);
   ssize_t n = recv(fd, bytes, (size_t)count, 0);
   BIO_clear_retry_flags(b);
-  if (n < count) BIO_set_data(b, b);
+  if (n < count) BIO_set_flags(b, WEIR_BIO_DRAINED);
   if (n < 0 && BIO_sock_should_retry((int)n)) BIO_set_retry_read(b);
   // An end of the stream is what the retry flags and this one do not say.
   if (n == 0) BIO_set_flags(b, BIO_FLAGS_IN_EOF);
   return (int)n;
+}
+static inline int weir_bio_destroy(BIO *b) {
+  if (!b) return 0;
+  OPENSSL_free(BIO_get_data(b));
+  BIO_set_data(b, NULL);
+  return BIO_meth_get_destroy(BIO_s_socket())(b);
 }
 static inline BIO_METHOD *weir_bio_method(void) {
   const BIO_METHOD *system = BIO_s_socket();
@@ -146,7 +209,7 @@ static inline BIO_METHOD *weir_bio_method(void) {
   BIO_meth_set_read(method, weir_bio_read);
   BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(system));
   BIO_meth_set_create(method, BIO_meth_get_create(system));
-  BIO_meth_set_destroy(method, BIO_meth_get_destroy(system));
+  BIO_meth_set_destroy(method, weir_bio_destroy);
   return method;
 }
 static inline BIO *weir_bio_new(const BIO_METHOD *method, int fd) {
@@ -155,8 +218,18 @@ static inline BIO *weir_bio_new(const BIO_METHOD *method, int fd) {
   return bio;
 }
 // Whether the last read found less than it asked for.
-static inline int weir_bio_drained(SSL *s) { return BIO_get_data(SSL_get_rbio(s)) != NULL; }
+static inline int weir_bio_drained(SSL *s) { return BIO_test_flags(SSL_get_rbio(s), WEIR_BIO_DRAINED) != 0; }
 // The socket has something to read again: an earlier read says nothing any more.
-static inline void weir_bio_readable(SSL *s) { BIO_set_data(SSL_get_rbio(s), NULL); }
+static inline void weir_bio_readable(SSL *s) { BIO_clear_flags(SSL_get_rbio(s), WEIR_BIO_DRAINED); }
+// From now on what is written is held; or what is written next goes out, behind what is held.
+static inline void weir_bio_hold(SSL *s) { BIO_set_flags(SSL_get_wbio(s), WEIR_BIO_HOLDS); }
+static inline void weir_bio_end_hold(SSL *s) { BIO_clear_flags(SSL_get_wbio(s), WEIR_BIO_HOLDS); }
+static inline int weir_bio_holds(SSL *s) { return BIO_get_data(SSL_get_wbio(s)) != NULL; }
+// Sends what is held: 0 if nothing is left, 1 if the socket takes no more now, -1 if it is beyond use.
+static inline int weir_bio_let_go(SSL *s) {
+  BIO *b = SSL_get_wbio(s);
+  if (!BIO_get_data(b) || weir_bio_send_held(b, NULL, 0) >= 0) return 0;
+  return BIO_should_write(b) ? 1 : -1;
+}
 static inline int weir_ktls_sends(SSL *s) { return BIO_get_ktls_send(SSL_get_wbio(s)); }
 #endif

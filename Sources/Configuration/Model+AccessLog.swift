@@ -18,6 +18,8 @@ public struct AccessLogConfiguration: Sendable, Equatable {
   public var keep = 14
   /// For how long they are kept, nanoseconds; nil: however long.
   public var keepFor: Int64?
+  /// Whether they are compressed.
+  public var compressesRotated = false
   /// The facility of messages to syslog, 0 to 23 (RFC 5424 §6.2.1).
   public var syslogFacility: UInt8 = 23
   /// The name that they come under.

@@ -16,6 +16,7 @@ struct AccessLogOptions: Sendable {
   var rotateAge: Int64??
   var keep: Int?
   var keepFor: Int64??
+  var compressesRotated: Bool?
   var syslogFacility: UInt8?
   var syslogTag: String?
   /// Where it stands.
@@ -33,6 +34,7 @@ struct AccessLogOptions: Sendable {
     if let rotateAge { log.rotateAge = rotateAge }
     if let keep { log.keep = keep }
     if let keepFor { log.keepFor = keepFor }
+    if let compressesRotated { log.compressesRotated = compressesRotated }
     if let syslogFacility { log.syslogFacility = syslogFacility }
     if let syslogTag { log.syslogTag = syslogTag }
     return log
@@ -136,6 +138,11 @@ extension Setting {
       aliases: ["roll_keep_for", "maxage", "retention"],
       "How long after its last line a file that was put aside is kept."
     ) { time, reader in reader.draft.log.keepFor = .some(time.value) },
+    Setting(
+      "compress", in: .accessLog, .choice([("off", false), ("gzip", true)]), default: "off",
+      aliases: ["delaycompress", "roll_compress", "gzip"],
+      "Whether files that were put aside are compressed, to FILE.1.gz, on a thread of the lowest priority."
+    ) { choice, reader in reader.draft.log.compressesRotated = choice.value },
     Setting(
       "syslog_facility", in: .accessLog, .facility, default: "local7", aliases: ["facility"],
       "The facility of messages to syslog; their severity is informational."
@@ -284,7 +291,7 @@ extension Reader {
 extension AccessLogConfiguration {
   fileprivate func rotatesAlike(_ other: AccessLogConfiguration) -> Bool {
     rotateSize == other.rotateSize && rotateAge == other.rotateAge && keep == other.keep
-      && keepFor == other.keepFor
+      && keepFor == other.keepFor && compressesRotated == other.compressesRotated
   }
 }
 

@@ -14,12 +14,23 @@ package final class LoopThread: @unchecked Sendable {
     }
   }
 
+  /// The nice value of prompt threads, where the process may have one so low.
+  private static var promptNice: Int32 { -10 }
+
   /// Starts a thread. The signals of the process are blocked in it: one place of the process takes them.
-  package init(name: String, cpu: Int? = nil, _ body: @escaping @Sendable () -> Void) {
+  ///
+  /// - Parameters:
+  ///   - cpu: the processor that it keeps to.
+  ///   - isPrompt: whether somebody waits for the little that it does, while others keep all processors busy: a
+  ///     thread that wakes up beside workers at work may otherwise wait for the next tick, 4 ms, each time.
+  package init(
+    name: String, cpu: Int? = nil, isPrompt: Bool = false, _ body: @escaping @Sendable () -> Void
+  ) {
     let start = Start(
       name: name,
       body: {
         if let cpu { _ = weir_pin_to_cpu(Int32(clamping: cpu)) }
+        if isPrompt { weir_make_prompt(Self.promptNice) }
         body()
       })
     let result = unsafe pthread_create(

@@ -116,7 +116,7 @@ package final class FleetClient: Sendable {
     let loop = try FleetLoop(
       settings, store: store, client: self, budgets: budgets, translate: translate, note: note)
     let inbox = inbox
-    store.listenForFleetOrders { inbox.post(.ordered) }
+    store.listenForFleetOrders { lowest in inbox.post(.ordered(from: lowest)) }
     let box = LoopBox(loop)
     thread.withLock { $0 = LoopThread(name: "weir-fleet") { box.run() } }
   }
@@ -150,7 +150,7 @@ package final class FleetClient: Sendable {
 /// What is told to the fleet's thread.
 enum FleetMessage: Sendable {
   /// Own orders have become durable.
-  case ordered
+  case ordered(from: UInt64)
   /// A limit that the region shares has something to tell.
   case limited
   /// A purge of another PoP is durable, or will not be. `generation`: of the follower that applied it.

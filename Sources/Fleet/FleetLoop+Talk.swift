@@ -118,7 +118,7 @@ extension FleetLoop {
         let micros = reply?.elements.last?.number
       else { return }
       // Half of the way there and back later, or earlier: what it says is good to that.
-      engineTime = (seconds * 1_000 + micros / 1_000, asked + (now - asked) / 2)
+      engineTime = (seconds &* 1_000 &+ micros / 1_000, asked + (now - asked) / 2)
     }
     guard let engineNow else { return }
     beatenPosition = position
@@ -147,7 +147,8 @@ extension FleetLoop {
     var list = FleetList(members: [], now: 0, last: .start)
     talker.send(["TIME"], now: now) { reply in
       list.now =
-        (reply?.elements.first?.number ?? 0) * 1_000 + (reply?.elements.last?.number ?? 0) / 1_000
+        (reply?.elements.first?.number ?? 0) &* 1_000
+        &+ (reply?.elements.last?.number ?? 0) / 1_000
     }
     talker.send(["HGETALL", settings.membersKey], now: now) { reply in
       let elements = reply?.elements ?? []
@@ -170,8 +171,8 @@ extension FleetLoop {
 
   private func heard(_ list: FleetList) {
     let (kept, gone) = (
-      list.members.filter { list.now - $0.seen <= FleetMember.memory },
-      list.members.filter { list.now - $0.seen > FleetMember.memory }
+      list.members.filter { list.now &- $0.seen <= FleetMember.memory },
+      list.members.filter { list.now &- $0.seen > FleetMember.memory }
     )
     for member in gone {
       talker.send(["HDEL", settings.membersKey, String(member.pop, radix: 16)], now: now) { _ in }

@@ -141,8 +141,11 @@ final class FleetLoop {
     client.inbox.waker.clear()
     for message in client.inbox.take() {
       switch message {
-      case .ordered: mayHaveOrders = true
       case .limited: budgets?.hasNews()
+      case .ordered(let lowest):
+        mayHaveOrders = true
+        // Of two at once the later one may have become durable first, and have been sent.
+        if lowest <= sentThrough { sentThrough = lowest - 1 }
       case .applied(let generation, let failure): applied(generation, failure)
       case .rejoined(let epoch, let failure): rejoined(epoch, failure)
       case .wait(let number, let scope, let timeout, let done):

@@ -40,7 +40,7 @@ package struct FleetMember: Sendable, Equatable {
   }
 
   /// Whether it has said nothing for too long, at a time by the engine's clock.
-  package func isOut(at now: Int64) -> Bool { now - seen > Self.patience }
+  package func isOut(at now: Int64) -> Bool { now &- seen > Self.patience }
 
   /// As the list has it: lines.
   var text: String {

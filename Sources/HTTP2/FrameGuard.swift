@@ -67,7 +67,6 @@ struct FrameGuard: ~Copyable {
     case FrameHeader.Kind.priority, FrameHeader.Kind.priorityUpdate:
       return priorities.take(now: now) ? nil : .priorityFlood
     case FrameHeader.Kind.push: return .protocolError(.protocolError)
-    case FrameHeader.Kind.goaway: return nil
     default: return tiny.take(now: now) ? nil : .tinyFrameFlood
     }
   }

@@ -16,6 +16,7 @@ final class OriginLibrary: Sendable {
     unsafe callbacks = made
     unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(made, beginResponse)
     unsafe nghttp2_session_callbacks_set_on_header_callback(made, takeResponseField)
+    unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(made, takeInvalidResponseField)
     unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(made, didReceiveFrame)
     unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, takeResponseContent)
     unsafe nghttp2_session_callbacks_set_on_stream_close_callback(made, didCloseStream)
@@ -63,6 +64,7 @@ private func find(_ user: UnsafeMutableRawPointer?) -> HTTP2OriginSession? {
 }
 
 private let failed = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+private let streamFailed = NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
 
 private func beginResponse(
   _: OpaquePointer?, frame: UnsafePointer<nghttp2_frame>?, user: UnsafeMutableRawPointer?
@@ -83,8 +85,19 @@ private func takeResponseField(
   // nghttp2's decoded bytes, good for this call.
   let nameView = unsafe ByteView(unsafeStart: UnsafeRawPointer(name), count: nameLength)
   let valueView = unsafe ByteView(unsafeStart: UnsafeRawPointer(value), count: valueLength)
-  session.addField(nameView, valueView)
-  return 0
+  return session.addField(nameView, valueView) ? 0 : failed
+}
+
+/// nghttp2 would leave such a field out and pass the rest on, which is another response than the server gave
+/// (RFC 9113 §8.1.1).
+private func takeInvalidResponseField(
+  _: OpaquePointer?, frame: UnsafePointer<nghttp2_frame>?, name: UnsafePointer<UInt8>?,
+  nameLength: Int, value: UnsafePointer<UInt8>?, valueLength: Int, _: UInt8,
+  user: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard let session = unsafe find(user), let frame = unsafe frame else { return failed }
+  unsafe session.refuse(frame.pointee.hd.stream_id)
+  return streamFailed
 }
 
 private func didReceiveFrame(
@@ -155,10 +168,19 @@ extension HTTP2OriginSession {
     hasStatus = false
   }
 
-  /// Adds a field to the head; the status line stands first, as nghttp2 sees to it that `:status` does.
-  func addField(_ name: ByteView, _ value: ByteView) {
+  /// Resets a stream for what its server has sent.
+  func refuse(_ stream: Int32) {
+    _ = unsafe nghttp2_submit_rst_stream(
+      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, HTTP2ErrorCode.protocolError.number)
+  }
+
+  /// Adds a field to the head; the status line stands first, as nghttp2 sees to it that `:status` does. False
+  /// if the section unpacks to more than anybody means.
+  func addField(_ name: ByteView, _ value: ByteView) -> Bool {
     blockSize += name.count + value.count + 32
-    guard blockSize <= options.maxFieldSection else { return }
+    guard blockSize <= options.maxFieldSection else {
+      return blockSize <= max(options.maxDecodedSection, options.maxFieldSection)
+    }
     if name == ByteView(":status") {
       hasStatus = true
       block.append("HTTP/1.1 ")
@@ -170,6 +192,7 @@ extension HTTP2OriginSession {
       block.append(value)
       block.append("\r\n")
     }
+    return true
   }
 
   /// A field section is complete: a head, or trailers.

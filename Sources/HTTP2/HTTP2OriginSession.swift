@@ -49,6 +49,9 @@ package struct HTTP2OriginOptions: Sendable {
   package var connectionWindow: UInt32 = 16 << 20
   /// The most bytes of a response's field section.
   package var maxFieldSection = 64 << 10
+  /// What a field section may unpack to before the connection is given up; what is larger than
+  /// `maxFieldSection` and not than this costs its own stream alone.
+  package var maxDecodedSection = 256 << 10
   /// The most requests at once, whatever the server allows.
   package var maxStreams = 100
 
@@ -99,6 +102,8 @@ package final class HTTP2OriginSession {
   }
 
   deinit { unsafe nghttp2_session_del(handle) }
+
+  var session: OpaquePointer? { unsafe handle }
 
   /// Tells another object from now on.
   package func report(to receiver: any HTTP2ResponseReceiver) { self.receiver = receiver }

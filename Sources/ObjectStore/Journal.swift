@@ -40,7 +40,7 @@ final class Journal: Sendable {
   /// Starts the thread. `requestFolding` asks the writer to make room.
   func start(_ file: JournalFile, requestFolding: @escaping @Sendable () -> Void) {
     thread.withLock {
-      $0 = LoopThread(name: "journal") { self.run(file, requestFolding) }
+      $0 = LoopThread(name: "journal", isPrompt: true) { self.run(file, requestFolding) }
     }
   }
 

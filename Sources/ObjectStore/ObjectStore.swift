@@ -311,8 +311,11 @@ package final class ObjectStore: Sendable {
     core.history.fleetOrders(after: number, limit: limit)
   }
 
-  /// Has `body` called, on the journal's thread, whenever own orders have become durable.
-  package func listenForFleetOrders(_ body: (@Sendable () -> Void)?) { core.history.listen(body) }
+  /// Has `body` called, on the journal's thread, whenever own orders have become durable: with the lowest of
+  /// their numbers, at least 1. Those of a later call may be lower.
+  package func listenForFleetOrders(_ body: (@Sendable (UInt64) -> Void)?) {
+    core.history.listen(body)
+  }
 
   /// Notes where own orders stand in the log; without waiting for the disk.
   package func noteAppended(_ places: [LogPlace]) {

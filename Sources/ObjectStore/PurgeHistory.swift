@@ -245,7 +245,7 @@ final class PurgeHistory: Sendable {
   /// Own orders that are in force and not yet in the book; and those in it that the log may lack.
   private let notedOrders = Atomic<Int>(0)
   private let waitingOrders = Atomic<Int>(0)
-  private let listener = Mutex<(@Sendable () -> Void)?>(nil)
+  private let listener = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
   private let ledger: Mutex<PurgeLedger?>
   private let file: Mutex<(descriptor: Int32, size: Int, limit: Int)>
   private let state: Mutex<State>
@@ -406,17 +406,17 @@ final class PurgeHistory: Sendable {
       for record in records { Self.encode(record, onto: &bytes) }
       do throws(Errno) {
         try Self.write(bytes.view, to: file.descriptor)
-        file.size += bytes.count
         guard !needsSync || fdatasync(file.descriptor) == 0 else { throw .current }
-        take(records.compactMap(\.fleet))
-        if file.size > file.limit { try rewrite(&file) }
-        return nil
+        file.size += bytes.count
       } catch {
         // What was written of it must not stand before later entries.
         _ = ftruncate(file.descriptor, off_t(file.size))
         _ = lseek(file.descriptor, off_t(file.size), SEEK_SET)
         return error
       }
+      take(records.compactMap(\.fleet))
+      shorten(&file)
+      return nil
     }
     guard let error, needsSync else { return nil }
     return StoreError(path: path, reason: "cannot write the log of purges: \(error)")
@@ -431,7 +431,8 @@ final class PurgeHistory: Sendable {
     }
     let own = marks.count { $0.kind == .own }
     if own > 0 { notedOrders.subtract(own, ordering: .sequentiallyConsistent) }
-    if marks.contains(where: { $0.kind == .own }) { listener.withLock { $0 }?() }
+    let lowest = marks.lazy.filter { $0.kind == .own }.map(\.number).min()
+    if let lowest { listener.withLock { $0 }?(max(lowest, 1)) }
   }
 
   // MARK: The fleet
@@ -468,7 +469,7 @@ final class PurgeHistory: Sendable {
   var fleetOrdersWaiting: Int { state.withLock { $0.book.waiting } }
 
   /// Who is told, on the journal's thread, that own orders are durable.
-  func listen(_ body: (@Sendable () -> Void)?) { listener.withLock { $0 = body } }
+  func listen(_ body: (@Sendable (UInt64) -> Void)?) { listener.withLock { $0 = body } }
 
   /// Notes marks that nobody waits for.
   func note(_ marks: [FleetMark]) {
@@ -480,6 +481,16 @@ final class PurgeHistory: Sendable {
     guard var mark = book.standing else { return }
     mark.number = state.withLock { $0.book.lastNumber }
     note([mark])
+  }
+
+  /// Writes the file again if it has grown long; if that fails it grows on, and is tried again later.
+  private func shorten(_ file: inout (descriptor: Int32, size: Int, limit: Int)) {
+    guard file.size > file.limit else { return }
+    do throws(Errno) {
+      try rewrite(&file)
+    } catch {
+      file.limit = file.size + Self.fileLimit
+    }
   }
 
   /// Writes a new file with the records that are kept, the patterns in force, and the fleet's book.

@@ -13,6 +13,11 @@
 // Only the first node may give up for good, by exiting with one of `ExitStatus.refusals`: then whoever
 // typed the command reads why. Once a node has been up, a configuration or a machine that has become
 // unfit since is not a reason to stop trying.
+//
+// Behind an upgrade the supervisor itself becomes the new executable, so that nothing of the old one is left but
+// a node that drains. What would fail at that must fail before, for it would take the sockets along: first the new
+// executable is started once to look whether it could take over (`tryExecutable`), and only if it says so
+// the supervisor becomes it (`becomeExecutable`).
 
 /// The supervisor's state.
 package struct Supervisor: Sendable {
@@ -35,6 +40,9 @@ package struct Supervisor: Sendable {
     case said(process: Int32, NodeWord)
     /// A node has gone over to another configuration.
     case reloaded
+    /// The new executable was started to look whether it can be the supervisor, or could not be.
+    case trialStarted(process: Int32)
+    case trialFailed(reason: String)
     /// `deadline` has been reached.
     case deadline
   }
@@ -46,6 +54,11 @@ package struct Supervisor: Sendable {
     /// Start a node of the executable that is there now, beside the one that runs; `successorStarted` or
     /// `successorFailed` must follow.
     case startSuccessor
+    /// Have the executable that is there now look whether it can be the supervisor; `trialStarted` or
+    /// `trialFailed` must follow.
+    case tryExecutable
+    /// Become the executable that is there now. If the system refuses, nothing has changed.
+    case becomeExecutable
     /// Say something to a node.
     case tell(NodeOrder, process: Int32)
     /// Send a signal to the node.
@@ -81,14 +94,34 @@ package struct Supervisor: Sendable {
   private var draining: Set<Int32> = []
   private var pause = RestartPause()
   private var isFirst = true
+  /// Who looks whether the new executable can be the supervisor, and until when.
+  private var trial: (process: Int32, until: Int64)?
   /// How long nodes drain at most, in nanoseconds.
   package var drainTimeout: Int64
 
   /// The supervisor of nodes that drain for at most `drainTimeout` nanoseconds.
   package init(drainTimeout: Int64) { self.drainTimeout = max(0, drainTimeout) }
 
+  /// Goes on with what another has been told of (`HandedOver`).
+  package init(goingOnWith state: HandedOver) {
+    self.init(drainTimeout: state.drainTimeout)
+    phase = .running(process: state.node, since: state.since)
+    draining = state.draining
+    isFirst = false
+  }
+
+  /// What another is to be told; nil unless a node runs steadily.
+  package var handedOver: (node: Int32, since: Int64, draining: Set<Int32>)? {
+    guard case .running(let process, let since) = phase else { return nil }
+    return (process, since, draining)
+  }
+
   /// When it wants to be told that time has passed; nil: not at all.
   package var deadline: Int64? {
+    [phaseDeadline, trial?.until].compactMap { $0 }.min()
+  }
+
+  private var phaseDeadline: Int64? {
     switch phase {
     case .pausing(let until): until
     case .stopping(_, let until): until
@@ -109,6 +142,10 @@ package struct Supervisor: Sendable {
     case .signal(.reload): return pass(.reload)
     case .signal(.upgrade): return upgrade(now)
     case .successorStarted, .successorFailed, .said, .reloaded: return advance(event, now)
+    case .trialStarted(let process):
+      trial = (process, now + Upgrade.patience)
+      return []
+    case .trialFailed(let reason): return stay(reason)
     case .deadline: return deadlinePassed(now)
     }
   }
@@ -132,6 +169,7 @@ package struct Supervisor: Sendable {
   }
 
   private mutating func ended(_ process: Int32, _ end: NodeEnd, _ now: Int64) -> [Action] {
+    if let trial, trial.process == process { return trialEnded(end) }
     if draining.remove(process) != nil {
       let said = Action.say("node \(process), whose place was taken, \(end)")
       return [said] + allGone()
@@ -191,6 +229,10 @@ package struct Supervisor: Sendable {
   }
 
   private mutating func deadlinePassed(_ now: Int64) -> [Action] {
+    if let late = trial, late.until <= now {
+      trial = (late.process, .max)
+      return [.send(.kill, process: late.process)]
+    }
     switch phase {
     case .pausing(let until) where until <= now:
       phase = .starting
@@ -351,7 +393,19 @@ extension Supervisor {
     } else {
       actions += allGone() + [.say("node \(successor) has taken its place")]
     }
-    return actions
+    return actions + [.tryExecutable]
+  }
+
+  private mutating func trialEnded(_ end: NodeEnd) -> [Action] {
+    trial = nil
+    guard case .exited(ExitStatus.success) = end else { return stay("the new one \(end)") }
+    // Another upgrade ends with a trial of its own, and a stop with nothing.
+    guard case .running = phase else { return [] }
+    return [.becomeExecutable]
+  }
+
+  private func stay(_ reason: String) -> [Action] {
+    [.say("the supervisor stays the executable that it was: \(reason)")]
   }
 
   private mutating func ended(

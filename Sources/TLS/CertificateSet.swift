@@ -46,7 +46,7 @@ final class CertificateSet {
     // OpenSSL's own guard against replays wants sessions that one process stores; ours is the register.
     if configuration.maxEarlyData > 0 { options |= weir_tls_option_no_anti_replay() }
     unsafe SSL_CTX_set_options(handle, options)
-    unsafe weir_ssl_ctx_set_mode(handle, weir_tls_modes())
+    unsafe weir_ssl_ctx_set_mode(handle, weir_tls_server_modes())
     // One read for a record's head and content. The kernel's TLS reads whole records by itself.
     if !configuration.usesKernelTLS { unsafe weir_ssl_ctx_read_ahead(handle) }
     unsafe weir_ssl_ctx_set_min_version(handle, configuration.minimumVersion.number)

@@ -27,6 +27,7 @@ package final class ServerTLSContext: @unchecked Sendable {
   private let protocols: [ApplicationProtocol]
   let tickets: TicketKeyRing
   let readsEarlyData: Bool
+  let usesKernelTLS: Bool
   /// What is not as it should be and stops nothing: staples past their time.
   package let notices: [String]
   /// When the first of the certificates ends, in seconds since 1970.
@@ -58,6 +59,7 @@ package final class ServerTLSContext: @unchecked Sendable {
     refusesUnknownNames = configuration.refusesUnknownNames
     protocols = configuration.applicationProtocols
     readsEarlyData = configuration.maxEarlyData > 0
+    usesKernelTLS = configuration.usesKernelTLS
 
     var plan = CertificatePlan(certificates)
     let verifications = plan.split(
@@ -100,6 +102,10 @@ package final class ServerTLSContext: @unchecked Sendable {
   /// Moves a connection to the set of a name before its handshake goes on. False: there is no memory.
   func move(_ ssl: OpaquePointer, to name: String) -> Bool {
     guard let set = set(named: name) else { return true }
+    return unsafe move(ssl, to: set)
+  }
+
+  private func move(_ ssl: OpaquePointer, to set: CertificateSet) -> Bool {
     guard unsafe SSL_set_SSL_CTX(ssl, set.handle) != nil else { return false }
     unsafe set.ask(ssl)
     return true
@@ -111,12 +117,12 @@ package final class ServerTLSContext: @unchecked Sendable {
       return SSL_TLSEXT_ERR_NOACK
     }
     let name = unsafe String(cString: text)
-    guard set(named: name) != nil else {
+    guard let set = set(named: name) else {
       guard refusesUnknownNames else { return SSL_TLSEXT_ERR_NOACK }
       unsafe alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
       return SSL_TLSEXT_ERR_ALERT_FATAL
     }
-    return unsafe move(ssl, to: name) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL
+    return unsafe move(ssl, to: set) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL
   }
 
   /// The protocol to speak out of a client's list (RFC 7301 §3.1), in the order of our preference. Who

@@ -5,11 +5,16 @@ package import EventLoop
 
 extension ServerTLSContext {
   /// The server's end of a connection, about to begin its handshake. Makes OpenSSL's object (some 10 KiB):
-  /// only once `HelloArrival.look` says that there is a hello. Nil if there is no memory.
-  package func accept(on socket: borrowing Descriptor) -> TLSConnection? {
+  /// only once `HelloArrival.look` says that there is a hello. Nil if there is no memory. With `gathers` the
+  /// end of the handshake waits for what is sent next, or for `flush`: see `TLSConnection.holds`. (The kernel's
+  /// TLS begins within the handshake: with it nothing waits.)
+  package func accept(
+    on socket: borrowing Descriptor, gathers: Bool = false
+  ) -> TLSConnection? {
     guard let ssl = unsafe SocketMethod.shared.open(first, socket.number) else { return nil }
     unsafe SSL_set_accept_state(ssl)
-    return unsafe TLSConnection(owning: ssl, server: self, client: nil)
+    return unsafe TLSConnection(
+      owning: ssl, server: self, client: nil, gathers: gathers && !usesKernelTLS)
   }
 }
 

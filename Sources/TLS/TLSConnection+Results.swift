@@ -12,3 +12,15 @@ extension IOResult {
     }
   }
 }
+
+extension TLSResult {
+  /// What keeps a handshake from going on.
+  var handshakeStop: HandshakeResult? {
+    switch self {
+    case .wantsWrite: .wantsWrite
+    case .wantsRead: .wantsRead
+    case .failed(let failure): .failed(failure)
+    case .bytes, .end: nil
+    }
+  }
+}

@@ -10,7 +10,8 @@
 //
 // What `send` returns as taken needs no second offer: a record that the kernel does not take at once is
 // kept (encrypted by OpenSSL, and as a copy, because OpenSSL wants the same bytes again) and goes out
-// with `flush`. `receive` may leave bytes inside of OpenSSL: an edge-triggered loop goes on until it
+// with `flush`. A server may have the end of its handshake, the tickets above all, go out with its first
+// answer (`holds`): one segment instead of two for each connection. `receive` may leave bytes inside of OpenSSL: an edge-triggered loop goes on until it
 // returns .wantsRead, or stops as soon as `isDrained`.
 
 package import Bytes
@@ -122,6 +123,13 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   private var phase = Phase.handshake
   private var sizing = RecordSizing()
   private var kernelSends = false
+  /// Whether the end of the handshake waits for what is sent next.
+  private let gathers: Bool
+  /// Whether something waits for what is sent next, with which it shares a segment; or for `flush`, if nothing
+  /// is sent soon.
+  package private(set) var holds = false
+  /// Whether something of that kind is to go out by itself, as soon as the socket takes it.
+  private var owes = false
   /// Whether what `receive` last returned was early data (RFC 8446 §8): it may be a replay, and only a
   /// safe request may be answered before the handshake is done (RFC 8470).
   package private(set) var hasEarlyData = false
@@ -137,9 +145,11 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   }
 
   init(
-    owning ssl: OpaquePointer, server: ServerTLSContext?, client: ClientTLSContext?
+    owning ssl: OpaquePointer, server: ServerTLSContext?, client: ClientTLSContext?,
+    gathers: Bool = false
   ) {
     unsafe self.ssl = ssl
+    self.gathers = gathers
     self.server = server
     self.client = client
     if server?.readsEarlyData ?? false { phase = .early }
@@ -166,17 +176,42 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
       if let result = readEarlyData() { return result }
     case .handshake: break
     }
+    if owes, let stop = settle().handshakeStop { return stop }
     prepare()
+    if gathers { unsafe weir_bio_hold(ssl) }
     let result = unsafe SSL_do_handshake(ssl)
+    if gathers { unsafe weir_bio_end_hold(ssl) }
     if result == 1 {
       phase = .established
       kernelSends = unsafe weir_ktls_sends(ssl) == 1
+      holds = unsafe weir_bio_holds(ssl) != 0
       return .done
     }
+    let system = weir_errno()
     switch unsafe SSL_get_error(ssl, result) {
-    case SSL_ERROR_WANT_READ: return .wantsRead
+    case SSL_ERROR_WANT_READ: return settle().handshakeStop ?? .wantsRead
     case SSL_ERROR_WANT_WRITE: return .wantsWrite
-    case let error: return .failed(fail(error))
+    case let error:
+      // What it says about the reason, if it says something.
+      if gathers { _ = unsafe weir_bio_let_go(ssl) }
+      weir_set_errno(system)
+      return .failed(fail(error))
+    }
+  }
+
+  /// Sends what is held, now.
+  private mutating func settle() -> TLSResult {
+    holds = false
+    switch unsafe weir_bio_let_go(ssl) {
+    case 0:
+      owes = false
+      return .bytes(0)
+    case 1:
+      owes = true
+      return .wantsWrite
+    default:
+      phase = .failed
+      return .failed(TLSFailure(.socket(weir_errno())))
     }
   }
 
@@ -285,11 +320,11 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   // MARK: Writing
 
   /// Whether something that `send` took still waits for the socket to be writable.
-  package var hasUnsent: Bool { !unsent.isEmpty }
+  package var hasUnsent: Bool { !unsent.isEmpty || owes }
 
   /// Sends what waits: `.bytes(0)` when nothing is left.
   package mutating func flush() -> TLSResult {
-    guard hasUnsent else { return .bytes(0) }
+    guard !unsent.isEmpty else { return holds || owes ? settle() : .bytes(0) }
     let result = write(unsent.view)
     if result.count != nil { unsent.release() }
     return result.count == nil ? result : .bytes(0)
@@ -367,6 +402,11 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
       phase == .established
       ? unsafe SSL_write_ex(ssl, bytes.baseAddress, bytes.count, &count)
       : unsafe SSL_write_early_data(ssl, bytes.baseAddress, bytes.count, &count)
+    if holds || owes {
+      // What was held has gone out in front of it, or goes with what waits of it.
+      holds = false
+      owes = unsafe result != 1 && weir_bio_holds(ssl) != 0
+    }
     if result == 1 { return .bytes(count) }
     return outcome(of: 0)
   }
@@ -394,14 +434,44 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   /// Says that nothing more will be sent. `.bytes(0)` when it is with the kernel; what waits from before
   /// is sent first.
   package mutating func sendCloseNotify() -> TLSResult {
-    let flushed = flush()
-    if flushed.count == nil { return flushed }
+    if !gathers || !unsent.isEmpty {
+      let flushed = flush()
+      if flushed.count == nil { return flushed }
+    }
     guard phase == .established || phase == .closing else { return .bytes(0) }
+    if gathers {
+      holdCloseNotify()
+      return flush()
+    }
     phase = .closing
     prepare()
     let result = unsafe SSL_shutdown(ssl)
     if result >= 0 { return .bytes(0) }
     return outcome(of: result)
+  }
+
+  /// Sends the last bytes and says that nothing more will be sent, in one call of the system: how many bytes
+  /// there were, also if some of it still waits (`hasUnsent`). Nil if they have to be sent one after the other.
+  package mutating func end(with bytes: ByteView, now: Int64) -> TLSResult? {
+    guard gathers, phase == .established, !hasUnsent, bytes.count <= 16_384 else { return nil }
+    unsafe weir_bio_hold(ssl)
+    let result = send(bytes, now: now)
+    unsafe weir_bio_end_hold(ssl)
+    guard result.count == bytes.count else { return result }
+    holdCloseNotify()
+    if case .failed(let failure) = flush() { return .failed(failure) }
+    return result
+  }
+
+  /// Has the close_notify wait for `flush`, behind what waits already.
+  private mutating func holdCloseNotify() {
+    guard phase == .established else { return }
+    phase = .closing
+    prepare()
+    unsafe weir_bio_hold(ssl)
+    _ = unsafe SSL_shutdown(ssl)
+    unsafe weir_bio_end_hold(ssl)
+    owes = true
   }
 
   // MARK: Errors

@@ -81,7 +81,7 @@ package struct TopFigures: Decodable, Sendable {
 
 /// Lists that are asked for beside the figures.
 package struct TopLists: Sendable {
-  /// A URL, or what is missed, with its weight of late.
+  /// A URL, a tag, or what is missed, with its weight of late.
   package struct Entry: Sendable, Codable, Equatable {
     package var name: String
     package var count: UInt64
@@ -116,6 +116,8 @@ package struct TopLists: Sendable {
 
   package var hits: [Entry] = []
   package var misses: [Entry] = []
+  /// Tags by hits; a dash for one whose name the node does not know.
+  package var tags: [Entry] = []
   package var keys: [Key] = []
   /// Why there are none, if the node would not say.
   package var problem: String?

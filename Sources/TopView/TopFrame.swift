@@ -4,7 +4,7 @@
 //
 // The first lines are the node's sums. Below come lists, each as long as there is room: of what the
 // operator has chosen first, then servers of origins, then keys of limits; and if there are lines left
-// the other list of URLs.
+// tags and the other list of URLs.
 
 /// What the operator has chosen.
 package struct TopOptions: Sendable, Equatable {
@@ -16,6 +16,8 @@ package struct TopOptions: Sendable, Equatable {
     case misses
     /// Those with the most bytes from origins.
     case bytes
+    /// Not URLs, but the tags that are hit most.
+    case tags
   }
 
   package var order = Order.hits
@@ -177,10 +179,13 @@ package enum TopFrame {
     _ summary: TopSummary, _ room: Int, _ options: TopOptions
   ) -> [Section] {
     let first = urls(summary, options.order)
-    let others = [servers(summary), keys(summary)].filter { !$0.rows.isEmpty }
+    // A small terminal shows tags in place of URLs only.
+    let tags = room < 28 || options.order == .tags ? nil : urls(summary, .tags)
+    let others = [servers(summary), keys(summary), tags].compactMap { $0 }
+      .filter { !$0.rows.isEmpty }
     let second = urls(summary, options.order == .hits ? .misses : .hits)
     var left = room
-    // Servers and keys get what they need, up to a quarter each; the URLs the rest.
+    // Servers, keys and tags get what they need, up to a quarter each; the URLs the rest.
     var chosen: [Section] = []
     for var section in others {
       section.rows = Array(section.rows.prefix(max(1, room / 4 - 2)))
@@ -213,6 +218,9 @@ package enum TopFrame {
     case .bytes:
       title = row("MISSES", "BYTES", "URL, BY BYTES FROM ORIGINS OF LATE")
       entries = summary.misses.sorted { $0.bytes > $1.bytes }
+    case .tags:
+      title = row("HITS", "BYTES", "TAG, BY HITS OF LATE")
+      entries = summary.tags
     }
     if let problem = summary.problem, entries.isEmpty {
       return Section(title: title, rows: [(problem, .plain)])

@@ -51,6 +51,7 @@ package struct TopSummary: Encodable, Sendable {
   package var servers: [Server]
   package var hits: [TopLists.Entry]
   package var misses: [TopLists.Entry]
+  package var tags: [TopLists.Entry]
   package var keys: [TopLists.Key]
   /// Why the lists are empty, if the node would not say.
   package var problem: String?
@@ -95,6 +96,7 @@ package struct TopSummary: Encodable, Sendable {
     servers = now.origins.flatMap { Self.servers(of: $0, before.origins, rate) }
     self.hits = lists.hits
     misses = lists.misses
+    tags = lists.tags
     keys = lists.keys
     problem = lists.problem
   }

@@ -22,21 +22,14 @@ struct ConfigurationSource {
     let number = unsafe weir_open(path, O_RDONLY, 0)
     guard number >= 0 else { return nil }
     let file = Descriptor(owning: number)
-    let read = unsafe Self.bytes { unsafe CLinux.read(file.number, $0.baseAddress, $0.count) }
+    let read = unsafe MemoryFile.read { unsafe CLinux.read(file.number, $0.baseAddress, $0.count) }
     guard let bytes = read else { return nil }
     text = ConfigurationText(name: path, directory: Self.directory(of: path), bytes: bytes)
   }
 
   /// Reads the copy that a supervisor has made of the file at `path`; nil if it is none.
   init?(copy number: Int32, of path: String) {
-    var offset = 0
-    let bytes = unsafe Self.bytes { buffer in
-      // At an offset, for nodes share the descriptor's own.
-      let count = unsafe pread(number, buffer.baseAddress, buffer.count, off_t(offset))
-      offset += max(0, count)
-      return count
-    }
-    guard let bytes else { return nil }
+    guard let bytes = MemoryFile.read(number) else { return nil }
     text = ConfigurationText(name: path, directory: Self.directory(of: path), archive: bytes)
   }
 
@@ -48,34 +41,7 @@ struct ConfigurationSource {
 
   /// A copy for another process.
   func copied() throws(Errno) -> Descriptor {
-    let number = unsafe weir_memory_file("edge.conf")
-    guard number >= 0 else { throw .current }
-    let copy = Descriptor(owning: number)
-    var rest = text.archive[...]
-    while !rest.isEmpty {
-      let count = unsafe rest.withUnsafeBytes { buffer in
-        unsafe CLinux.write(copy.number, buffer.baseAddress, buffer.count)
-      }
-      if count < 0 && weir_errno() == EINTR { continue }
-      if count <= 0 { throw .current }
-      rest = rest.dropFirst(count)
-    }
-    return copy
-  }
-
-  /// All that a file has, and of one that is far too large the first part, which is too large, too.
-  private static func bytes(_ read: (UnsafeMutableRawBufferPointer) -> Int) -> [UInt8]? {
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 64 << 10)
-    while bytes.count <= 32 << 20 {
-      // Safe: the pointer is the array's own and used within the call only.
-      let count = unsafe chunk.withUnsafeMutableBytes { unsafe read($0) }
-      if count < 0 && weir_errno() == EINTR { continue }
-      if count < 0 { return nil }
-      if count == 0 { break }
-      bytes.append(contentsOf: chunk[..<count])
-    }
-    return bytes
+    try MemoryFile.make(named: "edge.conf", text.archive)
   }
 
   /// The absolute path of the directory that a file stands in.

@@ -107,6 +107,28 @@ struct HeldSockets {
     admin = sockets.admin
   }
 
+  /// Those that another supervisor held.
+  init(_ state: HandedOver) {
+    func sockets(of addresses: [HandedOver.Address]) -> [(number: Int, sockets: [Listener])] {
+      addresses.map { address in
+        (address.number, address.sockets.map { Listener(Descriptor(owning: $0)) })
+      }
+    }
+    addresses = sockets(of: state.addresses)
+    coming = sockets(of: state.coming)
+    admin = state.admin.map { Listener(Descriptor(owning: $0)) }
+  }
+
+  /// For another supervisor: the addresses in force, those that are coming, and the admin's.
+  var handedOver: (addresses: [HandedOver.Address], coming: [HandedOver.Address], admin: Int32?) {
+    func numbers(of all: [(number: Int, sockets: [Listener])]) -> [HandedOver.Address] {
+      all.map {
+        HandedOver.Address(number: $0.number, sockets: $0.sockets.map { $0.socket.number })
+      }
+    }
+    return (numbers(of: addresses), numbers(of: coming), admin?.socket.number)
+  }
+
   /// Numbers the addresses as a node does that has just got them.
   mutating func renumber() {
     addresses = addresses.enumerated().map { ($0.offset, $0.element.sockets) }

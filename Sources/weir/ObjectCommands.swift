@@ -100,19 +100,59 @@ private struct StoredObjects: Decodable {
   let next: UInt64?
 }
 
+/// `weir hits`: what is hit most.
+struct HitsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hits",
+    abstract: "List the URLs, or the tags, that a running node is hit for most.",
+    discussion: """
+      By one hit of 128, halved every five minutes. A tag that no origin has said since the node's \
+      start is a dash.
+      """)
+
+  @OptionGroup var node: AskedNode
+  @Option(help: "What is counted.") var of: Subject = .urls
+  @Option(help: "How many, from 1 to 512.") var top = 30
+
+  enum Subject: String, ExpressibleByArgument, CaseIterable { case urls, tags }
+
+  func run() throws {
+    let query = AskedNode.query([("of", of.rawValue), ("top", String(top))])
+    let content = try node.ask("GET", "/v1/hits" + query)
+    guard let list = try node.decoded(Hits.self, content) else { return }
+    let rows = list.hits.map { [String($0.hits), String($0.bytes), $0.url ?? $0.tag ?? "-"] }
+    let name = of.rawValue.uppercased().dropLast()
+    print(TextTable.text([["HITS", "BYTES", String(name)]] + rows), terminator: "")
+  }
+
+  private struct Hits: Decodable {
+    struct Hit: Decodable {
+      let url: String?
+      let tag: String?
+      let hits: UInt64
+      let bytes: UInt64
+    }
+    let hits: [Hit]
+  }
+}
+
 /// `weir misses`: what origins are asked for.
 struct MissesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "misses",
     abstract: "List what a running node asks its origins for most, and why.",
-    discussion: "Weights are halved every five minutes.")
+    discussion: """
+      Weights are halved every five minutes. Tags are of one answer of 8.
+      """)
 
   @OptionGroup var node: AskedNode
   @Option(help: "What is counted.") var of: Subject = .urls
   @Option(help: "What the list is ordered by.") var by: Weight = .misses
   @Option(help: "How many, from 1 to 512.") var top = 30
 
-  enum Subject: String, ExpressibleByArgument, CaseIterable { case urls, hosts, parameters }
+  enum Subject: String, ExpressibleByArgument, CaseIterable {
+    case urls, hosts, parameters, tags
+  }
   enum Weight: String, ExpressibleByArgument, CaseIterable { case misses, bytes }
 
   func run() throws {
@@ -123,7 +163,9 @@ struct MissesCommand: ParsableCommand {
     guard let list = try node.decoded(Misses.self, content) else { return }
     let rows = list.misses.map { miss in
       let reasons = miss.reasons.sorted { $0.value > $1.value }.map { "\($0.key) \($0.value)" }
-      return [String(miss.misses), String(miss.bytes), reasons.joined(separator: ", "), miss.name]
+      return [
+        String(miss.misses), String(miss.bytes), reasons.joined(separator: ", "), miss.name ?? "-",
+      ]
     }
     let name = of.rawValue.uppercased().dropLast()
     print(TextTable.text([["MISSES", "BYTES", "WHY", String(name)]] + rows), terminator: "")
@@ -131,7 +173,7 @@ struct MissesCommand: ParsableCommand {
 
   private struct Misses: Decodable {
     struct Miss: Decodable {
-      let name: String
+      let name: String?
       let misses: UInt64
       let bytes: UInt64
       let reasons: [String: UInt64]

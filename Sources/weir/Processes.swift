@@ -45,6 +45,26 @@ enum Processes {
     return process
   }
 
+  /// Has this process become another executable, with those descriptors open under the same numbers; all
+  /// others are closed there, but for the standard ones. Returns why that cannot be: then nothing has changed.
+  static func become(
+    _ executable: String, _ arguments: [String], keeping descriptors: [Int32]
+  ) -> Errno {
+    for number in descriptors { _ = weir_fcntl_int(number, F_SETFD, 0) }
+    let name = CommandLine.arguments.first ?? "weir"
+    // Safe: the strings live until the kernel has copied them, or has refused.
+    var vector = unsafe ([name] + arguments).map { unsafe strdup($0) }
+    defer { unsafe vector.forEach { unsafe free($0) } }
+    unsafe vector.append(nil)
+    _ = unsafe execve(executable, vector, weir_environment())
+    let error = Errno.current
+    for number in descriptors { closeOnExec(number) }
+    return error
+  }
+
+  /// Whether there is a descriptor of that number.
+  static func isOpen(_ descriptor: Int32) -> Bool { weir_fcntl_int(descriptor, F_GETFD, 0) >= 0 }
+
   /// A child that has ended, if any has that was not told yet.
   static func takeEnded() -> (process: Int32, end: NodeEnd)? {
     while true {

@@ -13,6 +13,8 @@ enum Signals {
   static func prepare() {
     // Writing to somebody who is gone is an error like others.
     weir_ignore_signal(SIGPIPE)
+    // And so is a file that has reached a limit (RLIMIT_FSIZE).
+    weir_ignore_signal(SIGXFSZ)
     // Ignored by whoever started this process, it would hide the end of a node.
     weir_default_signal(SIGCHLD)
     var set = Self.set(operators + [SIGCHLD])

@@ -18,8 +18,10 @@ final class Supervising {
   private var rules: Supervisor
   private var status: Int32?
   private let manager = ServiceManager()
+  /// Whether there is a node already.
+  private var isGoingOn = false
   /// Where the next version is put: asked for at the start, when this one's name is still its own.
-  private let executable = Processes.executable
+  private let executable: String
   /// When the service manager is to be told next that the node is well.
   private var nextReport = Int64.max
   private let clock = NodeClock()
@@ -36,11 +38,27 @@ final class Supervising {
     self.path = path
     self.listeners = HeldSockets(listeners.take())
     rules = Supervisor(drainTimeout: drainTimeout)
+    executable = Processes.executable
+  }
+
+  /// Goes on as the supervisor that this process was as another executable. The descriptors become this
+  /// one's.
+  init(goingOnWith state: HandedOver, path: String) {
+    for number in state.descriptors { Processes.closeOnExec(number) }
+    configuration = Descriptor(owning: state.configuration)
+    self.path = path
+    listeners = HeldSockets(state)
+    rules = Supervisor(goingOnWith: state)
+    channels = state.channels.mapValues { PacketSocket(Descriptor(owning: $0)) }
+    current = state.node
+    executable = state.executable
+    if let interval = manager.watchdogInterval { nextReport = clock.now().monotonic + interval }
+    isGoingOn = true
   }
 
   /// Keeps a node running until there shall be none, and returns the exit status.
   func run() -> Int32 {
-    happened(.begin)
+    if !isGoingOn { happened(.begin) }
     while true {
       while let (process, end) = Processes.takeEnded() { happened(.ended(process: process, end)) }
       if let status { return status }
@@ -68,6 +86,8 @@ final class Supervising {
     switch action {
     case .start: happened(startNode())
     case .startSuccessor: happened(startSuccessor())
+    case .tryExecutable: happened(tryExecutable())
+    case .becomeExecutable: becomeExecutable()
     case .tell(let order, let process): tell(order, process)
     case .send(let signal, let process): Processes.send(signal, to: process)
     case .closeSockets:
@@ -162,6 +182,49 @@ final class Supervising {
       return .successorStarted(process: try start(executable, ["--successor"]))
     } catch {
       return .successorFailed(reason: "\(executable) cannot be started: \(error)")
+    }
+  }
+
+  // MARK: Becoming the new executable
+
+  /// What the executable that this process becomes is told.
+  private func handedOver() throws(Errno) -> HandedOver {
+    guard let node = rules.handedOver, let held = listeners?.handedOver else {
+      throw Errno(EBADF)
+    }
+    return HandedOver(
+      executable: executable, node: node.node, since: node.since, draining: node.draining,
+      drainTimeout: rules.drainTimeout, configuration: configuration.number,
+      channels: channels.mapValues { $0.descriptor.number }, addresses: held.addresses,
+      coming: held.coming, admin: held.admin)
+  }
+
+  private static func file(of state: HandedOver) throws(Errno) -> Descriptor {
+    try MemoryFile.make(named: "weir-supervisor", Array(state.text.utf8))
+  }
+
+  private func tryExecutable() -> Supervisor.Event {
+    do throws(Errno) {
+      let state = try handedOver()
+      let text = try Self.file(of: state)
+      let process = try Processes.start(
+        executable, ["run", "--going-on", "\(text.number)", "--only-try", "--", path],
+        inheriting: state.descriptors + [text.number])
+      return .trialStarted(process: process)
+    } catch {
+      return .trialFailed(reason: "\(executable): \(error)")
+    }
+  }
+
+  private func becomeExecutable() {
+    do throws(Errno) {
+      let state = try handedOver()
+      let text = try Self.file(of: state)
+      throw Processes.become(
+        executable, ["run", "--going-on", "\(text.number)", "--", path],
+        keeping: state.descriptors + [text.number])
+    } catch {
+      StandardError.say("the supervisor stays the executable that it was: \(error)")
     }
   }
 

@@ -8,12 +8,12 @@ import TopView
 struct TopCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "top",
-    abstract: "Watch a running node: traffic, latency, URLs, origins, limited keys.",
+    abstract: "Watch a running node: traffic, latency, URLs, tags, origins, limited keys.",
     discussion: """
-      A view of the whole terminal that is renewed each second. Keys: q ends it, s shows the next list of \
-      URLs (most hit, most missed, most bytes from origins), p pauses.
+      A view of the whole terminal that is renewed each second. Keys: q ends it, s shows the next list (URLs \
+      most hit, most missed, with most bytes from origins; tags most hit), p pauses.
 
-      Lists of URLs and of keys need a token that may read. With --once one frame is printed, after a second \
+      These lists, and those of keys, need a token that may read. With --once one frame is printed, after a second \
       in which is counted.
 
       Exit status: 0; 1 if the node refuses; 69 if it cannot be reached, or there is no terminal.
@@ -22,7 +22,7 @@ struct TopCommand: ParsableCommand {
   @OptionGroup var node: NodeArguments
   @Flag(help: "Print one frame and end.") var once = false
   @Flag(help: "With --once: print the figures as JSON.") var json = false
-  @Option(help: "Which URLs are listed first: hits, misses or bytes.") var by = TopOptions.Order
+  @Option(help: "What is listed first: hits, misses, bytes or tags.") var by = TopOptions.Order
     .hits
 
   func validate() throws {

@@ -73,7 +73,8 @@ extension TopLists {
 
   private struct Hits: Decodable {
     struct Hit: Decodable {
-      let url: String
+      let url: String?
+      let tag: String?
       let hits: UInt64
       let bytes: UInt64
     }
@@ -106,7 +107,10 @@ extension TopLists {
     let weight = order == .bytes ? "bytes" : "misses"
     do throws(AdminClient.Failure) {
       hits = try Self.ask(client, "/v1/hits?top=\(count)", Hits.self).hits.map {
-        Entry(name: $0.url, count: $0.hits, bytes: $0.bytes)
+        Entry(name: $0.url ?? "", count: $0.hits, bytes: $0.bytes)
+      }
+      tags = try Self.ask(client, "/v1/hits?of=tags&top=\(count)", Hits.self).hits.map {
+        Entry(name: $0.tag ?? "-", count: $0.hits, bytes: $0.bytes)
       }
       let missed = try Self.ask(client, "/v1/misses?by=\(weight)&top=\(count)", Misses.self)
       misses = missed.misses.map {

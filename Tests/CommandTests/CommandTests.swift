@@ -38,6 +38,18 @@ struct CommandTests {
     #expect(help.printed.split(separator: "\n").allSatisfy { $0.count <= 80 })
   }
 
+  @Test(arguments: ["bash", "zsh", "fish"])
+  func `completions are made for a shell`(_ shell: String) async throws {
+    let made = try await weir("--generate-completion-script", shell)
+    #expect(made.status == 0, "\(made.said)")
+    for word in ["purge", "upgrade", "limit", "dry-run"] { #expect(made.printed.contains(word)) }
+    guard shell == "bash" else { return }
+    let directory = try TemporaryDirectory()
+    try directory.write("completions", made.printed)
+    let reading = try WeirProcess(["-n", "completions"], in: directory, executable: "bash")
+    #expect(try await reading.exitStatus() == 0, "\(reading.said)")
+  }
+
   @Test func `without a command the commands are listed, and the hidden one is not`() async throws {
     let help = try await weir()
     #expect(help.status == 0)

@@ -130,6 +130,11 @@ struct NodeCommandsTests {
     let one = try await setup.weir("object", setup.url("/b"))
     #expect(one.printed.contains("hits        about 128 of late"), "\(one.printed)")
     #expect(try await setup.weir("object", setup.url("/a")).printed.contains("few of late"))
+    let urls = try await setup.weir("hits")
+    #expect(urls.printed == "HITS  BYTES  URL\n128   128    http://example.com/b\n", "\(urls.said)")
+    // Of its tags no answer's were noted yet.
+    let tags = try await setup.weir("hits", "--of", "tags")
+    #expect(tags.printed.hasPrefix("HITS  BYTES  TAG\n128   128    -\n"), "\(tags.printed)")
   }
 
   @Test func `a token is made, and its line added to a file`() async throws {

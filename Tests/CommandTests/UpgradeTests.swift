@@ -1,6 +1,7 @@
 internal import CLinux
 import EdgeTesting
 import EventLoop
+import FoundationEssentials
 import Testing
 
 /// A node with a store and an origin, run by the command.
@@ -10,8 +11,10 @@ struct StoringNode {
   let port: UInt16
   let adminPort: UInt16
 
+  /// - Parameter executable: made in the node's directory, and run; nil: the one that was built.
   init(
-    origin: ScriptedOrigin, settings: String = "", store: String = "size 64MiB;"
+    origin: ScriptedOrigin, settings: String = "", store: String = "size 64MiB;",
+    executable: ((TemporaryDirectory) throws -> String)? = nil
   ) async throws {
     directory = try TemporaryDirectory()
     try directory.write(
@@ -26,7 +29,9 @@ struct StoringNode {
       site * { origin app; }
       \(settings)
       """)
-    process = try WeirProcess(["run"], in: directory)
+    process = try WeirProcess(
+      ["run"], in: directory,
+      executable: try executable?(directory) ?? WeirProcess.executable)
     let process = process
     let start = "weir: listening on 127.0.0.1:"
     try await eventually("the node is ready; weir said:\n\(process.said)") {
@@ -119,6 +124,104 @@ struct UpgradeTests {
     }
     running.process.send(SIGTERM)
     #expect(try await running.process.exitStatus() == 0)
+  }
+
+  @Test func `nothing of the old executable is left, and no request fails`() async throws {
+    let origin = try await ScriptedOrigin.answering { request in
+      Reply(200, ["Cache-Control: max-age=600"], request.target)
+    }
+    /// Puts a file of its own where the executable is.
+    func install(_ directory: TemporaryDirectory) throws -> String {
+      let path = directory.file("weir")
+      try? FileManager.default.removeItem(atPath: path)
+      try FileManager.default.copyItem(atPath: WeirProcess.executable, toPath: path)
+      return path
+    }
+    let running = try await StoringNode(origin: origin, executable: install)
+    let path = running.directory.file("weir")
+    let process = running.process
+    #expect(WeirProcess.executable(of: process.number) == path)
+    let isOver = Watched(false)
+    let answered = try await withThrowingTaskGroup(of: Int.self) { group in
+      for number in 0..<4 {
+        group.addTask {
+          var count = 0
+          while !isOver.value {
+            let response = try await running.get("/\(number)/\(count % 20)")
+            #expect(response.text == "/\(number)/\(count % 20)")
+            count += 1
+          }
+          return count
+        }
+      }
+      // Twice: what has become the new one can do it again.
+      for count in 1...2 {
+        _ = try install(running.directory)
+        let before = process.nodes
+        #expect(
+          try (before.suffix(1) + [process.number]).allSatisfy {
+            try #require(WeirProcess.executable(of: $0)).hasSuffix("/weir (deleted)")
+          })
+        try await running.upgrade(count: count)
+        try await eventually("the supervisor to be the new one; weir said:\n\(process.said)") {
+          process.lines.count { $0.hasPrefix("weir: the supervisor goes on as weir ") } == count
+        }
+        let node = try #require(process.nodes.last)
+        #expect(!before.contains(node))
+        for number in [node, process.number] {
+          #expect(WeirProcess.executable(of: number) == path)
+        }
+        try await eventually("the old node to end; weir said:\n\(process.said)") {
+          process.lines.count { $0.contains("whose place was taken, exited with status 0") }
+            == count
+        }
+        #expect(before.allSatisfy { !WeirProcess.isRunning($0) })
+      }
+      isOver.update { $0 = true }
+      return try await group.reduce(0, +)
+    }
+    #expect(answered > 10)
+    // It still has the sockets, the configuration and the node's end.
+    let node = try #require(process.nodes.last)
+    kill(node, SIGKILL)
+    #expect(try await running.get("/after").text == "/after")
+    try await process.waitUntilSaid("node \(node) died by signal 9")
+    process.send(SIGHUP)
+    try await process.waitUntilSaid("the configuration is reloaded")
+    process.send(SIGTERM)
+    #expect(try await process.exitStatus() == 0)
+  }
+
+  @Test func `an executable that cannot be the supervisor is only the node's`() async throws {
+    let origin = try await ScriptedOrigin.answering { request in Reply(200, [], request.target) }
+    let running = try await StoringNode(origin: origin) { directory in
+      let path = directory.file("weir")
+      try FileManager.default.copyItem(atPath: WeirProcess.executable, toPath: path)
+      return path
+    }
+    let path = running.directory.file("weir")
+    let process = running.process
+    // As one of before there was such a thing: it does not know the option.
+    try FileManager.default.removeItem(atPath: path)
+    try running.directory.write(
+      "weir",
+      """
+      #!/bin/sh
+      case "$*" in *--going-on*) exit 64;; esac
+      exec \(WeirProcess.executable) "$@"
+      """)
+    #expect(unsafe chmod(path, 0o755) == 0)
+    try await running.upgrade()
+    try await process.waitUntilSaid(
+      "the supervisor stays the executable that it was: the new one exited with status 64")
+    #expect(try await running.get("/a").text == "/a")
+    #expect(WeirProcess.executable(of: process.number) == path + " (deleted)")
+    let node = try #require(process.nodes.last)
+    kill(node, SIGKILL)
+    #expect(try await running.get("/b").text == "/b")
+    process.send(SIGTERM)
+    #expect(try await process.exitStatus() == 0)
+    withExtendedLifetime(origin) {}
   }
 
   @Test func `what was begun is finished, and a purge afterwards reaches all`() async throws {

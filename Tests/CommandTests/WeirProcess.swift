@@ -18,13 +18,14 @@ final class WeirProcess: Sendable {
   /// Starts `weir` with arguments; what it prints goes to files in the directory, of which it
   /// is the only one.
   init(
-    _ arguments: [String], in directory: TemporaryDirectory, environment: [String] = []
+    _ arguments: [String], in directory: TemporaryDirectory, environment: [String] = [],
+    executable: String = WeirProcess.executable
   ) throws {
     self.directory = directory
     output = directory.file("output")
     errors = directory.file("errors")
     number = try Self.spawn(
-      environment + [Self.executable] + arguments, directory.path, output, errors)
+      environment + [executable] + arguments, directory.path, output, errors)
   }
 
   deinit {
@@ -76,6 +77,12 @@ final class WeirProcess: Sendable {
   var nodes: [Int32] {
     lines.filter { $0.hasPrefix("weir: node ") && $0.hasSuffix(" started") }
       .compactMap { Int32($0.split(separator: " ")[2]) }
+  }
+
+  /// The file that a process was started from or has become; ` (deleted)` stands behind one that has lost
+  /// that name.
+  static func executable(of process: Int32) -> String? {
+    try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(process)/exe")
   }
 
   /// Whether a process runs (and is not just waiting to be taken off the list).

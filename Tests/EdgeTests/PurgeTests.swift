@@ -82,6 +82,22 @@ import Testing
     try node.requireStore().check()
   }
 
+  @Test func `16 KiB of tags are taken whole, and each of them counts`() async throws {
+    let tags = (0..<680).map { "tag-\(1_000 + $0)-abcdefghijklmno" }
+    let line = "Surrogate-Key: " + tags.joined(separator: " ")
+    #expect(line.utf8.count > 16 << 10)
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [Self.fresh, line], "x") }
+    let node = try TestNode.start(origin: origin.port)
+    for tag in [tags[0], tags[340], tags[679]] {
+      _ = try await node.get("/a")
+      try await node.settle()
+      #expect(try await node.stored("/a").isHit)
+      #expect(try await node.purgeTags(tag).objects == 1)
+      #expect(try await node.stored("/a").status == 504)
+    }
+    #expect(try await node.purgeTags("tag-1000").objects == 0)
+  }
+
   @Test func `the count is of the objects that carry the tags`() async throws {
     let origin = try await ScriptedOrigin.answering { request in
       Reply(

@@ -68,4 +68,25 @@ import Testing
     #expect(answer.headers("X-Request-Id") == ["abc-1"])
     #expect(try node.log().first?["request_id"]?.string == "abc-1")
   }
+
+  /// What a request has left behind is another client's.
+  @Test(
+    arguments: [
+      "X-Forwarded-For: 192.0.2.1:99999x", "Forwarded: for=\"", "Host: b", "A b: c",
+    ])
+  func `a request that is refused as malformed has no name of another client's`(
+    line: String
+  ) async throws {
+    let origin = try await Self.origin()
+    let node = try node(origin, "always")
+    #expect(try await ask(node, "/", id: "theirs").header("X-Request-Id") == "theirs")
+    let client = try await RawClient.connect(to: node.port, from: "127.0.0.2")
+    defer { client.close() }
+    try await client.write("GET / HTTP/1.1\r\nHost: a\r\n\(line)\r\n\r\n")
+    let answer = try await client.readResponse()
+    #expect(answer.status == 400 || answer.status == 200)
+    #expect(answer.header("X-Request-Id") != "theirs" && answer.text != "theirs")
+    try await eventually("both are in the log") { try node.log().count == 2 }
+    #expect(try node.log().last?["request_id"]?.string != "theirs")
+  }
 }

@@ -136,6 +136,49 @@ import Testing
     client.close()
   }
 
+  @Test func `tags are counted by hits and by misses, and have names`() async throws {
+    let (node, origin) = try await start()
+    defer { withExtendedLifetime(origin) {} }
+    // The tags of every eighth answer are noted: of /7 and /15, and what all have.
+    let client = try await node.connect()
+    for number in 0..<16 {
+      _ = try await client.get("/\(number)")
+      try await node.settle()
+    }
+    let missed = try await node.admin("GET", "/v1/misses?of=tags").json()
+    #expect(missed["of"]?.string == "tags")
+    let tags = try #require(missed["misses"]?.array)
+    #expect(tags.compactMap { $0["name"]?.string } == ["t", "15", "7"])
+    #expect(tags.compactMap { $0["misses"]?.int } == [16, 8, 8])
+    #expect(tags.first?["bytes"]?.int == 1_600)
+    #expect(tags.first?["reasons"]?["uri-miss"]?.int == 16)
+    // Every 128th hit is: of /7, whose tag has a name, and of /3, whose tag has none.
+    for target in ["/7", "/3"] {
+      for _ in 0..<128 { #expect(try await client.get(target).isHit) }
+    }
+    let hit = try await node.admin("GET", "/v1/hits?of=tags").json()
+    #expect(hit["of"]?.string == "tags")
+    let entries = try #require(hit["hits"]?.array)
+    #expect(entries.count == 3)
+    #expect(entries.first?["tag"]?.string == "t")
+    #expect(entries.first?["hits"]?.int == 256 && entries.first?["bytes"]?.int == 25_600)
+    #expect(entries.dropFirst().allSatisfy { $0["hits"]?.int == 128 })
+    #expect(entries.count { $0["tag"]?.string == "7" } == 1)
+    #expect(entries.count { $0["tag"] == .null } == 1)
+    // A name that comes later is the tag's from then on.
+    #expect(try await node.admin("POST", "/v1/purge", json: #"{"tag": "t"}"#).status == 200)
+    for number in [0, 1, 2, 4, 5, 6, 8, 3] {
+      _ = try await client.get("/\(number)")
+      try await node.settle()
+    }
+    client.close()
+    let named = try await node.admin("GET", "/v1/hits?of=tags").json()
+    #expect(named["hits"]?.array?.contains { $0["tag"]?.string == "3" } == true)
+    for query in ["of=hosts", "of=", "top=0", "x=1"] {
+      #expect(try await node.admin("GET", "/v1/hits?\(query)").status == 400)
+    }
+  }
+
   // MARK: Warming
 
   private func finished(_ node: TestNode, _ id: Int) async throws -> JSONValue {

@@ -83,6 +83,9 @@ private func bomb() -> [UInt8] {
             Frame(type: 0, flags: 8, stream: 1, payload: [9] + [UInt8](repeating: 0, count: 9))
               .bytes
           }),
+      Attack(
+        "GOAWAY", .tinyFrameFlood,
+        many(1_100) { _ in Frame(type: 7, payload: big(0) + big(0)).bytes }),
       Attack("unknown frames", .tinyFrameFlood, many(1_100) { _ in Frame(type: 0xF0).bytes }),
       Attack("window updates", .windowUpdateFlood, many(20_100) { _ in update(0, 1) }),
       Attack(

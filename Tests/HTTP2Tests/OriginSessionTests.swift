@@ -160,6 +160,45 @@ import Testing
     #expect(pair.receiver[stream].heads.isEmpty && pair.receiver[stream].closed == .headTooLarge)
   }
 
+  /// What is malformed by RFC 9113 §8 is refused whole: left out, it would make another response.
+  @Test(arguments: [
+    [(":status", "200"), ("X-Upper", "a")], [(":status", "200"), ("a", "b\r\nc: d")],
+    [(":status", "200"), ("a", "b\0")], [(":status", "200"), ("a b", "c")],
+    [(":status", "200"), ("connection", "close")], [(":status", "200"), ("a", " b")],
+    [(":status", "200"), ("transfer-encoding", "chunked")], [("a", "b"), (":status", "200")],
+    [(":status", "200"), (":status", "204")], [(":status", "2000")], [("a", "b")],
+    [(":status", "200"), (":path", "/")], [(":status", "101")],
+    [(":status", "200"), ("content-length", "5")],
+    [(":status", "200"), ("content-length", "0"), ("content-length", "1")],
+  ])
+  func `a response that breaks the rules is refused and not mended`(
+    fields: [(String, String)]
+  ) throws {
+    let pair = try Pair()
+    let stream = try #require(pair.begin("GET / HTTP/1.1\r\nhost: a\r\n\r\n"))
+    let other = try #require(pair.begin("GET /other HTTP/1.1\r\nhost: a\r\n\r\n"))
+    pair.run()
+    #expect(headers(UInt32(stream), fields).withView { pair.client.feed($0) })
+    pair.run()
+    #expect(pair.receiver[stream].hasEnded == false)
+    #expect(pair.receiver[stream].closed == .reset(.protocolError))
+    #expect(pair.server.closed[stream] == .protocolError)
+    pair.server.answer(other, status: 200, content: "x")
+    pair.run()
+    #expect(pair.receiver[other].content == "x", "the others go on")
+  }
+
+  @Test func `a head that unpacks to megabytes ends the connection`() throws {
+    let pair = try Pair()
+    let stream = try #require(pair.begin("GET / HTTP/1.1\r\nhost: a\r\n\r\n"))
+    pair.run()
+    let long = [0x40] + string("a") + string(String(repeating: "x", count: 3_900))
+    let block = section([(":status", "200")]) + long + [UInt8](repeating: 0xBE, count: 200)
+    let frame = Frame(type: 1, flags: 5, stream: UInt32(stream), payload: block)
+    #expect(!frame.bytes.withView { pair.client.feed($0) })
+    #expect(pair.client.isFinished && pair.receiver[stream].heads.isEmpty)
+  }
+
   @Test func `what is not HTTP_2 ends the connection`() throws {
     let pair = try Pair()
     _ = pair.client.feed(ByteView("HTTP/1.1 400 Bad Request\r\n\r\n"))

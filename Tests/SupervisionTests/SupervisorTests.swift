@@ -249,7 +249,7 @@ struct UpgradeRuleTests {
     #expect(
       scene.after(.said(process: 41, .released)) == [
         .tell(.begin, process: 50),
-        .say("node 50 has taken the place of node 41, which drains"),
+        .say("node 50 has taken the place of node 41, which drains"), .tryExecutable,
       ])
     #expect(
       scene.after(.ended(process: 41, .exited(0))) == [

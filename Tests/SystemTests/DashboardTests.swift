@@ -79,6 +79,17 @@ struct DashboardTests {
         .contains("Reached") == true
     }
 
+    // What is missed and hit most, by tags too.
+    for (list, head) in [("/v1/misses?of=tags", "namemisses"), ("/v1/hits?of=tags", "taghits")] {
+      _ = try await page.value(
+        "(() => { const of = document.getElementById('top-of'); of.value = '\(list)';"
+          + " of.dispatchEvent(new Event('change')); })()")
+      try await eventually("the tag to be listed by \(list)") {
+        let (title, tags) = (try await text("top-head"), try await text("top"))
+        return title.hasPrefix(head) && tags.contains("front")
+      }
+    }
+
     // Draining takes two clicks.
     _ = try await page.value(
       "(() => { const button = document.querySelector('#origins button'); button.click();"

@@ -48,8 +48,10 @@ struct SocketPair: ~Copyable {
   }
 }
 
-func accept(_ context: ServerTLSContext, _ socket: borrowing Descriptor) throws -> TLSConnection {
-  guard let connection = context.accept(on: socket) else { throw Missing() }
+func accept(
+  _ context: ServerTLSContext, _ socket: borrowing Descriptor, gathers: Bool = false
+) throws -> TLSConnection {
+  guard let connection = context.accept(on: socket, gathers: gathers) else { throw Missing() }
   return connection
 }
 

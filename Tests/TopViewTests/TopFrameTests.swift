@@ -50,6 +50,9 @@ import Testing
         name: "https://shop.example/search?q=\($0)", count: UInt64(3_100 - $0 * 100),
         bytes: UInt64($0) * 10_000, why: "uri-miss \($0)")
     }
+    lists.tags = (1...3).map {
+      TopLists.Entry(name: "group-\($0)", count: UInt64(90_000 / $0), bytes: 1_500 << $0)
+    }
     lists.keys = (1...9).map {
       TopLists.Key(limit: "login", key: "203.0.113.\($0)", weight: 1_000 - UInt64($0), rejected: 7)
     }
@@ -190,9 +193,6 @@ extension TopFrameTests {
          2,000  107.4 KB  https://shop.example/search?q=11  (uri-miss 11)
          1,900  117.2 KB  https://shop.example/search?q=12  (uri-miss 12)
          1,800  127.0 KB  https://shop.example/search?q=13  (uri-miss 13)
-         1,700  136.7 KB  https://shop.example/search?q=14  (uri-miss 14)
-         1,600  146.5 KB  https://shop.example/search?q=15  (uri-miss 15)
-         1,500  156.3 KB  https://shop.example/search?q=16  (uri-miss 16)
 
     STATE       REQUESTS  FAILURES  FLIGHT      MEAN  ORIGIN AND SERVER
     ejected        300/s     2.0/s       1    250 ms  app 10.0.0.2:9000
@@ -210,6 +210,11 @@ extension TopFrameTests {
            992         7  login 203.0.113.8
            991         7  login 203.0.113.9
 
+          HITS     BYTES  TAG, BY HITS OF LATE
+        90,000    2.9 KB  group-1
+        45,000    5.9 KB  group-2
+        30,000   11.7 KB  group-3
+
           HITS     BYTES  URL, BY HITS OF LATE
         40,000    1.5 KB  https://shop.example/p/1
         20,000    2.9 KB  https://shop.example/p/2
@@ -225,8 +230,6 @@ extension TopFrameTests {
          3,333    2.9 MB  https://shop.example/p/12
          3,076    5.9 MB  https://shop.example/p/13
          2,857   11.7 MB  https://shop.example/p/14
-         2,666   23.4 MB  https://shop.example/p/15
-         2,500   46.9 MB  https://shop.example/p/16
 
     """
 }

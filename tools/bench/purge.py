@@ -147,6 +147,12 @@ def busy(server, seconds):
         f"Content-Length: {len(body)}\r\n\r\n{body}",
     }
     times = {name: [] for name in orders}
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        # What is measured is the node, and not how long this process waits for a processor beside wrk.
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+    except PermissionError:
+        say("as root the load generator would not be in the way of what measures the answers")
     with socket.create_connection(("127.0.0.1", server.admin), 30) as link:
         while time.perf_counter() - begin < seconds - 0.5:
             for name, text in orders.items():
@@ -155,6 +161,8 @@ def busy(server, seconds):
                     raise SystemExit(f"bench: the admin listener does not do {name}: {head}")
                 times[name].append(elapsed)
             time.sleep(0.01)
+    if os.getpriority(os.PRIO_PROCESS, 0) != usual:
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
     spent = sum(server.cpu()) - user - system
     share = spent / (time.perf_counter() - begin)
     results = {"busy_share": share, "busy_rate": rate(load.communicate()[0])}

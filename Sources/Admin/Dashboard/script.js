@@ -364,21 +364,31 @@ byId("purge").addEventListener("submit", async event => {
   }
 });
 
-// ---- The most missed, where the node says so -------------------------------------------------
+// ---- What is hit and missed most, where the node says so -------------------------------------
 
 async function showTop() {
-  const answer = await ask("GET", "/v1/misses", undefined, { quiet: true });
+  const path = byId("top-of").value;
+  const answer = await ask("GET", path, undefined, { quiet: true });
+  if (path !== byId("top-of").value) return;      // Something else was chosen meanwhile.
   const list = answer.ok && Object.values(answer.json).find(Array.isArray);
-  byId("top-section").hidden = !list || list.length === 0;
-  if (!list || list.length === 0) return;
-  const columns = Object.keys(list[0]).filter(key => typeof list[0][key] !== "object").slice(0, 6);
-  byId("top-head").replaceChildren(...columns.map(name => element("th", name.replaceAll("_", " "))));
+  byId("top-section").hidden = !list;
+  if (!list) return;
+  const names = ["url", "tag", "name"], what = names.find(name => list[0]?.[name] !== undefined);
+  const weight = path.startsWith("/v1/hits") ? "hits" : "misses";
+  byId("top-head").replaceChildren(
+    ...[what ?? "nothing yet", weight, "bytes", ...(weight === "misses" ? ["why"] : [])]
+      .map(name => element("th", name)));
   byId("top").replaceChildren(...list.slice(0, 20).map(item => {
-    const row = cells(columns.length);
-    setCells(row, columns.map(name => String(item[name])));
+    const why = Object.entries(item.reasons ?? {}).sort((one, other) => other[1] - one[1])
+      .map(([name]) => name).join(", ");
+    const row = cells(weight === "misses" ? 4 : 3);
+    // A tag may have no name: no origin has said it since the node's start.
+    setCells(row, [item[what] ?? "–", count(item[weight]), bytes(item.bytes), weight === "misses" ? why : null]
+      .slice(0, row.cells.length));
     return row;
   }));
 }
+byId("top-of").addEventListener("change", showTop);
 
 // ---- Asking ----------------------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ final class ClientArrival {
     let records = worker.records
     let fingerprint = lookForFingerprint()
     let link = withSocket { socket -> SecureLink? in
-      guard let tls = context?.accept(on: socket) else { return nil }
+      guard let tls = context?.accept(on: socket, gathers: true) else { return nil }
       return SecureLink(tls, gatherer: records, fingerprint: fingerprint)
     }
     guard let link, let link else {

@@ -33,7 +33,9 @@ extension ClientConnection {
   /// connection is closed.
   @discardableResult
   func flush() -> Bool {
-    if let secure, secure.hasUnsent, !sendRecord(secure) {
+    if let secure, secure.hasUnsent || secure.holds && output.isEmpty && worker.out.isEmpty,
+      !sendRecord(secure)
+    {
       if phase == .closed { return false }
       output.append(worker.out.view)
       worker.out.removeAll()

@@ -57,6 +57,17 @@ extension ClientConnection {
     return piece.count
   }
 
+  /// Sends what is left of the last response with the close_notify behind it, if all of it is at hand.
+  func sendEnd(_ secure: SecureLink) {
+    let bytes = worker.out.view
+    guard !bytes.isEmpty, output.isEmpty, isWritable,
+      let result = secure.end(with: bytes, now: worker.now.monotonic)
+    else { return }
+    // All of it is taken, or the connection is closed.
+    _ = wrote(result, of: bytes.count)
+    worker.out.removeAll()
+  }
+
   /// Ends our side: with TLS by a close_notify, without which an end could be anybody's.
   func endSendingSide() {
     if let secure, output.isEmpty { secure.endSending() }

@@ -110,8 +110,9 @@ final class ClientConnection: ClientPeer {
 
   func opened() {
     setDeadline(worker.now.monotonic + worker.clientSettings.headerTimeout)
-    // Whatever the client has sent with its handshake's end is there to be read now.
-    isReadable = true
+    // Whatever the client has sent with its handshake's end is there to be read now; what comes later is
+    // told of, since the socket was given another token.
+    isReadable = worker.isDraining || !(secure?.isDrained ?? false)
     advance()
   }
 
@@ -179,7 +180,8 @@ final class ClientConnection: ClientPeer {
         pumpTunnel()
         return
       case .closing:
-        guard flush() else { return }
+        if let secure { sendEnd(secure) }
+        guard phase == .closing, flush() else { return }
         endSending()
       case .lingering:
         dropInput()

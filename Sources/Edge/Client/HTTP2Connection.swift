@@ -88,6 +88,8 @@ final class HTTP2Connection: HTTP2ContentProvider {
 
   func opened() {
     setDeadline(worker.now.monotonic + worker.clientSettings.headerTimeout)
+    // What comes from now on is told of, since the socket was given another token.
+    if let secure { isReadable = worker.isDraining || !secure.isDrained }
     advance()
   }
 
@@ -117,6 +119,8 @@ final class HTTP2Connection: HTTP2ContentProvider {
     if let secure, secure.isEarly { goOnWithHandshake(secure) }
     if phase == .open { read() }
     if phase == .open { write() }
+    // The end of the handshake, if there was nothing that it could go with.
+    if phase == .open, let secure, secure.holds { _ = flushRecord(secure) }
     isAdvancing = false
     guard phase == .open else { return }
     if peerEnded && !isReadable { return close() }
@@ -251,15 +255,7 @@ final class HTTP2Connection: HTTP2ContentProvider {
 
   /// Sends what waits; whether nothing is left.
   private func flushKept() -> Bool {
-    if let secure, secure.hasUnsent {
-      guard isWritable else { return false }
-      let result = secure.flush()
-      guard result.count != nil else {
-        if result.wouldBlock { blocked() } else { close() }
-        return false
-      }
-      blockedUntil = .max
-    }
+    if let secure, secure.hasUnsent, !flushRecord(secure) { return false }
     guard keptSent < kept.count else { return true }
     guard isWritable else { return false }
     let waiting = kept.view.dropping(first: keptSent)
@@ -269,6 +265,18 @@ final class HTTP2Connection: HTTP2ContentProvider {
     kept.release()
     keptSent = 0
     return !(secure?.hasUnsent ?? false)
+  }
+
+  /// Sends what waits in the connection's TLS; whether nothing is left there.
+  private func flushRecord(_ secure: SecureLink) -> Bool {
+    guard isWritable else { return false }
+    let result = secure.flush()
+    guard result.count != nil else {
+      if result.wouldBlock { blocked() } else { close() }
+      return false
+    }
+    blockedUntil = .max
+    return true
   }
 
   /// How many bytes were taken; notes what the outcome means.

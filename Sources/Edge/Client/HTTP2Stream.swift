@@ -109,9 +109,13 @@ final class HTTP2Stream: ClientPeer {
       pushTunnel()
     } else {
       if exchange.takesBody && !hasPassedEnd { passContentOn() }
-      if !isClosed && !isAnswered, case .finished = exchange.progress(on: self) {
-        isAnswered = true
-        lingerForInput()
+      if !isClosed && !isAnswered {
+        if case .finished = exchange.progress(on: self) {
+          endAnswer()
+        } else if dropsAnswer {
+          exchange.abandon(on: self)
+          endAnswer()
+        }
       }
       if isAnswered { dropInput() }
     }
@@ -120,13 +124,23 @@ final class HTTP2Stream: ClientPeer {
     connection.schedule()
   }
 
+  /// Whether the exchange has content to send for which there is no use: nobody asks for it.
+  private var dropsAnswer: Bool { isConnect && hasSaidAll && !isClosed && tunnel == nil }
+
+  private func endAnswer() {
+    isAnswered = true
+    lingerForInput()
+  }
+
   private func passContentOn() {
     guard let upstream = exchange.upstream, let connection else { return }
     guard contentReceived <= exchange.generation.routes.routes[exchange.route].maxBody else {
       exchange.refuseBody(status: 413, text: "The request's content is too large.", on: self)
       return
     }
+    var isNews = deadline == .max
     if upstream.acceptsContent, !input.isEmpty {
+      isNews = true
       upstream.sendContent(input.view)
       connection.session.consume(id, input.count)
       input.release()
@@ -136,7 +150,7 @@ final class HTTP2Stream: ClientPeer {
       hasPassedEnd = true
       clearDeadline()
       upstream.endContent(trailers: inputTrailers.view)
-    } else {
+    } else if isNews {
       setDeadline(worker.now.monotonic + worker.clientSettings.bodyTimeout)
     }
   }
@@ -166,8 +180,9 @@ final class HTTP2Stream: ClientPeer {
     guard let connection, !hasHead else { return }
     hasHead = true
     if isConnect && (200...299).contains(status) {
-      // It would mean that the tunnel is open.
+      // It would mean that the tunnel is open (RFC 8441 §5).
       dropsContent = true
+      hasSaidAll = true
       connection.session.respond(id, status: 501, lines: ByteView(), contentFollows: false)
       return
     }
@@ -221,10 +236,7 @@ final class HTTP2Stream: ClientPeer {
     isPulling = false
     room = 0
     if isClosed { return .broken(.internalError) }
-    if case .finished = progress {
-      isAnswered = true
-      lingerForInput()
-    }
+    if case .finished = progress { endAnswer() }
     if !piece.isEmpty {
       return isAnswered && pending.isEmpty ? last(piece) : .bytes(piece)
     }

@@ -115,7 +115,15 @@ final class SecureLink {
   /// Whether a record waits for the socket.
   var hasUnsent: Bool { tls.hasUnsent }
 
-  /// Sends what waits; 0 when all of it is out.
+  /// Whether the end of the handshake waits for what is sent next, with which it goes out.
+  var holds: Bool { tls.holds }
+
+  /// Sends the last bytes with a close_notify behind them; nil if that takes more than one call.
+  func end(with bytes: ByteView, now: Int64) -> IOResult? {
+    tls.end(with: bytes, now: now)?.outcome
+  }
+
+  /// Sends what waits, and what is held; 0 when all of it is out.
   func flush() -> IOResult { tls.flush().outcome }
 
   /// Says that nothing more will be sent; 0 when that is out.

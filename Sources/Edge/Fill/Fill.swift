@@ -139,8 +139,8 @@ package final class Fill: @unchecked Sendable {
   let leader: Int
   /// What it is to fetch, if not the whole.
   let slice: SliceJob?
-  /// When it began (monotonic).
-  let began: Int64
+  /// `.max`: not yet.
+  private let asking: Atomic<Int64>
   private let state: Mutex<State>
   /// The connection that reads a fill which nobody may share. Only the leader's thread looks at it.
   var soleReader: UInt64?
@@ -155,13 +155,29 @@ package final class Fill: @unchecked Sendable {
     self.targetTags = targetTags
     self.mark = mark
     self.leader = leader
-    self.began = began
+    asking = Atomic(began)
     self.slice = slice
     state = Mutex(State())
   }
 }
 
 extension Fill {
+  /// When the origin was asked (monotonic), or is about to be.
+  func asked(now: Int64) -> Int64 { min(asking.load(ordering: .relaxed), now) }
+
+  /// It is not asked yet, for others go first.
+  func noteInLine() { asking.store(.max, ordering: .relaxed) }
+
+  /// It is asked now.
+  func noteAsked(now: Int64) { asking.store(now, ordering: .relaxed) }
+
+  /// Whether all of the answer is there.
+  var isComplete: Bool {
+    state.withLock { state in
+      if case .complete = state.phase { true } else { false }
+    }
+  }
+
   /// Whether a purge that came after it began is about what it brings.
   func isPurged(in store: ObjectStore, since mark: FillMark, tags: [UInt64]) -> Bool {
     (target.isEmpty ? fullKey : target).withView {

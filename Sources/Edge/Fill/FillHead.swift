@@ -33,6 +33,8 @@ package enum OriginFailure: UInt8, Sendable {
   case noServer
   /// The origin has failed so often that it is left alone for a while.
   case breakerOpen
+  /// Whoever was to ask the origin may not, by a limit: others ask for themselves.
+  case notAsked
   /// The origin has as many requests as it may, and nobody, or nobody else, may wait.
   case tooBusy
   /// It waited too long for a place at the origin.
@@ -48,7 +50,9 @@ package enum OriginFailure: UInt8, Sendable {
   var status: UInt16 {
     switch self {
     case .connectTimeout, .firstByteTimeout, .contentTimeout: 504
-    case .unresolved, .tooManyWaiters, .noServer, .breakerOpen, .tooBusy, .queueTimeout: 503
+    case .unresolved, .tooManyWaiters, .noServer, .breakerOpen, .tooBusy, .queueTimeout,
+      .notAsked:
+      503
     default: 502
     }
   }
@@ -70,7 +74,7 @@ package enum OriginFailure: UInt8, Sendable {
     case .changed: "The origin's content has changed."
     case .noServer: "The origin is out of service."
     case .breakerOpen: "The origin fails, and is left alone for a moment."
-    case .tooBusy: "The origin is busy."
+    case .tooBusy, .notAsked: "The origin is busy."
     case .queueTimeout: "The origin was busy for too long."
     case .tlsFailed: "TLS with the origin failed."
     case .tlsCertificate: "The origin's certificate is not valid."
@@ -93,7 +97,7 @@ package enum OriginFailure: UInt8, Sendable {
     case .tooManyWaiters: "proxy_internal_response"
     case .notSliceable, .unsatisfiable, .changed: "http_protocol_error"
     case .noServer, .breakerOpen: "destination_unavailable"
-    case .tooBusy, .queueTimeout: "connection_limit_reached"
+    case .tooBusy, .queueTimeout, .notAsked: "connection_limit_reached"
     case .tlsFailed: "tls_protocol_error"
     case .tlsCertificate: "tls_certificate_error"
     case .tlsAlert: "tls_alert_received"

@@ -84,11 +84,15 @@ final class FillTable: Sendable {
     }
   }
 
-  /// Whether a fill is the one of its key: not if a newer one has taken its place, whose answer then
-  /// must not be overwritten.
-  func holds(_ fill: Fill) -> Bool {
+  /// Whether a fill's answer may be stored: it is the one of its key, or a newer one has taken its place
+  /// that is not whole yet, and will be stored over it. A newer answer must not be overwritten; but to drop
+  /// each answer that a newer request overtakes would be never to store what takes long.
+  func mayStore(_ fill: Fill) -> Bool {
     guard let key = fill.key else { return true }
-    return stripe(key).stripe.withLock { $0.fills[key] === fill }
+    return stripe(key).stripe.withLock { stripe in
+      guard let held = stripe.fills[key] else { return false }
+      return held === fill || !held.isComplete
+    }
   }
 
   /// Marks a key as one whose answers are not shared.

@@ -78,7 +78,7 @@ extension AccessLogConfiguration {
     if case .file = target, rotateSize != nil || rotateAge != nil || keepFor != nil {
       rotation = LogRotation(
         size: rotateSize, age: rotateAge.map { $0 / 1_000_000_000 }, keep: keep,
-        keepFor: keepFor.map { $0 / 1_000_000_000 })
+        keepFor: keepFor.map { $0 / 1_000_000_000 }, compresses: compressesRotated)
     }
     return AccessLogChannel(
       destination, format: lineFormat, redaction: redaction, addresses: style, rotation: rotation)

@@ -180,7 +180,7 @@ struct FillSink {
       worker.context.fills.remove(fill)
       return
     }
-    guard !head.isShared || worker.context.fills.holds(fill) else {
+    guard !head.isShared || worker.context.fills.mayStore(fill) else {
       stopStoring()
       return
     }

@@ -80,14 +80,26 @@ final class OriginSharing: HTTP2ResponseReceiver {
   /// Whether it is in doubt, and when something came last.
   var isDoubted = false
   var heard: Int64
+  /// When it got a request while it had none.
+  private var roused: Int64
 
   init(_ session: HTTP2OriginSession, _ settings: OriginSettings, now: Int64) {
     self.session = session
     keepaliveTimeout = settings.keepaliveTimeout
     pingTimeout = settings.connectTimeout
     heard = now
+    roused = now
     session.report(to: self)
   }
+
+  /// A request begins here.
+  func add(_ request: OriginRequest, _ stream: Int32, now: Int64) {
+    if requests.isEmpty { roused = now }
+    requests[stream] = request
+  }
+
+  /// Whether nothing has come since it rested.
+  var isUnheard: Bool { heard <= roused }
 
   /// Whether it will take another request, now or later.
   var isOpen: Bool { !isRetired && !session.isGoingAway }
@@ -172,6 +184,7 @@ extension OriginConnection {
     sharing.isBusy = false
     // Whoever brings content may bring more.
     for request in sharing.requests.values where request.acceptsContent {
+      request.noteAllSent()
       worker.noteMoved(request.fill)
     }
     settle(sharing)
@@ -227,6 +240,7 @@ extension OriginConnection {
   func endShared() {
     guard phase == .shared, let sharing else { return }
     let left = Array(sharing.requests.values)
+    let isUnheard = sharing.isUnheard
     sharing.requests = [:]
     if !peerEnded {
       sharing.session.end()
@@ -235,6 +249,6 @@ extension OriginConnection {
       send(frames.view)
     }
     worker.close(self)
-    for request in left { request.streamClosed(.reset(.cancel)) }
+    for request in left { request.streamClosed(.reset(.cancel), wasUnheard: isUnheard) }
   }
 }

@@ -115,7 +115,7 @@ extension OriginRequest {
   func readFile() {
     var budget = Self.bytesPerTurn
     while let file, stage == .content, !file.isReading, remaining > 0 {
-      guard fill.mayReadOn(now: worker.now.monotonic) else {
+      guard mayReadOn() else {
         if isForNobody { end(with: .requestAborted) }
         return
       }

@@ -15,6 +15,12 @@ extension OriginRequest {
       choose()
       return
     }
+    if goesOn {
+      side.pool.enterMissAtOnce()
+      hasMissPlace = true
+      choose()
+      return
+    }
     switch side.pool.enterMiss(worker: worker.index, id: name(), limit: limit) {
     case .entered:
       hasMissPlace = true
@@ -22,6 +28,8 @@ extension OriginRequest {
     case .waits(let ticket):
       missTicket = ticket
       stage = .gated
+      // The others wait with it: each that went for itself would be one more in the line.
+      fill.noteInLine()
       worker.counters.add(.missesDelayed)
       setTimer(worker.now.monotonic &+ side.pool.configuration.missTimeout)
     case .full: end(with: .tooBusy)
@@ -32,6 +40,7 @@ extension OriginRequest {
   func missGranted() {
     missTicket = nil
     hasMissPlace = true
+    fill.noteAsked(now: worker.now.monotonic)
     setTimer(.max)
     choose()
   }
@@ -42,6 +51,14 @@ extension OriginRequest {
     guard let ticket = missTicket, side.pool.leaveMissLine(ticket) else { return }
     missTicket = nil
     end(with: .queueTimeout)
+  }
+
+  /// Whether more may be read from the origin. Where its readers are slower than it, its place is others':
+  /// a thousand clients that read nothing hold up nobody's misses.
+  func mayReadOn() -> Bool {
+    if fill.mayReadOn(now: worker.now.monotonic) { return true }
+    leaveGate()
+    return false
   }
 
   /// Gives back its place, or the one in the line.

@@ -22,7 +22,7 @@ extension OriginRequest {
     else { return false }
     trace?.askOrigin(at: worker.clock.monotonic())
     stream = OriginStream(connection, id: id, now: worker.now.monotonic)
-    sharing.requests[id] = self
+    sharing.add(self, id, now: worker.now.monotonic)
     if !sharing.isDoubted { connection.clearDeadline() }
     stage = .head
     receivedAny = false
@@ -84,7 +84,7 @@ extension OriginRequest {
   /// Lets the server go on if there is room, else holds it back.
   func resumeStream() {
     guard let stream, stage == .content else { return }
-    if fill.mayReadOn(now: worker.now.monotonic) {
+    if mayReadOn() {
       stream.consume()
       setStreamDeadline(worker.now.monotonic + settings.betweenBytesTimeout)
     } else if isForNobody {
@@ -105,8 +105,9 @@ extension OriginRequest {
     }
   }
 
-  /// The stream is gone before the response was whole.
-  func streamClosed(_ end: HTTP2StreamEnd) {
+  /// The stream is gone before the response was whole. `wasUnheard`: with its connection, on which nothing
+  /// had come since it was in use again.
+  func streamClosed(_ end: HTTP2StreamEnd, wasUnheard: Bool = false) {
     guard let stream, stage == .head || stage == .content else { return }
     self.stream = nil
     streamDeadline = .max
@@ -118,8 +119,8 @@ extension OriginRequest {
       tryFailed(.closedEarly, .refused)
     case .reset(.protocolError): tryFailed(.malformed, .malformed)
     case .reset:
-      // A connection may have been closed before the server saw the request, as a kept one may.
-      let isStale = stream.isReused && !receivedAny && stage == .head
+      // It may have been closed before the server saw the request, as a kept one may (RFC 9112 §9.3.1).
+      let isStale = wasUnheard && stream.isReused && !receivedAny && stage == .head
       tryFailed(.closedEarly, isStale ? .staleConnection : .reset)
     }
   }
@@ -132,6 +133,14 @@ extension OriginRequest {
       dropStream()
       tryFailed(failure, TryFailure(failure))
     }
+  }
+
+  /// What there was of the request's content is with the kernel: it is the client's turn, and its time is
+  /// counted on its own connection.
+  func noteAllSent() {
+    guard stage == .head, !sentAll, let stream, stream.backlog == 0 else { return }
+    streamDeadline = .max
+    setTimer(.max)
   }
 
   /// Leaves the shared connection.

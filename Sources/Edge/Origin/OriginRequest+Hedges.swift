@@ -12,10 +12,13 @@ internal import Origins
 final class HedgedTry {
   var attempt: Attempt?
   let connection: OriginConnection
+  /// Until when it has to have an answer's head, monotonic.
+  let end: Int64
 
-  init(_ attempt: consuming Attempt, _ connection: OriginConnection) {
+  init(_ attempt: consuming Attempt, _ connection: OriginConnection, end: Int64) {
     self.attempt = consume attempt
     self.connection = connection
+    self.end = end
   }
 }
 
@@ -47,7 +50,7 @@ extension OriginRequest {
     }
     worker.counters.add(.originRequests)
     connection.request = self
-    hedge = HedgedTry(second, connection)
+    hedge = HedgedTry(second, connection, end: plan.deadline(now: now, timeout: .max))
     if kept != nil { connected(on: connection) }
   }
 
@@ -97,6 +100,7 @@ extension OriginRequest {
     attempt.take()?.end(now: worker.now.monotonic)
     attempt = hedge.attempt.take()
     self.connection = connection
+    tryEnd = hedge.end
     receivedAny = true
     waitForHead()
     parse(connection.input.view, isOwned: true)
@@ -125,6 +129,8 @@ extension OriginRequest {
     guard let hedge, stage == .head else { return false }
     self.hedge = nil
     attempt = hedge.attempt.take()
+    // The first's time is over.
+    tryEnd = hedge.end
     if hedge.connection.phase == .connecting || hedge.connection.phase == .securing {
       stage = .connecting
       let deadline = plan.deadline(

@@ -24,6 +24,7 @@ extension OriginRequest {
     if isBound { stream?.connection.retire() }
     if triesAgain(insteadOf: content) { return }
     noteAnswer()
+    noteTags()
     invalidate()
     if response.status == 304, let offer {
       stored = offer.tags.selected(by: response).map { offer.stored[$0] }
@@ -206,6 +207,8 @@ extension OriginRequest {
     let bodyID = sink.begin(
       fillHead, tags: plan.tags, implicitTags: Array(plan.purgeTags.dropFirst(plan.tags.count)))
     fill.begin(fillHead, bodyID: bodyID)
+    // How long its content takes is for the client to say.
+    if !plan.isStored { leaveGate() }
     noteVariant(plan)
     if let key = fill.key {
       if !plan.isShared { worker.context.fills.remove(fill) }

@@ -4,6 +4,7 @@
 internal import Bytes
 internal import Configuration
 internal import EventLoop
+internal import Fleet
 internal import HTTP1
 internal import HTTPCaching
 internal import HTTPMessage
@@ -218,9 +219,19 @@ extension OriginRequest {
     if let stored { worker.context.store?.remove(keyHash: stored.hash, id: stored.id) }
   }
 
+  /// Whether what is stored may be older than a purge of the fleet that this PoP has not heard of.
+  private var isHeldBack: Bool {
+    switch worker.fleetMode {
+    case .serve: break
+    case .revalidate, .bypass: return true
+    }
+    guard let purgedThrough, let fleet = worker.context.fleet else { return false }
+    return !fleet.progress.hasReached(purgedThrough)
+  }
+
   /// The origin failed, and what is stored may be served for a while longer (RFC 5861 §4).
   func serveStale(instead status: UInt16?) -> Bool {
-    guard let stored, let store = worker.context.store,
+    guard let stored, !isHeldBack, let store = worker.context.store,
       let response = worker.reader?.record(id: stored.id, hash: stored.hash),
       store.purgeState(since: response.sequence, tags: response.allTags, url: response.url)
         != .hard,

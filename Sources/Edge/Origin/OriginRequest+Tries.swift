@@ -296,8 +296,7 @@ extension TryFailure {
     case .firstByteTimeout, .contentTimeout: self = .timeout
     case .malformed, .headTooLarge: self = .malformed
     case .closedEarly, .requestAborted, .tooManyWaiters, .notSliceable, .unsatisfiable, .changed,
-      .noServer,
-      .breakerOpen, .tooBusy, .queueTimeout:
+      .noServer, .breakerOpen, .tooBusy, .queueTimeout, .notAsked:
       self = .reset
     }
   }

@@ -123,12 +123,16 @@ final class OriginRequest {
   var purgedThrough: FleetPlace?
   /// The scheme of the target URI.
   var scheme: StaticString { isSecure ? "https" : "http" }
+  /// The tags of its answer, if that is the one of many whose tags are noted (`TrafficSketch`).
+  var notedTags: [UInt64] = []
   /// Whether it is made behind the back of a client that has its answer.
   var isBackground = false
   /// What limits have let it pass; settled at its end.
   var held: HeldChecks?
   /// Whether it asks a service whether a client's request may pass (`ServiceGate`).
   var isQuestion = false
+  /// Whether a client has the beginning of the answer that this is a part of.
+  var goesOn = false
   /// Whether these say what the request is called.
   var isNamed = false
   /// Lines of the node's own that it has besides.
@@ -352,7 +356,7 @@ final class OriginRequest {
     }
     var budget = Self.bytesPerTurn
     while connection.isReadable && stage != .done && connection.phase == .active {
-      if stage == .content && !fill.mayReadOn(now: worker.now.monotonic) {
+      if stage == .content && !mayReadOn() {
         if isForNobody { end(with: .requestAborted) } else { connection.clearDeadline() }
         return
       }
@@ -560,6 +564,34 @@ final class OriginRequest {
     worker.traffic.noteMiss(
       url: url.view, host: URLParts(url.view).host, query: head.query.map { head.bytes[$0] },
       reason: reason, bytes: sink.received, now: worker.now.monotonic)
+    if !notedTags.isEmpty {
+      worker.traffic.noteMiss(
+        tags: notedTags, reason: reason, bytes: sink.received, now: worker.now.monotonic)
+    }
+  }
+
+  /// Learns the names of an answer's tags, and keeps them for its end, for one answer of many.
+  func noteTags() {
+    worker.unnotedAnswers &+= 1
+    guard worker.unnotedAnswers >= TrafficSketch.tagSampling, let store = worker.context.store
+    else { return }
+    worker.unnotedAnswers = 0
+    var tags: [UInt64] = []
+    Tags.forEach(in: response) { tag in
+      guard tags.count < TrafficSketch.mostTags else { return }
+      let hash = store.tagHash(tag)
+      guard !tags.contains(hash) else { return }
+      tags.append(hash)
+      worker.traffic.tagNames.note(hash, tag)
+    }
+    notedTags = tags
+    // Cache groups are tags of the node's own making (RFC 9875), and are hit like others.
+    guard case .groups(let groups) = CacheGroups.groups(of: response) else { return }
+    for group in groups.prefix(TrafficSketch.mostTags) {
+      (Array("group ".utf8) + group).withView {
+        worker.traffic.tagNames.note(groupTag(group, store), $0)
+      }
+    }
   }
 
   /// Gives the connection back, if it may carry another request.

@@ -151,6 +151,10 @@ extension Exchange {
     if let trace { trace.end(.lookup, at: worker.clock.monotonic()) }
     status = response.status
     hasSentHead = true
+    if case .hit = result {
+      worker.unnotedHits &+= 1
+      if worker.unnotedHits == TrafficSketch.hitSampling { keepTags(of: response, worker) }
+    }
     worker.lines.removeAll()
     worker.lines.append("age: ")
     let age = freshness.currentAge(now: now)
@@ -189,6 +193,13 @@ extension Exchange {
     } else {
       sendChunks(of: response, from: 0, to: response.bodyLength, on: connection)
     }
+  }
+
+  /// Keeps the tags for the end of the request, when it is noted with what was sent.
+  @inline(never)
+  private func keepTags(of response: StoredResponse, _ worker: Worker) {
+    worker.unnotedHits = 0
+    notedTags = (0..<min(response.tagCount, TrafficSketch.mostTags)).map { response.tag($0) }
   }
 
   /// What conditions and ranges are about.

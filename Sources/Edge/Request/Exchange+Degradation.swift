@@ -22,7 +22,8 @@ extension OriginFailure {
       .closedEarly, .malformed, .headTooLarge, .noServer, .breakerOpen, .tooBusy, .queueTimeout,
       .tlsFailed, .tlsCertificate, .tlsAlert:
       true
-    case .requestAborted, .tooManyWaiters, .notSliceable, .unsatisfiable, .changed: false
+    case .requestAborted, .tooManyWaiters, .notSliceable, .unsatisfiable, .changed, .notAsked:
+      false
     }
   }
 }
@@ -44,7 +45,9 @@ extension Exchange {
       answerByRules(location: room.scratch.location, failure: failure, on: connection)
     case .proceed:
       let origins = generation.routes.failureOrigins[route]
-      guard origins.indices.contains(room.scratch.origin), head(worker).framing == .none else {
+      guard !isStoreOnly, origins.indices.contains(room.scratch.origin),
+        head(worker).framing == .none
+      else {
         return false
       }
       fallback = origins[room.scratch.origin]

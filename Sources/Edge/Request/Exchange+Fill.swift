@@ -68,6 +68,9 @@ extension Exchange {
           releaseFill(on: connection)
           passAfterAll(key: key, on: connection)
           return true
+        case .notAsked:
+          beginAgain(countsAttempt: false, on: connection)
+          return true
         default: break
         }
         fail(failure, retryAfter: fill.retryAfter, on: connection)

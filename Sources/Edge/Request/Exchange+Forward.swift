@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import EventLoop
+internal import Fleet
 internal import HTTPCaching
 internal import HTTPMessage
 internal import Metrics
@@ -77,9 +78,11 @@ extension Exchange {
     }
     guard let response = fill.look().head else {
       let patience = generation.routes.routes[route].collapseTimeout
-      return fill.began > worker.now.monotonic - patience
+      return fill.asked(now: worker.now.monotonic) > worker.now.monotonic - patience
         && !fill.isPurged(in: store, since: mark, tags: targetTags)
     }
+    // Its answer may be older than a purge that this PoP has not heard of.
+    guard case .serve = worker.fleetMode else { return false }
     return mayReuse(response, directives, worker)
       && !fill.isPurged(in: store, since: mark, tags: response.purgeTags)
   }
@@ -181,7 +184,7 @@ extension Exchange {
     if state == .waiting {
       connection.worker.counters.add(.fillsCollapsed)
       let patience = generation.routes.routes[route].collapseTimeout
-      connection.wait(until: fill.began &+ patience)
+      connection.wait(until: fill.asked(now: connection.worker.now.monotonic) &+ patience)
     }
   }
 
@@ -215,18 +218,22 @@ extension Exchange {
     let key = worker.keyBuffer.view.array
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let target = targetURL(worker, key: worker.keyBuffer.view)
+    // Asks the table of fills for a mark: not within `join`, which holds a lock of that table.
+    let slice = firstSlice(stored: response, worker)
     let role = worker.context.fills.join(
       hash, now: worker.now.monotonic, ignoresMarks: true, mayJoin: { _ in true },
       make: {
         Fill(
           key: hash, fullKey: key, target: target, targetTags: targetTags, mark: store.beginFill(),
-          leader: worker.index, began: worker.now.monotonic,
-          slice: firstSlice(stored: response, worker))
+          leader: worker.index, began: worker.now.monotonic, slice: slice)
       })
     guard case .lead(let fill) = role else { return }
     guard let checks = admitBackground(worker) else {
       worker.context.fills.remove(fill)
       if let mark = fill.mark { store.endFill(mark) }
+      // Somebody may have joined it meanwhile.
+      fill.fail(.notAsked)
+      worker.noteMoved(fill)
       return
     }
     let copy = RequestHead()

@@ -125,7 +125,8 @@ extension Exchange {
   func fetchSlice(of sliced: SlicedBody, on connection: some ClientStream) -> Progress? {
     let worker = connection.worker
     let size = generation.routes.routes[route].slice
-    guard let store = worker.context.store, size > 0 else {
+    // Where no origin is asked, the rest is not to be had.
+    guard let store = worker.context.store, size > 0, !isStoreOnly else {
       reset(connection)
       return .waiting
     }
@@ -171,6 +172,7 @@ extension Exchange {
     joinSlice(fill, on: connection)
     request.reason = reason ?? .partial
     request.purgedThrough = purgedThrough
+    request.goesOn = true
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
   }

@@ -125,6 +125,9 @@ final class Exchange {
   /// The purge that it asked for.
   var purging: PurgeInProgress?
 
+  /// The tags of what it serves, if it is the hit of many that is noted (`TrafficSketch`).
+  var notedTags: [UInt64]?
+
   /// What it is called.
   var requestID = RequestID()
   /// Whether it only asks how the node is.
@@ -375,12 +378,7 @@ final class Exchange {
         bytes: contentSent, duration: duration)
       log(duration: duration, on: connection)
     }
-    switch result {
-    case .hit:
-      worker.unnotedHits &+= 1
-      if worker.unnotedHits == TrafficSketch.hitSampling { noteHit(worker) }
-    default: break
-    }
+    if notedTags != nil { noteHit(worker) }
     if let trace { export(trace, duration: duration, on: connection) }
     if held != nil { settleLimits(worker) }
     pacing = nil
@@ -403,16 +401,20 @@ final class Exchange {
     generationNumber = generation.number
   }
 
-  /// Counts one hit for the list of what is hit most.
+  /// Counts a hit of which the tags were kept for the lists of what is hit most.
   @inline(never)
   private func noteHit(_ worker: Worker) {
-    worker.unnotedHits = 0
+    guard let tags = notedTags else { return }
+    notedTags = nil
+    // It may have turned out to be none.
+    guard case .hit = result else { return }
     let head = clientHead(worker)
     var url = ByteBuffer(capacity: 256)
     RequestTarget.appendKey(
       scheme: scheme, authority: head.bytes[head.authority], target: head.bytes[head.target],
       to: &url)
-    worker.traffic.noteHit(url: url.view, bytes: contentSent, now: worker.now.monotonic)
+    worker.traffic.noteHit(
+      url: url.view, tags: tags, bytes: contentSent, now: worker.now.monotonic)
   }
 
   /// Gives up: the client is gone.

@@ -5,16 +5,18 @@
 //
 // Weights are halved every five minutes, so that the list says what is heavy, not what was.
 
-internal import Bytes
+package import Bytes
 
-/// Not safe for several threads.
-struct HeavyHitters {
+/// See the top of this file. Not safe for several threads.
+package struct HeavyHitters {
   /// What is counted beside the weight.
-  struct Tally {
-    var count: UInt64 = 0
-    var bytes: UInt64 = 0
+  package struct Tally {
+    /// Requests.
+    package fileprivate(set) var count: UInt64 = 0
+    /// Bytes.
+    package fileprivate(set) var bytes: UInt64 = 0
     /// Counts by a number below `kinds`.
-    var byKind = [UInt64](repeating: 0, count: Self.kinds)
+    var byKind = InlineArray<8, UInt64>(repeating: 0)
 
     static let kinds = 8
 
@@ -37,58 +39,76 @@ struct HeavyHitters {
   }
 
   /// A name on the list.
-  struct Entry {
-    var name: [UInt8]
-    var weight: UInt64
+  package struct Entry {
+    /// At most 1,024 bytes of it; empty: not known yet.
+    package internal(set) var name: [UInt8]
+    /// Never too low.
+    package internal(set) var weight: UInt64
     /// How much of the weight may be others'.
-    var error: UInt64
-    var tally: Tally
+    package internal(set) var error: UInt64
+    /// Since it is on the list.
+    package internal(set) var tally: Tally
+
+    /// Sets the name, in the room that the one before has.
+    fileprivate mutating func call(_ name: ByteView) {
+      self.name.removeAll(keepingCapacity: true)
+      self.name.reserveCapacity(name.count)
+      for index in 0..<name.count { self.name.append(name[index]) }
+    }
+
+    /// Becomes another name's.
+    fileprivate mutating func take(over name: ByteView, error: UInt64) {
+      call(name)
+      self.error = error
+      tally = Tally()
+    }
   }
 
-  static let capacity = 512
+  /// How many names are counted at a time.
+  package static let capacity = 512
   private static let halfLife: Int64 = 300_000_000_000
   private static let nameLimit = 1_024
 
   private var entries: [Entry] = []
-  /// Where the entry of a name's hash stands.
-  private var places: [UInt64: Int] = [:]
   private var hashes: [UInt64] = []
-  private var weights: [UInt64] = []
+  private var order = WeightOrder()
+  /// Where the entry of a name's hash stands.
+  private var places = PlaceTable()
   private var lastHalved: Int64?
+
+  /// Empty.
+  package init() {}
 
   /// Adds to a name's weight.
   ///
   /// - Parameters:
   ///   - hash: the name's, keyed with a secret.
   ///   - now: monotonic.
-  mutating func record(
+  package mutating func record(
     _ name: ByteView, hash: UInt64, weight: UInt64, kind: Int, count: UInt64, bytes: UInt64,
     now: Int64
   ) {
     age(now)
-    if let place = places[hash] {
-      weights[place] = Tally.sum(weights[place], weight)
-      add(kind, count, bytes, at: place)
-      return
-    }
-    let kept = name.prefix(Self.nameLimit).array
-    guard entries.count == Self.capacity else {
-      places[hash] = entries.count
+    let place: Int
+    if let known = places.find(hash, in: hashes) {
+      place = known
+      if entries[place].name.isEmpty { entries[place].call(name.prefix(Self.nameLimit)) }
+    } else if entries.count < Self.capacity {
+      place = entries.count
+      entries.append(
+        Entry(name: name.prefix(Self.nameLimit).array, weight: 0, error: 0, tally: Tally()))
       hashes.append(hash)
-      weights.append(weight)
-      entries.append(Entry(name: kept, weight: 0, error: 0, tally: Tally()))
-      add(kind, count, bytes, at: entries.count - 1)
-      return
+      order.append(0)
+      places.insert(place, of: hash, capacity: Self.capacity)
+    } else {
+      place = order.lightest
+      places.remove(hashes[place], in: hashes)
+      hashes[place] = hash
+      places.insert(place, of: hash, capacity: Self.capacity)
+      entries[place].take(over: name.prefix(Self.nameLimit), error: order.weight(of: place))
     }
-    var lightest = 0
-    for place in weights.indices where weights[place] < weights[lightest] { lightest = place }
-    places[hashes[lightest]] = nil
-    places[hash] = lightest
-    hashes[lightest] = hash
-    entries[lightest] = Entry(
-      name: kept, weight: 0, error: weights[lightest], tally: Tally())
-    weights[lightest] = Tally.sum(weights[lightest], weight)
-    add(kind, count, bytes, at: lightest)
+    order.add(weight, to: place)
+    add(kind, count, bytes, at: place)
   }
 
   private mutating func add(_ kind: Int, _ count: UInt64, _ bytes: UInt64, at place: Int) {
@@ -118,26 +138,26 @@ struct HeavyHitters {
   private mutating func halve() {
     var kept: [Entry] = []
     var keptHashes: [UInt64] = []
-    var keptWeights: [UInt64] = []
-    for place in entries.indices where weights[place] > 1 {
+    var keptOrder = WeightOrder()
+    places = PlaceTable()
+    for place in entries.indices where order.weight(of: place) > 1 {
       entries[place].tally.halve()
       entries[place].error /= 2
+      places.insert(kept.count, of: hashes[place], capacity: Self.capacity)
+      keptOrder.append(order.weight(of: place) / 2)
       kept.append(entries[place])
       keptHashes.append(hashes[place])
-      keptWeights.append(weights[place] / 2)
     }
     entries = kept
     hashes = keptHashes
-    weights = keptWeights
-    places = [:]
-    for (place, hash) in hashes.enumerated() { places[hash] = place }
+    order = keptOrder
   }
 
   /// All entries, with their weights, by the names' hashes.
-  var all: [(hash: UInt64, entry: Entry)] {
+  package var all: [(hash: UInt64, entry: Entry)] {
     entries.indices.map { place in
       var entry = entries[place]
-      entry.weight = weights[place]
+      entry.weight = order.weight(of: place)
       return (hashes[place], entry)
     }
   }

@@ -64,8 +64,6 @@ extension Worker {
       counters.add(.connectionsClosed)
       return
     }
-    Socket.configureConnection(socket.number)
-    Socket.limitUnsent(socket, bytes: Self.unsentLimit)
     let speaksTLS = tlsListeners.contains(listener)
     if speaksTLS || plainHTTP2Listeners.contains(listener) {
       let arrival = ClientArrival(
@@ -99,6 +97,9 @@ extension Worker {
   }
 
   func watch(_ listener: NumberedListener) throws(Errno) {
+    // Connections have what their listener has: it need not be said for each.
+    Socket.configureConnection(listener.listener.socket.number)
+    Socket.limitUnsent(listener.listener.socket, bytes: Self.unsentLimit)
     try poller.addReader(
       listener.listener.socket, token: TokenKind.listener | UInt64(listener.number))
   }

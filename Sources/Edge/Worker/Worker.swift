@@ -112,6 +112,8 @@ package final class Worker {
   let traffic: TrafficSketch
   /// Hits since one was noted there.
   var unnotedHits: UInt64 = 0
+  /// Answers of origins since the last whose tags were noted.
+  var unnotedAnswers: UInt64 = 0
   let nodeName: ByteBuffer
   /// What a random number must be below for a request to be traced; 0: none is.
   let traceThreshold: UInt64

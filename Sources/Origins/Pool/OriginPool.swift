@@ -57,6 +57,8 @@ package final class OriginPool: Sendable {
       let known = before.flatMap { kept?.servers[$0] } ?? OriginServer(server.location)
       let formerWeight = before.flatMap { kept?.settings.servers[$0].weight }
       if formerWeight != server.weight { known.setWeight(server.weight) }
+      // Nobody would ever say that it is back.
+      if settings.health == nil { known.forgetChecks() }
       servers.append(known)
     }
     self.servers = servers
@@ -78,6 +80,12 @@ extension OriginServer {
   /// Sets the weight, 1 to 65,535.
   func setWeight(_ weight: Int) {
     cells.words.store(ServerCells.Word.weight, UInt64(min(max(weight, 1), 65_535)))
+  }
+
+  /// Up, and never checked.
+  func forgetChecks() {
+    health.withLock { $0 = HealthState() }
+    cells.words.store(ServerCells.Word.isDown, 0)
   }
 }
 

@@ -82,6 +82,10 @@ package struct PoolBalancer: ~Copyable, Sendable {
       if case .full = survey.refusal { return wait(request, now: now) }
       return refuse(survey.refusal, request)
     }
+    // Where nobody gets a place for now, nobody waits for one.
+    if let breaker = pool.settings.breaker, !pool.state.breaker.admits(breaker, now: now) {
+      return refuse(.breakerOpen(retryAfter: pool.state.breaker.retryAfter(now: now)), request)
+    }
     // Who comes does not overtake who waits.
     if pool.state.words.load(PoolState.Word.waiting) > 0 { return wait(request, now: now) }
     switch pool.enterPool(now: now) {

@@ -192,7 +192,7 @@ extension OriginPool {
 
 /// What an operator may say to a server.
 package enum ServerCommand: Sendable, Equatable {
-  /// Use it. Ends an ejection and closes its breaker too, and starts slowly.
+  /// Use it. Ends an ejection, closes its breaker and forgets what checks said too, and starts slowly.
   case enable
   /// Send it nothing new.
   case drain
@@ -211,6 +211,7 @@ extension OriginPool {
     let words = cells[index].words
     switch command {
     case .enable:
+      servers[index].forgetChecks()
       words.store(Word.ejectedUntil, 0)
       words.store(Word.consecutiveFailures, 0)
       words.store(Word.restUntil, 0)

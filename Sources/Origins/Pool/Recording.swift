@@ -108,16 +108,32 @@ extension OriginPool {
     let target = cells[index]
     let before = target.words.load(Word.ejectedUntil)
     guard Int64(bitPattern: before) <= now else { return }
-    let ejected = cells.count { $0.time(Word.ejectedUntil) > now }
-    guard Outliers.mayEject(ejected: ejected, servers: cells.count, outliers) else { return }
+    guard Outliers.mayEject(out: others(than: index, now: now), of: cells.count, outliers) else {
+      return
+    }
     let count = target.ejection.count
-    let until = now &+ Outliers.length(after: count, outliers)
-    guard target.words.exchange(Word.ejectedUntil, before, UInt64(bitPattern: until)) else {
+    let until = UInt64(bitPattern: now &+ Outliers.length(after: count, outliers))
+    guard target.words.exchange(Word.ejectedUntil, before, until) else { return }
+    // Another worker may have ejected another server meanwhile.
+    guard Outliers.mayEject(out: others(than: index, now: now), of: cells.count, outliers) else {
+      _ = target.words.exchange(Word.ejectedUntil, until, before)
       return
     }
     target.setEjection(reason, count: count + 1)
     target.words.add(Word.ejections)
     target.words.store(Word.consecutiveFailures, 0)
+  }
+
+  /// How many servers but this one are not used, for whatever reason.
+  private func others(than index: Int, now: Int64) -> Int {
+    var count = 0
+    for other in cells.indices
+    where other != index
+      && (cells[other].administrative != .enabled || !cells[other].isHealthy(now: now))
+    {
+      count += 1
+    }
+    return count
   }
 
   // MARK: Active checks

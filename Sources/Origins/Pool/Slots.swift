@@ -78,10 +78,11 @@ extension OriginPool {
 
   /// Puts a request into the queue; nil if too many wait.
   func enqueue(_ waiter: Waiter, now: Int64) -> WaitTicket? {
-    let ticket = state.queue.withLock { queue in
-      let ticket = queue.append(waiter, limit: settings.queueLimit)
-      state.words.store(PoolState.Word.waiting, UInt64(queue.count))
-      return ticket
+    var ticket = append(waiter)
+    if ticket == nil {
+      // A breaker that may be probed again tells nobody: who comes has to look.
+      serveWaiters(now: now)
+      ticket = append(waiter)
     }
     guard let ticket else { return nil }
     state.words.add(PoolState.Word.queued)
@@ -89,6 +90,14 @@ extension OriginPool {
     // A place may have become free before this one could be seen waiting.
     serveWaiters(now: now)
     return ticket
+  }
+
+  private func append(_ waiter: Waiter) -> WaitTicket? {
+    state.queue.withLock { queue in
+      let ticket = queue.append(waiter, limit: settings.queueLimit)
+      state.words.store(PoolState.Word.waiting, UInt64(queue.count))
+      return ticket
+    }
   }
 
   /// Takes a request out of the queue: its client has gone, or its time is over (`timedOut`). False: a

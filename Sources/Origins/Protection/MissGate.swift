@@ -52,6 +52,9 @@ final class MissGate: Sendable {
     }
   }
 
+  /// Takes a place beyond the limit if need be.
+  func enterAtOnce() { state.withLock { $0.inside += 1 } }
+
   /// Leaves a place; who gets it, and others that a raised limit lets in.
   func leave(limit: Int) -> [Waiter] {
     state.withLock { state in
@@ -78,6 +81,9 @@ extension OriginPool {
   package func enterMiss(worker: Int, id: UInt64, limit: Int) -> MissEntry {
     state.misses.enter(Waiter(worker: worker, id: id), limit: limit)
   }
+
+  /// Takes a miss's place without waiting: the client has the beginning of the answer.
+  package func enterMissAtOnce() { state.misses.enterAtOnce() }
 
   /// A miss that had a place has ended: who waits longest gets it.
   package func leaveMiss() {

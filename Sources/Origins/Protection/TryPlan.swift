@@ -86,10 +86,9 @@ package struct TryPlan: Sendable {
     end = settings.map { now &+ max($0.overall, 0) } ?? Int64.max
   }
 
-  /// Whether a failure is held against nobody. A server that refuses a request twice is not the one for it.
-  func excuses(_ failure: TryFailure) -> Bool {
-    failure == .refused ? !triedStale : failure.isNobodysFault
-  }
+  /// Whether a failure is held against nobody: once. A server that refuses a request twice, or loses it
+  /// twice, is not the one for it.
+  func excuses(_ failure: TryFailure) -> Bool { failure.isNobodysFault && !triedStale }
 
   /// Until when a try that begins now has to have the answer's head, given the pool's own timeout.
   package func deadline(now: Int64, timeout: Int64) -> Int64 {
