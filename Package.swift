@@ -112,7 +112,7 @@ let package = Package(
       swiftSettings: strict),
 
     .target(
-      name: "Fleet", dependencies: ["Bytes", "EventLoop", "ObjectStore", "Redis"],
+      name: "Fleet", dependencies: ["Bytes", "EventLoop", "ObjectStore", "RateLimiting", "Redis"],
       swiftSettings: strict),
 
     // Recorded traffic, in whatever form it was recorded.

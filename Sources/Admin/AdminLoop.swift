@@ -9,6 +9,8 @@ internal import Fleet
 enum AdminMessage: Sendable {
   /// The journal has written a purge, or could not; and who of the fleet has applied it, if that was asked.
   case purged(Purge, PurgeOutcome, FleetReach?)
+  /// A change of a limit is in the fleet's log, or could not be brought there; and who has it, if that was asked.
+  case tuned(LimitTold, FleetReach?)
   /// Who there is in the fleet; nil: the engine does not say.
   case fleet(FleetList?, connection: UInt64)
   /// The node has carried out an order for its configuration, or not.
@@ -123,6 +125,8 @@ final class AdminLoop {
       switch message {
       case .fleet(let list, let connection):
         connections.element(connection)?.respond(service.fleetAnswer(list))
+      case .tuned(let told, let reach):
+        connections.element(told.connection)?.respond(service.finish(told, reach))
       case .purged(let purge, let outcome, let reach):
         let answer = service.finish(purge, outcome, reach, at: now)
         connections.element(purge.connection)?.respond(answer)

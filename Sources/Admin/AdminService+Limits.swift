@@ -7,6 +7,7 @@ internal import Bytes
 internal import Configuration
 internal import Edge
 internal import EventLoop
+internal import Fleet
 internal import RateLimiting
 
 extension AdminService {
@@ -32,8 +33,8 @@ extension AdminService {
     return .json(LimitReport.text(try limit(route, current.limits), current))
   }
 
-  /// `PATCH /v1/limits/{name}`
-  func changeLimit(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse {
+  /// `PATCH /v1/limits/{name}`: nil if the answer comes later.
+  func changeLimit(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse? {
     let current = context.current
     let limits = current.limits
     let number = try limit(route, limits)
@@ -42,6 +43,7 @@ extension AdminService {
     if order.isKept && limits.overlayPath == nil {
       throw Problem(.noStore, "The node runs without a store, beside which a change could be kept.")
     }
+    if order.isForFleet { try checkFleet() }
     do throws(LimitDefect) {
       context.tell(try limits.change(number, by: order.change, now: asked.at.monotonic))
     } catch {
@@ -54,10 +56,14 @@ extension AdminService {
       "limit", route, asked,
       [
         ("limit", .string(name)), ("change", .string(order.change.text)),
-        ("persist", .bool(order.isKept)),
+        ("persist", .bool(order.isKept)), ("fleet", .bool(order.isForFleet)),
       ])
     if order.isKept, let problem = limits.keep(order.change, of: number) {
       throw Problem(.limitNotKept, "The change is in force, but \(problem).")
+    }
+    if order.isForFleet {
+      tell(order, of: name, route, asked)
+      return nil
     }
     return .json(LimitReport.text(number, current))
   }
@@ -116,6 +122,9 @@ struct LimitOrder {
   private(set) var change = LimitChange()
   /// Whether it is to outlive the node.
   private(set) var isKept = false
+  /// Whether all PoPs of the region are to have it, and how long the answer waits for them.
+  private(set) var isForFleet = false
+  private(set) var wait = PurgeWait(scope: .region)
 
   /// Reads an order. A member that is not known is refused, not passed over.
   static func read(_ content: [UInt8], for rule: LimitRuleConfiguration) throws(Problem)
@@ -155,6 +164,16 @@ struct LimitOrder {
     case ("limit", .number(let text)): change.limit = UInt64(text)
     case ("shadow", .bool(let value)): change.isShadow = value
     case ("persist", .bool(let value)): isKept = value
+    case ("fleet", .bool(let value)): isForFleet = value
+    case ("timeout_ms", .number(let text)):
+      guard let time = Int64(text), PurgeWait.timeouts.contains(time) else {
+        throw Problem(
+          .invalidLimitChange, "\"timeout_ms\" is a whole number from 1 to 60000.")
+      }
+      wait.timeout = time
+    case ("fleet", _), ("timeout_ms", _):
+      throw Problem(
+        .invalidLimitChange, "\"fleet\" is true or false, \"timeout_ms\" is a number.")
     case ("rate", _), ("burst", _), ("queue", _), ("limit", _), ("shadow", _), ("persist", _):
       throw Problem(
         .invalidLimitChange,
@@ -164,7 +183,7 @@ struct LimitOrder {
       throw Problem(
         .invalidLimitChange,
         "There is no \(JSONText.string(member.name).text): there are rate, burst, queue, limit, "
-          + "shadow and persist.")
+          + "shadow, persist, fleet and timeout_ms.")
     }
     try checkNumber(member)
   }
@@ -193,6 +212,12 @@ enum LimitReport {
 
   /// The limit that has the number in a generation.
   static func text(_ number: Int, _ current: NodeGeneration) -> JSONText {
+    .object(members(number, current))
+  }
+
+  static func members(
+    _ number: Int, _ current: NodeGeneration
+  ) -> [(name: String, value: JSONText)] {
     let limit = current.limits.set.limits[number]
     let configuration = current.limits.configurations[number]
     var members: [(name: String, value: JSONText)] = [
@@ -204,8 +229,10 @@ enum LimitReport {
       ("key", .string(key(configuration))),
       ("per", .string(configuration.isPerRoute ? "route" : "node")),
       ("routes", .array(routes(limit.name, current).map { .string($0) })),
+      ("scope", .string(configuration.scope == .node ? "node" : "region")),
       ("kept", .string(current.limits.keptChanges[limit.name]?.text ?? "")),
     ]
+    if case .regional(let limiter) = limit.rule { members.append(("region", region(limiter))) }
     let tally = limit.tally
     members += [
       ("keys", .number(UInt64(clamping: limit.keys))),
@@ -214,7 +241,17 @@ enum LimitReport {
       ("allowed", .number(tally.allowed)), ("delayed", .number(tally.delayed)),
       ("rejected", .number(tally.refused)), ("shadowed", .number(tally.shadowed)),
     ]
-    return .object(members)
+    return members
+  }
+
+  /// How this PoP shares a region's budgets.
+  private static func region(_ limiter: RegionalLimiter) -> JSONText {
+    .object([
+      ("consistency", .string(limiter.isExact ? "exact" : "leased")),
+      ("when_down", .string("\(limiter.fallback)")), ("engine_gone", .bool(limiter.isGone)),
+      ("share_percent", .number(UInt64((limiter.share * 100).rounded()))),
+      ("leased", .number(limiter.leased)), ("advanced", .number(limiter.advanced)),
+    ])
   }
 
   /// What is in force now, whatever the configuration says.
@@ -229,6 +266,9 @@ enum LimitReport {
         return [("rate", .string(rate.byteText)), ("burst", .number(limiter.rate.burst))]
       default: return [("rate", .string(rate.text)), ("burst", .number(limiter.rate.burst))]
       }
+    case .regional(let limiter):
+      let rate = LimitRate(count: limiter.rate.tokens, period: limiter.rate.period)
+      return [("rate", .string(rate.text)), ("burst", .number(limiter.rate.burst))]
     case .leakyBucket(let limiter):
       let rate = LimitRate(count: limiter.rate.tokens, period: limiter.rate.period)
       return [("rate", .string(rate.text)), ("queue", .number(UInt64(limiter.queue)))]

@@ -194,7 +194,7 @@ final class AdminService {
 
   private func answerOfLimit(
     _ route: AdminRoute, _ asked: Asked
-  ) throws(Problem) -> AdminResponse {
+  ) throws(Problem) -> AdminResponse? {
     switch route.action {
     case .changeLimit: try changeLimit(route, asked)
     case .limitKeys: try showKeys(route, asked)

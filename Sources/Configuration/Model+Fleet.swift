@@ -14,6 +14,8 @@ public struct FleetConfiguration: Sendable, Equatable {
   public var name: String
   /// Servers of the engine, or its Sentinels if `primary` names one: host and port.
   public var servers: [ServerAddress] = []
+  /// Servers of the engine of the region's limits; empty: it is the same.
+  public var limitServers: [ServerAddress] = []
   /// The name by which Sentinels know the primary; nil: `servers` are the engine itself.
   public var primary: String?
   /// Where this PoP is.

@@ -87,6 +87,8 @@ public struct LimitConfiguration: Sendable, Equatable {
   public var isShadow = false
   /// The time out for repeat offenders.
   public var penalty: PenaltyConfiguration?
+  /// Whose budgets it counts.
+  public var scope = LimitScope.node
 
   /// A limit of a rule.
   public init(name: String, rule: LimitRuleConfiguration) {
@@ -124,6 +126,37 @@ public enum LimitRuleConfiguration: Sendable, Equatable {
     case .connections: "connections"
     }
   }
+}
+
+/// Whose budgets a limit counts.
+public enum LimitScope: Sendable, Equatable {
+  /// The node's own.
+  case node
+  /// Those of all PoPs of the fleet in this one's region.
+  case region(LimitSharing)
+}
+
+/// How a region shares budgets.
+public struct LimitSharing: Sendable, Equatable {
+  /// What a PoP does without the engine.
+  public enum WhenDown: String, Sendable, CaseIterable {
+    /// It goes on with its share.
+    case share
+    /// It lets everything pass.
+    case open
+    /// It lets nothing pass.
+    case closed
+  }
+
+  /// Whether the engine is asked for each request.
+  public var isExact = false
+  /// What is done without it.
+  public var whenDown = WhenDown.share
+  /// How long a request waits for it, nanoseconds.
+  public var timeout: Int64 = 100_000_000
+
+  /// By leases.
+  public init() {}
 }
 
 /// The windows of a quota.

@@ -9,6 +9,7 @@ extension Reader {
     guard let name, declare(name, "limit", in: \.limits) else { return }
     draft.limit.name = name.value
     checkLimit(seen)
+    checkScope(seen)
     draft.node.limits.append(draft.limit)
   }
 
@@ -81,6 +82,50 @@ extension Reader {
     findings.warning(
       "limit: each request costs \(cost), and there are never more than \(most): all are refused",
       at: range, help: "give it \(setting) or more, or a smaller cost")
+  }
+
+  /// What is shared is a bucket of tokens, by a fleet.
+  private mutating func checkScope(_ seen: Seen) {
+    guard case .region = draft.limit.scope, let range = seen.settings["scope"] else { return }
+    if case .tokenBucket = draft.limit.rule {
+    } else {
+      findings.error(
+        "scope: a \(draft.limit.rule.name) is each node's own", at: range,
+        help: "a region shares budgets of a token_bucket")
+    }
+    declared.regionalLimits.append(range)
+  }
+
+  /// `scope node|region [consistency=leased|exact] [when_down=share|open|closed] [timeout=DURATION];`
+  mutating func readScope(_ arguments: inout Arguments) {
+    let isRegional = arguments.next(.choice([("node", false), ("region", true)]), &findings)
+    let isExact = arguments.named(
+      "consistency", .choice([("leased", false), ("exact", true)]), &findings)
+    let whenDown = arguments.named(
+      "when_down", .choice(LimitSharing.WhenDown.allCases.map { ($0.rawValue, $0) }), &findings)
+    let timeout = arguments.named(
+      "timeout", .duration(1_000_000...10_000_000_000), &findings)
+    guard let isRegional else { return }
+    guard isRegional.value else {
+      if let range = isExact?.range ?? whenDown?.range ?? timeout?.range {
+        findings.error(
+          "scope: only what a region shares has more to be said of it", at: range, help: "remove it"
+        )
+      }
+      return
+    }
+    var sharing = LimitSharing()
+    if let isExact { sharing.isExact = isExact.value }
+    if let whenDown { sharing.whenDown = whenDown.value }
+    if let timeout {
+      sharing.timeout = timeout.value
+      if !sharing.isExact {
+        findings.error(
+          "scope: no request waits for the engine where shares are leased", at: timeout.range,
+          help: "remove timeout, or add consistency=exact")
+      }
+    }
+    draft.limit.scope = .region(sharing)
   }
 
   /// `token_bucket RATE [burst=NUMBER];`
@@ -294,6 +339,13 @@ extension Reader {
       findings.error(
         "limit: \(quoted(use.value)) counts connections, which have no route", at: use.range,
         help: "remove it: it is in force for the whole node")
+    }
+    if draft.node.fleet == nil {
+      for range in declared.regionalLimits {
+        findings.error(
+          "scope: the node works alone, in no region", at: range,
+          help: "add a fleet block at the top level: see docs/fleet.md")
+      }
     }
     checkBandwidths()
     checkLimitKeys()

@@ -109,6 +109,8 @@ struct Reader {
     var routeLimits: [String: SourceRange] = [:]
     /// Limits that count connections.
     var connectionLimits: Set<String> = []
+    /// Where limits say that a region shares them.
+    var regionalLimits: [SourceRange] = []
     /// Where `proxy_protocol` stands.
     var proxyListeners: [SourceRange] = []
     /// First arguments of settings that are not known.

@@ -20,7 +20,14 @@ extension Setting {
       A server of the engine. Several are tried in turn until one says that it is the primary. With \
       `sentinel` they are Sentinels.
       """
-    ) { server, reader in reader.addFleetServer(server) },
+    ) { server, reader in reader.addFleetServer(server, to: \.servers) },
+    Setting(
+      "limit_server", in: .fleet, .server, repeatable: true,
+      """
+      A server of another engine for the limits that the region shares (`scope region`), near it; user, \
+      password and `tls` are the same. Without one they are in the engine that has the log.
+      """
+    ) { server, reader in reader.addFleetServer(server, to: \.limitServers) },
     Setting(
       "sentinel", in: .fleet, .name, aliases: ["master_name", "sentinel_master"],
       "The name by which Sentinels know the primary; the servers are Sentinels then."
@@ -85,14 +92,16 @@ extension Reader {
   }
 
   /// Adds a server of the engine.
-  mutating func addFleetServer(_ server: Placed<ServerTarget>) {
+  mutating func addFleetServer(
+    _ server: Placed<ServerTarget>, to list: WritableKeyPath<FleetConfiguration, [ServerAddress]>
+  ) {
     guard case .host = server.value.address, !server.value.isSecure else {
       findings.error(
         "server: the engine is reached by HOST:PORT", at: server.range,
         help: "tls on; speaks TLS to it")
       return
     }
-    draft.fleet.servers.append(server.value.address)
+    draft.fleet[keyPath: list].append(server.value.address)
   }
 
   /// The first line of a file with a password.

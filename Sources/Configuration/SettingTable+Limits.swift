@@ -124,6 +124,19 @@ extension Setting {
       Whether every answer has `RateLimit` and `RateLimit-Policy`. Refusals have them in any case.
       """),
     Setting(
+      "scope", in: .limit,
+      shape:
+        "node|region [consistency=leased|exact] [when_down=share|open|closed] [timeout=DURATION]",
+      range: "timeout 1ms to 10s (default 100ms)", default: "node", aliases: ["shared"],
+      argumentNames: ["consistency", "when_down", "timeout"],
+      """
+      Whose budgets it counts: this node's, or those that all PoPs of the fleet's region share \
+      (`token_bucket` only; docs/fleet.md says how exactly). `leased`: no request waits; `exact`: each asks \
+      the engine, for `timeout` at most. Without the engine a PoP goes on with its share of the budget, lets \
+      everything pass (`open`) or nothing (`closed`).
+      """
+    ) { arguments, reader in reader.readScope(&arguments) },
+    Setting(
       "shadow", in: .limit, .flag, to: \.limit.isShadow, aliases: ["dry_run", "limit_req_dry_run"],
       "Whether the limit only counts what it would refuse."),
     Setting(

@@ -66,6 +66,8 @@ package struct FleetStatus: Sendable, Equatable {
   package var connections: UInt64 = 0
   /// Losses by reason: how often everything stored had to count as purged.
   package var losses: [String: UInt64] = [:]
+  /// How the limits stand that the region shares.
+  package var budgets = BudgetStatus()
   /// How long purges took from the log to here: counts by upper bound (`bounds`), and beyond.
   package var delays = [UInt64](repeating: 0, count: FleetStatus.bounds.count + 1)
   /// Their sum, ms.
@@ -106,10 +108,13 @@ package final class FleetClient: Sendable {
   package var status: FleetStatus { state.withLock { $0 } }
 
   /// Begins, on a thread of its own. Call once. `translate` says there what an order in the fleet's words
-  /// purges; what it does not understand it must make more of, never less.
-  package func start(translate: @escaping @Sendable ([UInt8]) -> PurgeOrder) throws(Errno) {
+  /// purges; what it does not understand it must make more of, never less. `budgets`: the limits that the
+  /// region shares.
+  package func start(
+    budgets: FleetBudgets? = nil, translate: @escaping @Sendable ([UInt8]) -> PurgeOrder
+  ) throws(Errno) {
     let loop = try FleetLoop(
-      settings, store: store, client: self, translate: translate, note: note)
+      settings, store: store, client: self, budgets: budgets, translate: translate, note: note)
     let inbox = inbox
     store.listenForFleetOrders { lowest in inbox.post(.ordered(from: lowest)) }
     let box = LoopBox(loop)
@@ -146,6 +151,8 @@ package final class FleetClient: Sendable {
 enum FleetMessage: Sendable {
   /// Own orders have become durable.
   case ordered(from: UInt64)
+  /// A limit that the region shares has something to tell.
+  case limited
   /// A purge of another PoP is durable, or will not be. `generation`: of the follower that applied it.
   case applied(generation: Int, PurgeFailure?)
   /// Everything stored counts as purged, or will not. `epoch`: of the connection.

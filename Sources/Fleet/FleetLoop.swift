@@ -12,6 +12,7 @@ final class FleetLoop {
     static let reader: UInt64 = 2
     static let talker: UInt64 = 3
     static let listener: UInt64 = 4
+    static let budgets: UInt64 = 5
   }
   /// The longest that the loop sleeps, ns.
   static let pulse: Int64 = 50_000_000
@@ -52,6 +53,8 @@ final class FleetLoop {
     settings.engine, token: Token.listener, seed: seed &+ 4
   ) { [unowned self] event in listenerDid(event) }
   var lastPing: Int64 = 0
+  /// Limits that the region shares.
+  private let budgets: BudgetTalk?
 
   var sentThrough: UInt64 = 0
   var mayHaveOrders = true
@@ -75,7 +78,7 @@ final class FleetLoop {
   private var failureNoted: RedisFailure?
 
   init(
-    _ settings: FleetSettings, store: ObjectStore, client: FleetClient,
+    _ settings: FleetSettings, store: ObjectStore, client: FleetClient, budgets: FleetBudgets?,
     translate: @escaping @Sendable ([UInt8]) -> PurgeOrder,
     note: @escaping @Sendable (String) -> Void
   ) throws(Errno) {
@@ -89,6 +92,12 @@ final class FleetLoop {
     poller = try Poller.open(capacity: 16)
     try poller.addReader(client.inbox.waker.descriptor, token: Token.inbox)
     seed = follower.book.pop ^ UInt64(truncatingIfNeeded: now)
+    let inbox = client.inbox
+    let (pop, now) = (follower.book.pop, now)
+    self.budgets = budgets.map { budgets in
+      BudgetTalk(
+        settings, budgets, pop: pop, now: now, ring: { inbox.post(.limited) }, note: note)
+    }
   }
 
   func run() {
@@ -98,11 +107,14 @@ final class FleetLoop {
     reader.stop(poller: poller)
     talker.stop(poller: poller)
     listener.stop(poller: poller)
+    budgets?.stop(poller: poller)
     noteStanding(isLast: true)
   }
 
   private func turn() {
-    let next = min(reader.deadline, talker.deadline, listener.deadline, now &+ Self.pulse)
+    let next = min(
+      reader.deadline, talker.deadline, listener.deadline, budgets?.deadline ?? .max,
+      now &+ Self.pulse)
     let count = poller.wait(timeout: max(0, next &- clock.monotonic()))
     now = clock.monotonic()
     for event in 0..<count {
@@ -110,6 +122,7 @@ final class FleetLoop {
       case Token.inbox: takeMessages()
       case Token.reader: reader.ready(poller.readiness(event), now: now, poller: poller)
       case Token.listener: listener.ready(poller.readiness(event), now: now, poller: poller)
+      case Token.budgets: budgets?.ready(poller.readiness(event), now: now, poller: poller)
       default: talker.ready(poller.readiness(event), now: now, poller: poller)
       }
     }
@@ -120,6 +133,7 @@ final class FleetLoop {
       link.settle(now: now, poller: poller)
       link.flush(now: now, poller: poller)
     }
+    budgets?.turn(now: now, salt: follower.book.history, poller: poller)
     publish()
   }
 
@@ -127,6 +141,7 @@ final class FleetLoop {
     client.inbox.waker.clear()
     for message in client.inbox.take() {
       switch message {
+      case .limited: budgets?.hasNews()
       case .ordered(let lowest):
         mayHaveOrders = true
         // Of two at once the later one may have become durable first, and have been sent.
@@ -176,6 +191,7 @@ final class FleetLoop {
     status.silence = follower.silence(now: now).map { $0 / 1_000_000 }
     status.backlog = follower.backlog
     status.waiting = store.fleetOrdersWaiting
+    if let budgets { status.budgets = budgets.status }
     let status = status
     client.state.withLock { $0 = status }
   }

@@ -22,6 +22,8 @@ package struct FleetSettings: Sendable, Equatable {
   package var version: String
   /// Where the log is.
   package var engine: RedisSettings
+  /// Where the region's limits are; nil: there, too.
+  package var limitEngine: RedisSettings?
   /// Nanoseconds that it may be out of step before `whenBehind` says what is served.
   package var maxLag: Int64
   /// What is served then.
@@ -32,8 +34,10 @@ package struct FleetSettings: Sendable, Equatable {
   /// A PoP of a fleet.
   package init(
     fleet: String, pop: String, region: String, version: String, engine: RedisSettings,
-    maxLag: Int64 = 10_000_000_000, whenBehind: WhenBehind = .serve, logLength: Int = 100_000
+    maxLag: Int64 = 10_000_000_000, whenBehind: WhenBehind = .serve, logLength: Int = 100_000,
+    limitEngine: RedisSettings? = nil
   ) {
+    self.limitEngine = limitEngine
     self.fleet = fleet
     self.pop = pop
     self.region = region

@@ -38,9 +38,10 @@ package enum Metric: Int, CaseIterable, Sendable {
   case purges, purgedObjects, purgesPending
   // The fleet.
   case fleetInStep, fleetConnected, fleetConnections, fleetApplied, fleetAppended, fleetWaiting
+  case fleetLimitsConnected, fleetLimitsPops, fleetLimitsTold, fleetLimitsUnheard
   case fleetBacklog, fleetLosses, fleetDelay
   // Limits.
-  case limitDecisions, limitKeys, limitBytes, limitWaiting
+  case limitDecisions, limitKeys, limitBytes, limitWaiting, limitShare, limitLeased, limitAdvanced
   // The access log.
   case logLines, logDropped, logWriteErrors
   // Traces.
@@ -120,10 +121,11 @@ extension Metric {
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
       storeLine
     case .fleetInStep, .fleetConnected, .fleetConnections, .fleetApplied, .fleetAppended,
-      .fleetWaiting, .fleetBacklog, .fleetLosses, .fleetDelay:
+      .fleetWaiting, .fleetBacklog, .fleetLosses, .fleetDelay, .fleetLimitsConnected,
+      .fleetLimitsPops, .fleetLimitsTold, .fleetLimitsUnheard:
       fleetLine
     case .purges, .purgedObjects, .purgesPending, .limitDecisions, .limitKeys, .limitBytes,
-      .limitWaiting,
+      .limitWaiting, .limitShare, .limitLeased, .limitAdvanced,
       .logLines, .logDropped,
       .logWriteErrors, .tracesExported, .tracesDropped, .traceExportErrors:
       operationLine
@@ -509,6 +511,23 @@ extension Metric {
       Line(
         "weir_fleet_backlog", .gauge, "purges", [],
         "Purges that were read from the log and are not in force yet.")
+    case .fleetLimitsConnected:
+      Line(
+        "weir_fleet_limits_connected", .gauge, "", [],
+        "Whether the engine of the region's limits answers; without it each limit's `when_down` counts."
+      )
+    case .fleetLimitsPops:
+      Line(
+        "weir_fleet_limits_pops", .gauge, "PoPs", [],
+        "PoPs that share the region's limits, this one included.")
+    case .fleetLimitsTold:
+      Line(
+        "weir_fleet_limits_told_total", .counter, "keys", [],
+        "Keys of the region's limits that the engine was told of, or asked for.")
+    case .fleetLimitsUnheard:
+      Line(
+        "weir_fleet_limits_unheard_total", .counter, "keys", [],
+        "Of those, the ones to which no answer came.")
     case .fleetLosses:
       Line(
         "weir_fleet_losses_total", .counter, "losses", ["reason"],
@@ -541,6 +560,18 @@ extension Metric {
       Line(
         "weir_limit_waiting", .gauge, "requests", ["limit"],
         "Requests that wait for their turn at a limit.")
+    case .limitShare:
+      Line(
+        "weir_limit_share_percent", .gauge, "percent", ["limit"],
+        "The part of a budget of the region that is this PoP's own, before and without leases.")
+    case .limitLeased:
+      Line(
+        "weir_limit_leased_total", .counter, "requests", ["limit"],
+        "What the region's engine has leased to this PoP, at a limit of the region.")
+    case .limitAdvanced:
+      Line(
+        "weir_limit_advanced_total", .counter, "requests", ["limit"],
+        "What this PoP has let pass of its own share, and told afterwards.")
     case .limitKeys:
       Line("weir_limit_keys", .gauge, "keys", ["limit"], "Keys that a limit remembers.")
     case .limitBytes:

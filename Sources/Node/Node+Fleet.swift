@@ -20,13 +20,7 @@ extension Node {
       note("fleet: the node has no store, so there is nothing to purge, and it takes no part")
       return nil
     }
-    let servers = fleet.servers.compactMap { address in
-      if case .host(let host, let port) = address {
-        RedisServer(host: host, port: port)
-      } else {
-        nil
-      }
-    }
+    let servers = fleet.servers.compactMap(server)
     guard !servers.isEmpty else { throw NodeError("fleet \(fleet.name): no server") }
     var engine = RedisSettings(servers: servers)
     engine.primary = fleet.primary
@@ -34,19 +28,35 @@ extension Node {
     engine.password = fleet.password?.text
     engine.isSecure = fleet.isSecure
     engine.trustFile = fleet.trustFile
+    var limitEngine: RedisSettings?
+    let limitServers = fleet.limitServers.compactMap(server)
+    if !limitServers.isEmpty {
+      limitEngine = engine
+      limitEngine?.servers = limitServers
+      limitEngine?.primary = nil
+    }
     let settings = FleetSettings(
       fleet: fleet.name, pop: fleet.pop ?? configuration.nodeName, region: fleet.region,
       version: Release.version, engine: engine, maxLag: fleet.maxLag,
       whenBehind: WhenBehind(rawValue: fleet.whenBehind.rawValue) ?? .serve,
-      logLength: fleet.logLength)
+      logLength: fleet.logLength, limitEngine: limitEngine)
     return try FleetClient(settings, store: store) { note("fleet: \($0)") }
+  }
+
+  private static func server(_ address: ServerAddress) -> RedisServer? {
+    if case .host(let host, let port) = address { RedisServer(host: host, port: port) } else { nil }
   }
 
   /// Begins to take part.
   func startFleet() throws {
     guard let fleet = context.fleet else { return }
-    let orders = FleetOrders(context)
-    try fleet.start { orders.order($0) }
+    let note = note
+    let orders = FleetOrders(context) { note("fleet: \($0)") }
+    let context = context
+    let budgets = FleetBudgets(
+      limits: { [weak context] in context?.current.limits.regional ?? [] },
+      tell: { [weak context] in context?.tell($0) })
+    try fleet.start(budgets: budgets) { orders.order($0) }
   }
 
   /// The fleet's figures.
@@ -59,6 +69,12 @@ extension Node {
     writer.add(.fleetAppended, status.appended)
     writer.add(.fleetWaiting, UInt64(clamping: status.waiting))
     writer.add(.fleetBacklog, UInt64(clamping: status.backlog))
+    if status.budgets.isUsed {
+      writer.add(.fleetLimitsConnected, status.budgets.isGone ? 0 : 1)
+      writer.add(.fleetLimitsPops, UInt64(status.budgets.pops))
+      writer.add(.fleetLimitsTold, status.budgets.told)
+      writer.add(.fleetLimitsUnheard, status.budgets.unheard)
+    }
     for (reason, count) in status.losses { writer.add(.fleetLosses, count, [reason]) }
     writer.add(
       .fleetDelay, histogram: status.delays,

@@ -11,6 +11,8 @@ package enum LimitRule: Sendable {
   case concurrency(ConcurrencyLimiter)
   /// So much in a long window.
   case quota(QuotaLimiter)
+  /// Bursts up to the bucket, then the rate: of a whole region.
+  case regional(RegionalLimiter)
 }
 
 /// A limit as it is configured, with all that it remembers. Lives on over a change of configuration,
@@ -61,6 +63,7 @@ package final class Limit: Sendable {
       case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.tally
       case .concurrency(let limiter): limiter.tally
       case .quota(let limiter): limiter.tally
+      case .regional(let limiter): limiter.tally
       }
     tally.refused &+= penalised.load(ordering: .relaxed)
     tally.shadowed &+= penalisedInShadow.load(ordering: .relaxed)
@@ -73,6 +76,7 @@ package final class Limit: Sendable {
     case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.keys
     case .concurrency(let limiter): limiter.keys
     case .quota(let limiter): limiter.keys
+    case .regional(let limiter): limiter.keys
     }
   }
 
@@ -82,6 +86,7 @@ package final class Limit: Sendable {
     case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.bytes
     case .concurrency(let limiter): limiter.bytes
     case .quota(let limiter): limiter.bytes
+    case .regional(let limiter): limiter.bytes
     }
   }
 
@@ -89,6 +94,7 @@ package final class Limit: Sendable {
   package var waiting: Int {
     switch rule {
     case .tokenBucket(let limiter), .leakyBucket(let limiter): limiter.waiting
+    case .regional(let limiter): limiter.waiting
     case .concurrency, .quota: 0
     }
   }
@@ -110,6 +116,8 @@ package final class Limit: Sendable {
       if limiter.forgive(key: key, now: now) { wasKnown = true }
     case .quota(let limiter):
       if limiter.forgive(key: key) { wasKnown = true }
+    case .regional(let limiter):
+      if limiter.forgive(key: key, now: now) { wasKnown = true }
     case .concurrency: break  // What is in flight is in flight.
     }
     if heaviest.withLock({ $0.remove(key) }) { wasKnown = true }

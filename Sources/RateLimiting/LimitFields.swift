@@ -26,6 +26,10 @@ extension LimitSet {
         let policy = limiter.bucketPolicy
         buffer.appendParameter(";q=", policy.quota)
         buffer.appendParameter(";w=", Self.seconds(policy.window))
+      case .regional(let limiter):
+        let policy = limiter.policy
+        buffer.appendParameter(";q=", policy.quota)
+        buffer.appendParameter(";w=", Self.seconds(policy.window))
       case .leakyBucket(let limiter):
         let policy = limiter.leakPolicy
         buffer.appendParameter(";q=", policy.quota)

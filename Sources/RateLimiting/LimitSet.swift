@@ -55,7 +55,12 @@ package final class LimitSet: Sendable {
       unsafe self.limit = Unmanaged.passUnretained(limit)
       unsafe penalty = limit.penalty.map { unsafe Unmanaged.passUnretained($0) }
       rule = Rule(limit.rule)
-      let waits = if case .leakyBucket = limit.rule { true } else { false }
+      let waits =
+        switch limit.rule {
+        case .leakyBucket: true
+        case .regional(let limiter): limiter.isExact
+        case .tokenBucket, .concurrency, .quota: false
+        }
       order = limit.rank & ~(1 << 31) | (waits ? 1 << 31 : 0)
     }
   }
@@ -67,6 +72,7 @@ package final class LimitSet: Sendable {
     case leakyBucket(Unmanaged<RateLimiter>)
     case concurrency(Unmanaged<ConcurrencyLimiter>)
     case quota(Unmanaged<QuotaLimiter>)
+    case regional(Unmanaged<RegionalLimiter>)
 
     init(_ rule: LimitRule) {
       switch rule {
@@ -74,6 +80,7 @@ package final class LimitSet: Sendable {
       case .leakyBucket(let limiter): self = unsafe .leakyBucket(.passUnretained(limiter))
       case .concurrency(let limiter): self = unsafe .concurrency(.passUnretained(limiter))
       case .quota(let limiter): self = unsafe .quota(.passUnretained(limiter))
+      case .regional(let limiter): self = unsafe .regional(.passUnretained(limiter))
       }
     }
   }
@@ -104,7 +111,7 @@ package final class LimitSet: Sendable {
     switch entries[limit].rule {
     case .tokenBucket(let limiter), .leakyBucket(let limiter):
       unsafe limiter._withUnsafeGuaranteedRef { $0.prefetch(key: key) }
-    case .concurrency, .quota: break
+    case .concurrency, .quota, .regional: break
     }
     return checks.insert(limit: limit, order: entries[limit].order, key: key, cost: cost)
   }
@@ -127,9 +134,15 @@ package final class LimitSet: Sendable {
   package func resume(
     _ checks: inout LimitChecks, now: Int64, time: Int64, worker: UInt32, request: UInt64
   ) -> LimitResumption {
-    guard checks.next < checks.count, case .waits = checks[checks.next].verdict,
-      case .leakyBucket(let limiter) = limits[Int(checks[checks.next].limit)].rule
-    else { return .isBehind }
+    guard checks.next < checks.count, case .waits = checks[checks.next].verdict else {
+      return .isBehind
+    }
+    let rule = limits[Int(checks[checks.next].limit)].rule
+    if case .regional(let limiter) = rule {
+      let moment = Moment(now: now, time: time, worker: worker, request: request)
+      return resume(&checks, at: limiter, moment)
+    }
+    guard case .leakyBucket(let limiter) = rule else { return .isBehind }
     switch limiter.depart(checks[checks.next].place, now: now) {
     case .waits(let until): return .waits(until: until)
     case .isBehind, .isGone: return .isBehind
@@ -145,11 +158,14 @@ package final class LimitSet: Sendable {
   /// from other limits given back. Who has become first by that must be told.
   package func leave(_ checks: inout LimitChecks, now: Int64, time: Int64) -> DueDeparture? {
     defer { giveBack(&checks, now: now, time: time) }
-    guard checks.next < checks.count, case .waits = checks[checks.next].verdict,
-      case .leakyBucket(let limiter) = limits[Int(checks[checks.next].limit)].rule
-    else { return nil }
+    guard checks.next < checks.count, case .waits = checks[checks.next].verdict else { return nil }
     checks[checks.next].verdict = .none
-    return limiter.leave(checks[checks.next].place)
+    switch limits[Int(checks[checks.next].limit)].rule {
+    case .leakyBucket(let limiter): return limiter.leave(checks[checks.next].place)
+    case .regional(let limiter): limiter.leave(checks[checks.next].place)
+    case .tokenBucket, .concurrency, .quota: break
+    }
+    return nil
   }
 
   /// Corrects what a request that was let through has cost at one limit, when that is known only by
@@ -177,6 +193,12 @@ package final class LimitSet: Sendable {
           isOverflow: isOverflow)
       } else {
         limiter.charge(key: key, cost: difference, time: time)
+      }
+    case .regional(let limiter):
+      if cost < former {
+        limiter.refund(key: key, cost: difference, now: now)
+      } else {
+        limiter.charge(key: key, cost: difference, now: now)
       }
     case .leakyBucket, .concurrency: return  // What has left has left, what is in flight is.
     }
@@ -218,6 +240,7 @@ package final class LimitSet: Sendable {
         limiter.refund(
           key: key, cost: cost, time: time, takenIn: checks[index].window,
           isOverflow: checks[index].isOverflow)
+      case .regional(let limiter): limiter.refund(key: key, cost: cost, now: now)
       case .leakyBucket: break
       }
     }
@@ -225,7 +248,7 @@ package final class LimitSet: Sendable {
 
   // MARK: Asking
 
-  private func ask(_ checks: inout LimitChecks, from index: Int, _ moment: Moment) -> LimitOutcome {
+  func ask(_ checks: inout LimitChecks, from index: Int, _ moment: Moment) -> LimitOutcome {
     guard index < checks.count else {
       checks.next = index
       return .allowed
@@ -257,6 +280,10 @@ package final class LimitSet: Sendable {
         ask($0, isShadow, &checks, index, moment)
       }
     case .quota(let limiter):
+      outcome = unsafe limiter._withUnsafeGuaranteedRef {
+        ask($0, isShadow, &checks, index, moment)
+      }
+    case .regional(let limiter):
       outcome = unsafe limiter._withUnsafeGuaranteedRef {
         ask($0, isShadow, &checks, index, moment)
       }

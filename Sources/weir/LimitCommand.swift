@@ -69,6 +69,9 @@ private struct LimitSet: ParsableCommand {
       "rate=RATE, burst=NUMBER, queue=NUMBER, limit=NUMBER, shadow=on|off.", valueName: "setting"))
   var settings: [String]
   @Flag(help: "Keep the change over a restart, beside the store.") var persist = false
+  @Flag(help: "Change it at all PoPs of the region, by the fleet's log, and wait for them.")
+  var fleet = false
+  @Option(help: "With --fleet: how long to wait for them, in milliseconds.") var timeout: Int?
 
   func validate() throws { _ = try members() }
 
@@ -80,6 +83,11 @@ private struct LimitSet: ParsableCommand {
       members.append("\"\(parts[0])\": \(try value(of: parts[0], parts[1]))")
     }
     if persist { members.append("\"persist\": true") }
+    if fleet { members.append("\"fleet\": true") }
+    if let timeout {
+      guard fleet else { throw ValidationError("--timeout is for --fleet") }
+      members.append("\"timeout_ms\": \(timeout)")
+    }
     return "{\(members.joined(separator: ", "))}"
   }
 
@@ -105,6 +113,7 @@ private struct LimitSet: ParsableCommand {
       "PATCH", "/v1/limits/\(AskedNode.segment(name))", json: members())
     guard let limit = try node.decoded(ShownLimit.self, content) else { return }
     print("\(limit.name): \(limit.inForce)\(persist ? ", kept" : "")")
+    if let reach = limit.fleet { try reach.show("LIMIT", done: "changed") }
   }
 }
 
@@ -165,6 +174,7 @@ private struct ShownLimit: Decodable {
   let delayed: UInt64
   let rejected: UInt64
   let shadowed: UInt64
+  let fleet: FleetReached?
 
   /// What is in force, in a few words.
   var inForce: String {

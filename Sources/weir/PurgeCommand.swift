@@ -92,26 +92,7 @@ struct PurgeCommand: ParsableCommand {
     } else {
       print("would reach \(objects)\(answer.bytes.map { ", \($0) bytes" } ?? "")")
     }
-    if let fleet = answer.fleet { try show(fleet) }
-  }
-
-  private func show(_ reach: Reach) throws {
-    let rows =
-      reach.applied.map { [$0, "applied"] } + reach.pending.map { [$0, "not yet"] }
-      + reach.out.map { [$0, "out"] }
-    print(TextTable.text([["POP", "PURGE"]] + rows), terminator: "")
-    if !reach.logged {
-      print("the fleet's log does not have it yet: it is appended when it can be")
-    }
-    if !reach.complete { throw ExitCode(1) }
-  }
-
-  private struct Reach: Decodable {
-    let complete: Bool
-    let logged: Bool
-    let applied: [String]
-    let pending: [String]
-    let out: [String]
+    if let fleet = answer.fleet { try fleet.show("PURGE", done: "applied") }
   }
 
   private struct Answer: Decodable {
@@ -120,7 +101,7 @@ struct PurgeCommand: ParsableCommand {
     let bytes: UInt64?
     let tags: [String: UInt64]?
     let duration_ms: Double?
-    let fleet: Reach?
+    let fleet: FleetReached?
   }
 }
 

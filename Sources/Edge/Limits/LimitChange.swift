@@ -51,6 +51,9 @@ package struct LimitChange: Sendable, Equatable {
   /// Seconds of the periods, by how they are written.
   private var periods: [Substring: Int64] { ["s": 1, "m": 60, "h": 3600, "d": 86_400] }
 
+  /// Reads what `text` wrote; nil if it is damaged.
+  package init?(text: String) { self.init(words: text.split(separator: " ")[...]) }
+
   fileprivate init?(words: ArraySlice<Substring>) {
     for word in words {
       guard let equals = word.firstIndex(of: "=") else { return nil }
@@ -121,9 +124,13 @@ extension NodeLimits {
     switch (limit.rule, configuration) {
     case (.tokenBucket(let limiter), _), (.leakyBucket(let limiter), _):
       if change.rate != nil || change.burst != nil {
-        due = limiter.setRate(try Self.rate(of: limiter, change, configuration), now: now)
+        due = limiter.setRate(try Self.rate(of: limiter.rate, change, configuration), now: now)
       }
       if let queue = change.queue { limiter.queue = queue }
+    case (.regional(let limiter), _):
+      if change.rate != nil || change.burst != nil {
+        limiter.setRate(try Self.rate(of: limiter.rate, change, configuration))
+      }
     case (.concurrency(let limiter), _):
       if let count = change.limit { limiter.limit = count }
     case (.quota(let limiter), _):
@@ -136,9 +143,8 @@ extension NodeLimits {
   }
 
   private static func rate(
-    of limiter: RateLimiter, _ change: LimitChange, _ configuration: LimitRuleConfiguration
+    of present: TokenBucketRate, _ change: LimitChange, _ configuration: LimitRuleConfiguration
   ) throws(LimitDefect) -> TokenBucketRate {
-    let present = limiter.rate
     let tokens = change.rate?.count ?? present.tokens
     let period = change.rate?.period ?? present.period
     let burst = change.burst ?? present.burst

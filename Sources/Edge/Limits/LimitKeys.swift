@@ -40,14 +40,22 @@ extension Exchange {
       hasAddressHash = true
       return addressHash
     }
+    let hash = traits.isRegional ? regionalHash(limit) : worker.limitHash
     for steps in generation.limitTable.details[limit].keys {
-      var key = LimitKey(worker.limitHash)
+      var key = LimitKey(hash)
       if traits.isPerRoute { key.add(.route, high: 0, low: routeKey) }
       var isWhole = true
       for step in steps where isWhole { isWhole = add(step, to: &key, traits, worker) }
       if isWhole { return key.hash }
     }
     return nil
+  }
+
+  /// What all PoPs of the region hash a limit's keys with.
+  @inline(never)
+  private func regionalHash(_ limit: Int) -> SipHash {
+    if case .regional(let limiter) = generation.limits.limits[limit].rule { return limiter.hash }
+    return SipHash(key: Hash128(low: 0, high: 0))
   }
 
   /// The key of a limit that counts by address alone.
@@ -209,7 +217,7 @@ extension NodeLimits {
     for parts in limit.keys {
       guard parts.count == 1, let part = parts.first else { continue }
       for route in limit.isPerRoute ? routes.map({ $0 }) : [nil] {
-        var key = LimitKey(hash)
+        var key = LimitKey(hash(of: number))
         if let route { key.add(.route, high: 0, low: RouteTable.key(of: route)) }
         if case .subject = part { keys += Self.keys(ofName: text, in: key, issuers: issuers) }
         switch part {

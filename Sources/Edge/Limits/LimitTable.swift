@@ -38,6 +38,8 @@ struct RouteLimits: Sendable {
 struct LimitTraits {
   /// Whether the client's address, or its prefix, is the whole key.
   var isByAddress: Bool
+  /// Whether a region shares its budgets: keys are hashed in all PoPs alike.
+  var isRegional: Bool
   var hasExemptions: Bool
   var isPerRoute: Bool
   var countsErrors: Bool
@@ -138,6 +140,7 @@ final class LimitTable {
   /// a request waits: it would wait there to be told that it may not come in.
   private static func isEarly(_ limit: LimitConfiguration) -> Bool {
     if case .leakyBucket = limit.rule { return false }
+    if case .region(let sharing) = limit.scope, sharing.isExact { return false }
     return limit.keys.allSatisfy { alternative in
       alternative.allSatisfy { part in
         switch part {
@@ -150,6 +153,7 @@ final class LimitTable {
 
   private static func endsAtOnce(_ limit: LimitConfiguration) -> Bool {
     if limit.tellsAlways || limit.counts == .errors { return false }
+    if case .region(let sharing) = limit.scope, sharing.isExact { return false }
     switch limit.rule {
     case .tokenBucket, .quota: return true
     case .leakyBucket, .concurrency: return false
@@ -159,7 +163,8 @@ final class LimitTable {
 
   private static func traits(_ limit: LimitConfiguration) -> LimitTraits {
     LimitTraits(
-      isByAddress: limit.keys == [[.clientAddress]] && !limit.isPerRoute,
+      isByAddress: limit.keys == [[.clientAddress]] && !limit.isPerRoute && limit.scope == .node,
+      isRegional: limit.scope != .node,
       hasExemptions: !limit.exempt.isEmpty, isPerRoute: limit.isPerRoute,
       countsErrors: limit.counts == .errors, tellsAlways: limit.tellsAlways,
       ipv4Prefix: limit.ipv4Prefix, ipv6Prefix: limit.ipv6Prefix, status: limit.status,

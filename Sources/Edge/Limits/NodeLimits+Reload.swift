@@ -87,6 +87,10 @@ extension NodeLimits {
         if let said = file.rate, said != rate { change.rate = rate }
         if let said = file.burst, said != limiter.rate.burst { change.burst = limiter.rate.burst }
         if let said = file.queue, said != limiter.queue { change.queue = limiter.queue }
+      case .regional(let limiter):
+        let rate = LimitRate(count: limiter.rate.tokens, period: limiter.rate.period)
+        if let said = file.rate, said != rate { change.rate = rate }
+        if let said = file.burst, said != limiter.rate.burst { change.burst = limiter.rate.burst }
       case .concurrency(let limiter):
         if file.limit != limiter.limit { change.limit = limiter.limit }
       case .quota(let limiter): if file.limit != limiter.limit { change.limit = limiter.limit }
@@ -108,6 +112,7 @@ extension NodeLimits {
       }
     return isSameRule && one.keys == other.keys && one.isPerRoute == other.isPerRoute
       && one.ipv4Prefix == other.ipv4Prefix && one.ipv6Prefix == other.ipv6Prefix
+      && one.scope == other.scope
   }
 
   /// Throws if no limit can be as configured.

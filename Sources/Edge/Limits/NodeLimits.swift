@@ -103,7 +103,19 @@ package final class NodeLimits: Sendable {
   ) -> LimitRule? {
     let keys = limit.maxKeys
     switch limit.rule {
-    case .tokenBucket(let rate, let burst), .connections(let rate, let burst):
+    case .tokenBucket(let rate, let burst):
+      guard case .region(let sharing) = limit.scope else {
+        return TokenBucketRate(tokens: rate.count, per: rate.period, burst: burst).map {
+          .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret, clock: clock))
+        }
+      }
+      return TokenBucketRate(tokens: rate.count, per: rate.period, burst: burst).map {
+        .regional(
+          RegionalLimiter(
+            rate: $0, maxKeys: keys, isExact: sharing.isExact, timeout: sharing.timeout,
+            fallback: fallback(sharing.whenDown)))
+      }
+    case .connections(let rate, let burst):
       return TokenBucketRate(tokens: rate.count, per: rate.period, burst: burst).map {
         .tokenBucket(RateLimiter(rate: $0, maxKeys: keys, secret: secret, clock: clock))
       }
@@ -128,6 +140,26 @@ package final class NodeLimits: Sendable {
         .tokenBucket(RateLimiter(rate: $0, maxKeys: 1, secret: secret))
       }
     }
+  }
+
+  private static func fallback(_ whenDown: LimitSharing.WhenDown) -> BudgetFallback {
+    switch whenDown {
+    case .share: .share
+    case .open: .open
+    case .closed: .closed
+    }
+  }
+
+  /// The limits that a region shares.
+  package var regional: [(name: String, limiter: RegionalLimiter)] {
+    self.set.limits.compactMap { limit in
+      if case .regional(let limiter) = limit.rule { (limit.name, limiter) } else { nil }
+    }
+  }
+
+  /// What the keys of a limit are hashed with.
+  func hash(of number: Int) -> SipHash {
+    if case .regional(let limiter) = set.limits[number].rule { limiter.hash } else { hash }
   }
 
   private static func kind(_ window: LimitWindow) -> QuotaWindow.Kind {

@@ -1,17 +1,20 @@
-// An order to purge as PoPs tell it each other: in the operator's words, for hashes of tags are each store's own,
+// An order as PoPs tell it each other: to purge, or to change a limit. To purge: in the operator's words, for hashes of tags are each store's own,
 // and which keys a URL has, or which hosts a site, is each configuration's.
 //
 //     u8 version (1), then fields:   u8 name   u32 length   bytes
 //     k kind of selection   v a tag, URL, …   s a host of a site that it keeps to   f soft
 //     w who gave it   t the order as records show it
 //
+// To change a limit (k `limit`): v its name, the region, the change as LimitChange writes it, and `keep` or nothing.
+//
 // A field with a capital name must be understood. What is not understood purges everything: more, never less.
 
 internal import Bytes
 internal import EventLoop
+internal import Fleet
 package import ObjectStore
 
-/// An order to purge, for other PoPs.
+/// An order for other PoPs.
 package struct FleetOrder: Sendable, Equatable {
   /// What is to go.
   package enum Selection: Sendable, Equatable {
@@ -29,6 +32,8 @@ package struct FleetOrder: Sendable, Equatable {
     case condition(String)
     /// All.
     case everything
+    /// Nothing: a limit of PoPs of a region is to be changed, and the change kept or not.
+    case limit(String, region: String, LimitChange, isKept: Bool)
   }
 
   /// What is to go.
@@ -107,6 +112,8 @@ extension FleetOrder {
     case .wildcard(let wildcard): ("wildcard", bytes([wildcard]))
     case .condition(let condition): ("where", bytes([condition]))
     case .everything: ("everything", [])
+    case .limit(let name, let region, let change, let isKept):
+      ("limit", bytes([name, region, change.text, isKept ? "keep" : ""]))
     }
   }
 
@@ -149,12 +156,22 @@ extension FleetOrder {
     case "prefix": return texts.first.map { .prefix($0) }
     case "wildcard": return texts.first.map { .wildcard($0) }
     case "where": return texts.first.map { .condition($0) }
+    case "limit":
+      guard texts.count == 4, let change = LimitChange(text: texts[2]) else { return nil }
+      return .limit(texts[0], region: texts[1], change, isKept: texts[3] == "keep")
     default: return nil
     }
   }
 }
 
 // MARK: As a purge
+
+extension PurgeOrder {
+  /// What nothing carries: no field can have such a tag.
+  package static func nothing(in store: ObjectStore) -> Target {
+    .tags([Array("\u{0}weir".utf8).withView { store.tagHash($0) }])
+  }
+}
 
 extension PurgeTargets {
   /// What an order in the fleet's words purges here. A site that this configuration does not know, or
@@ -186,6 +203,7 @@ extension PurgeTargets {
     case .wildcard(let wildcard): selection = .wildcard(wildcard)
     case .condition(let condition): selection = .condition(condition)
     case .everything: selection = .everything
+    case .limit: return PurgeOrder.nothing(in: store)
     }
     return try target(of: selection, within: names, in: store)
   }
@@ -195,17 +213,45 @@ extension PurgeTargets {
 package final class FleetOrders: @unchecked Sendable {
   // Sendable because one thread uses it, the fleet's.
   private let context: NodeContext
+  private let note: (String) -> Void
   private var known: (generation: UInt64, targets: PurgeTargets)?
 
-  /// Orders of a node.
-  package init(_ context: NodeContext) { self.context = context }
+  /// Orders of a node. `note` takes lines for the log.
+  package init(_ context: NodeContext, note: @escaping (String) -> Void = { _ in }) {
+    self.context = context
+    self.note = note
+  }
 
   /// The purge that an order is here. On the fleet's thread only. Its time is this node's: soft purges make
   /// stale from now on, whatever the clock of the PoP says that gave the order.
   package func order(_ words: [UInt8]) -> PurgeOrder {
     let time = context.clock.now().wall
     guard let store = context.store else { return PurgeOrder(.everything, time: time) }
+    if let order = FleetOrder(words),
+      case .limit(let name, let region, let change, let isKept) = order.selection
+    {
+      let problem = self.change(of: name, in: region, change, isKept: isKept)
+      note(
+        problem.map { "limit \(name) is not changed as \(order.who) says: \($0)" }
+          ?? "limit \(name) changed by \(order.who): \(change.text)\(isKept ? ", kept" : "")")
+    }
     return targets.order(words, in: store, time: time)
+  }
+
+  /// Changes a limit, if it is of this PoP's region; why not, if it is and cannot be changed.
+  private func change(
+    of name: String, in region: String, _ change: LimitChange, isKept: Bool
+  ) -> String? {
+    guard region == context.fleet?.settings.region else { return "it is for the region \(region)" }
+    let limits = context.current.limits
+    guard let number = limits.number(of: name) else { return "there is no such limit" }
+    do throws(LimitDefect) {
+      let now = context.clock.now().monotonic
+      context.tell(try limits.change(number, by: change, now: now))
+    } catch {
+      return error.text
+    }
+    return isKept ? limits.keep(change, of: number) : nil
   }
 
   private var targets: PurgeTargets {

@@ -74,5 +74,11 @@ extension NodeContext {
     for limit in limits {
       writer.add(.limitWaiting, UInt64(limit.waiting), [limit.name])
     }
+    let regional = current.limits.regional
+    for (name, limiter) in regional {
+      writer.add(.limitShare, UInt64((limiter.share * 100).rounded()), [name])
+    }
+    for (name, limiter) in regional { writer.add(.limitLeased, limiter.leased, [name]) }
+    for (name, limiter) in regional { writer.add(.limitAdvanced, limiter.advanced, [name]) }
   }
 }
