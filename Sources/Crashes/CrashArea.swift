@@ -87,5 +87,6 @@ package final class CrashFile: Sendable {
   /// Its number.
   package var number: Int32 { descriptor.number }
 
-  init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+  /// The file that a descriptor is of.
+  package init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 }

@@ -9,6 +9,7 @@
 //     admin DESCRIPTOR             where there is one
 //     draining PROCESS             one whose place was taken; for each
 //     channel PROCESS DESCRIPTOR   the way to a node; for each
+//     trace PROCESS DESCRIPTOR     what it leaves behind if it crashes; for each that does
 //     sockets NUMBER N,N,…         an address's, by worker; for each, in order
 //     coming NUMBER N,N,…          of an address that a reload is about to bring
 //
@@ -36,6 +37,7 @@ package struct HandedOver: Sendable, Equatable {
   package var drainTimeout: Int64
   package var configuration: Int32
   package var channels: [Int32: Int32]
+  package var traces: [Int32: Int32]
   package var addresses: [Address]
   package var coming: [Address]
   package var admin: Int32?
@@ -45,8 +47,8 @@ package struct HandedOver: Sendable, Equatable {
   /// All of it.
   package init(
     executable: String, node: Int32, since: Int64, draining: Set<Int32>, drainTimeout: Int64,
-    configuration: Int32, channels: [Int32: Int32], addresses: [Address], coming: [Address],
-    admin: Int32?
+    configuration: Int32, channels: [Int32: Int32], traces: [Int32: Int32], addresses: [Address],
+    coming: [Address], admin: Int32?
   ) {
     self.executable = executable
     self.node = node
@@ -55,6 +57,7 @@ package struct HandedOver: Sendable, Equatable {
     self.drainTimeout = drainTimeout
     self.configuration = configuration
     self.channels = channels
+    self.traces = traces
     self.addresses = addresses
     self.coming = coming
     self.admin = admin
@@ -72,6 +75,7 @@ package struct HandedOver: Sendable, Equatable {
     if let admin { lines.append("admin \(admin)") }
     lines += draining.sorted().map { "draining \($0)" }
     lines += channels.sorted { $0.key < $1.key }.map { "channel \($0.key) \($0.value)" }
+    lines += traces.sorted { $0.key < $1.key }.map { "trace \($0.key) \($0.value)" }
     lines += addresses.map { line("sockets", $0) } + coming.map { line("coming", $0) }
     return lines.map { $0 + "\n" }.joined()
   }
@@ -82,7 +86,7 @@ package struct HandedOver: Sendable, Equatable {
     guard lines.count >= 5, lines.first == Self.heading, lines.last == "" else { return nil }
     self.init(
       executable: "", node: 0, since: 0, draining: [], drainTimeout: -1, configuration: -1,
-      channels: [:], addresses: [], coming: [], admin: nil)
+      channels: [:], traces: [:], addresses: [], coming: [], admin: nil)
     for line in lines.dropFirst().dropLast() {
       guard let space = line.firstIndex(of: " ") else { return nil }
       let rest = line[line.index(after: space)...]
@@ -106,9 +110,9 @@ package struct HandedOver: Sendable, Equatable {
     case ("draining", 1):
       guard let process = Int32(value) else { return false }
       draining.insert(process)
-    case ("channel", 2):
+    case ("channel", 2), ("trace", 2):
       guard let process = Int32(words[0]), let number = Int32(words[1]) else { return false }
-      channels[process] = number
+      if name == "trace" { traces[process] = number } else { channels[process] = number }
     case ("sockets", 2), ("coming", 2):
       guard let address = Self.address(words) else { return false }
       if name == "sockets" { addresses.append(address) } else { coming.append(address) }
@@ -126,7 +130,7 @@ package struct HandedOver: Sendable, Equatable {
 
   /// Every descriptor that goes along, but for the text's own.
   package var descriptors: [Int32] {
-    listening + channels.values + [configuration]
+    listening + channels.values + traces.values + [configuration]
   }
 
   /// Those that listen.

@@ -11,9 +11,10 @@ struct CrashPlace {
   /// Whom the node becomes, and so whoever writes beside its store.
   let user: String?
 
-  init(_ configuration: NodeConfiguration) {
-    store = configuration.store?.path
-    user = configuration.user
+  /// As configured; nil: nobody knows how.
+  init(_ configuration: NodeConfiguration?) {
+    store = configuration?.store?.path
+    user = configuration?.user
   }
 
   /// What `weir crash-report` is told.

@@ -84,7 +84,8 @@ struct RunCommand: ParsableCommand {
       }
     }
     StandardError.say("the supervisor goes on as \(Version.text)")
-    let status = Supervising(goingOnWith: state, path: self.source.file).run()
+    let crashes = CrashPlace(source?.parsed().configuration)
+    let status = Supervising(goingOnWith: state, path: self.source.file, crashes: crashes).run()
     if status != ExitStatus.success { throw ExitCode(status) }
   }
 }

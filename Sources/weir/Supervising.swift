@@ -51,13 +51,15 @@ final class Supervising {
 
   /// Goes on as the supervisor that this process was as another executable. The descriptors become this
   /// one's.
-  init(goingOnWith state: HandedOver, path: String) {
+  init(goingOnWith state: HandedOver, path: String, crashes: CrashPlace) {
+    self.crashes = crashes
     for number in state.descriptors { Processes.closeOnExec(number) }
     configuration = Descriptor(owning: state.configuration)
     self.path = path
     listeners = HeldSockets(state)
     rules = Supervisor(goingOnWith: state)
     channels = state.channels.mapValues { PacketSocket(Descriptor(owning: $0)) }
+    traces = state.traces.mapValues { CrashFile(Descriptor(owning: $0)) }
     current = state.node
     executable = state.executable
     if let interval = manager.watchdogInterval { nextReport = clock.now().monotonic + interval }
@@ -223,8 +225,8 @@ final class Supervising {
     return HandedOver(
       executable: executable, node: node.node, since: node.since, draining: node.draining,
       drainTimeout: rules.drainTimeout, configuration: configuration.number,
-      channels: channels.mapValues { $0.descriptor.number }, addresses: held.addresses,
-      coming: held.coming, admin: held.admin)
+      channels: channels.mapValues { $0.descriptor.number }, traces: traces.mapValues(\.number),
+      addresses: held.addresses, coming: held.coming, admin: held.admin)
   }
 
   private static func file(of state: HandedOver) throws(Errno) -> Descriptor {

@@ -1,3 +1,4 @@
+import Edge
 import EdgeTesting
 import FoundationEssentials
 import Node

@@ -85,7 +85,7 @@ struct HandedOverTests {
 
   private static let example = HandedOver(
     executable: "/opt/we ir/bin/weir", node: 50, since: 6, draining: [41, 43], drainTimeout: 7,
-    configuration: 5, channels: [50: 9, 41: 8],
+    configuration: 5, channels: [50: 9, 41: 8], traces: [50: 17],
     addresses: [
       HandedOver.Address(number: 0, sockets: [11, 12]),
       HandedOver.Address(number: 4, sockets: [13, 14]),
@@ -95,10 +95,11 @@ struct HandedOverTests {
   @Test func `what is written is read again`() {
     let example = Self.example
     #expect(HandedOver(text: example.text) == example)
-    #expect(Set(example.descriptors) == [5, 8, 9, 11, 12, 13, 14, 15, 16])
+    #expect(Set(example.descriptors) == [5, 8, 9, 11, 12, 13, 14, 15, 16, 17])
     #expect(Set(example.listening) == [11, 12, 13, 14, 15, 16])
     var least = example
     (least.draining, least.channels, least.addresses, least.coming) = ([], [:], [], [])
+    least.traces = [:]
     least.admin = nil
     #expect(HandedOver(text: least.text) == least)
   }
@@ -123,7 +124,7 @@ struct HandedOverTests {
 
   @Test(arguments: [
     "weir-supervisor 2", "node 50", "node 050 6", "admin 2", "admin -1", "other 1", "channel 50 9",
-    "sockets 0 11,", "sockets x 11", "draining x", "admin 99999999999",
+    "trace 50 17", "sockets 0 11,", "sockets x 11", "draining x", "admin 99999999999",
   ])
   func `a line that is not of this version's kind makes it none`(_ line: String) {
     #expect(HandedOver(text: Self.example.text + line + "\n") == nil)
