@@ -83,8 +83,7 @@ extension FleetLoop {
       // What stands no more, or may not, is appended again.
       store.forgetFleetPlaces(after: follower.readThrough)
       client.progress.follow(follower.book.history, through: follower.readThrough)
-      sentThrough = 0
-      mayHaveOrders = true
+      sendAgain()
       return
     }
     status.losses[rejoining.loss.rawValue, default: 0] += 1
@@ -119,8 +118,7 @@ extension FleetLoop {
     if let failure { return startAgain("everything could not be purged: \(failure)") }
     follower.rejoined()
     client.progress.follow(follower.book.history, through: follower.readThrough)
-    sentThrough = 0
-    mayHaveOrders = true
+    sendAgain()
   }
 
   /// Whether the log was looked at since the connection began.

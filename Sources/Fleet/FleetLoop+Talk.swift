@@ -32,8 +32,7 @@ extension FleetLoop {
   func talkerDid(_ event: RedisLink.Event) {
     switch event {
     case .opened:
-      sentThrough = 0
-      mayHaveOrders = true
+      sendAgain()
       lastBeat = .min / 2
     case .closed(let server, let failure):
       beatsUnderWay = 0
@@ -56,6 +55,13 @@ extension FleetLoop {
 
   // MARK: Own orders
 
+  /// What is not known to stand in the log is sent again.
+  func sendAgain() {
+    sentThrough = 0
+    sent = []
+    mayHaveOrders = true
+  }
+
   /// Appends own orders that the log may lack, in order. Which they are is known once the log was looked at.
   private func append() {
     switch follower.phase {
@@ -67,7 +73,8 @@ extension FleetLoop {
       mayHaveOrders = orders.count == Self.portion
       for order in orders {
         sentThrough = max(sentThrough, order.number)
-        append(order)
+        // One that became durable out of turn is sent, and those behind it were.
+        if sent.insert(order.number).inserted { append(order) }
       }
     }
   }
@@ -91,6 +98,7 @@ extension FleetLoop {
   func stand(_ places: [LogPlace]) {
     store.noteAppended(places)
     for place in places {
+      sent.remove(place.number)
       if ownPlaces.updateValue(place.position, forKey: place.number) == nil {
         ownOrder.append(place.number)
       }

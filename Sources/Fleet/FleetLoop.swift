@@ -57,6 +57,8 @@ final class FleetLoop {
   private let budgets: BudgetTalk?
 
   var sentThrough: UInt64 = 0
+  /// Own orders that were sent and not read back yet.
+  var sent: Set<UInt64> = []
   var mayHaveOrders = true
   var ownPlaces: [UInt64: LogPosition] = [:]
   var ownOrder: [UInt64] = []
@@ -115,7 +117,8 @@ final class FleetLoop {
     let next = min(
       reader.deadline, talker.deadline, listener.deadline, budgets?.deadline ?? .max,
       now &+ Self.pulse)
-    let count = poller.wait(timeout: max(0, next &- clock.monotonic()))
+    let start = clock.monotonic()
+    let count = poller.wait(timeout: next > start ? next &- start : 0)
     now = clock.monotonic()
     for event in 0..<count {
       switch poller.token(event) {

@@ -17,8 +17,9 @@ enum Signals {
     weir_ignore_signal(SIGXFSZ)
     // Ignored by whoever started this process, it would hide the end of a node.
     weir_default_signal(SIGCHLD)
+    // Those and no others, whatever was blocked by who started it.
     var set = Self.set(operators + [SIGCHLD])
-    unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    unsafe pthread_sigmask(SIG_SETMASK, &set, nil)
   }
 
   /// Waits for one of those signals; nil when `nanoseconds` have passed, or there is something to be read

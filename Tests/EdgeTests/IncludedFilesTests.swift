@@ -119,6 +119,6 @@ import Testing
     try await eventually("the renewed certificate to be shown") {
       secure.node.notes.value.contains { $0.hasPrefix("certificates: read anew") }
     }
-    #expect(try await CertificateRenewalTests().shown(secure).contains("CN = renewed"))
+    #expect(try await CertificateRenewalTests().shown(secure).contains("CN=renewed"))
   }
 }

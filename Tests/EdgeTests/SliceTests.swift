@@ -252,7 +252,7 @@ import Testing
     #expect(try await node.get("/x", "Range: bytes=20-29").isHit)
     for fields in [[], ["Range: bytes=0-\(Self.slice + 9)"]] {
       let client = try await node.connect()
-      try await client.send("GET", "/x", fields)
+      try await client.send("GET", "/x", fields + ["Connection: close"])
       let ending = try await client.readToEnding()
       #expect(
         ending.ending == .reset || String(decoding: ending.bytes, as: UTF8.self).contains(" 504 "))

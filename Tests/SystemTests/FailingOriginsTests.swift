@@ -113,8 +113,12 @@ final class FailingPool {
       notes: directory.file("weir.err"))
     (weir, port) = (started.0, UInt16(clamping: started.1))
     for kind in Kind.allCases { try start(kind) }
+    // Before its first check a server counts as up, and one that has just come may be ejected still.
     for kind in Kind.allCases {
-      try await eventually("\(kind) to be up") { try await self.state(kind) == "up" }
+      try await eventually("\(kind) to have passed a check and to be up") {
+        let server = try await self.server(kind)
+        return server?["last_check"]?.string == "passed" && server?["state"]?.string == "up"
+      }
     }
   }
 
@@ -220,13 +224,17 @@ final class FailingPool {
     try await RealParts.get("/v1/origins", of: admin).json()["origins"]?[0]
   }
 
+  private func server(_ kind: Kind) async throws -> JSONValue? {
+    try await origin()?["servers"]?[kind.rawValue]
+  }
+
   func report(_ kind: Kind, _ member: String) async throws -> Int {
-    try await origin()?["servers"]?[kind.rawValue]?[member]?.int ?? 0
+    try await server(kind)?[member]?.int ?? 0
   }
 
   func retries() async throws -> Int { try await origin()?["retries"]?.int ?? 0 }
 
   func state(_ kind: Kind) async throws -> String? {
-    try await origin()?["servers"]?[kind.rawValue]?["state"]?.string
+    try await server(kind)?["state"]?.string
   }
 }

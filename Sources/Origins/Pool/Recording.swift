@@ -108,14 +108,12 @@ extension OriginPool {
     let target = cells[index]
     let before = target.words.load(Word.ejectedUntil)
     guard Int64(bitPattern: before) <= now else { return }
-    guard Outliers.mayEject(out: others(than: index, now: now), of: cells.count, outliers) else {
-      return
-    }
+    guard mayEject(index, outliers, now: now) else { return }
     let count = target.ejection.count
     let until = UInt64(bitPattern: now &+ Outliers.length(after: count, outliers))
     guard target.words.exchange(Word.ejectedUntil, before, until) else { return }
     // Another worker may have ejected another server meanwhile.
-    guard Outliers.mayEject(out: others(than: index, now: now), of: cells.count, outliers) else {
+    guard mayEject(index, outliers, now: now) else {
       _ = target.words.exchange(Word.ejectedUntil, until, before)
       return
     }
@@ -124,16 +122,15 @@ extension OriginPool {
     target.words.store(Word.consecutiveFailures, 0)
   }
 
-  /// How many servers but this one are not used, for whatever reason.
-  private func others(than index: Int, now: Int64) -> Int {
-    var count = 0
-    for other in cells.indices
-    where other != index
-      && (cells[other].administrative != .enabled || !cells[other].isHealthy(now: now))
-    {
-      count += 1
+  /// Whether the others leave room for this one to go.
+  private func mayEject(_ index: Int, _ outliers: OutlierSettings, now: Int64) -> Bool {
+    var ejected = 0
+    var well = 0
+    for other in cells.indices where other != index {
+      if cells[other].time(ServerCells.Word.ejectedUntil) > now { ejected += 1 }
+      if cells[other].administrative == .enabled, cells[other].isHealthy(now: now) { well += 1 }
     }
-    return count
+    return Outliers.mayEject(ejected: ejected, well: well, of: cells.count, outliers)
   }
 
   // MARK: Active checks

@@ -55,12 +55,14 @@ enum Outliers {
       longest: max(settings.longestEjection, settings.ejection, 1))
   }
 
-  /// Whether another server may be ejected while so many of `servers` are out: ejected, down by their
-  /// checks, or taken out by an operator.
-  static func mayEject(out: Int, of servers: Int, _ settings: OutlierSettings) -> Bool {
+  /// Whether another server may be ejected while `ejected` of `servers` are, and so many others are well: the
+  /// last one that is left never is, whatever took the others out.
+  static func mayEject(
+    ejected: Int, well: Int, of servers: Int, _ settings: OutlierSettings
+  ) -> Bool {
     let most = servers * min(max(settings.maxEjectedPercent, 0), 100) / 100
     // One of two or more may go even where the percentage rounds to none, unless it is zero.
     let least = settings.maxEjectedPercent > 0 && servers > 1 ? 1 : 0
-    return out < max(most, least)
+    return well > 0 && ejected < max(most, least)
   }
 }
