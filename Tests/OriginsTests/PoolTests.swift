@@ -283,24 +283,34 @@ import Testing
   }
 
   @Test(arguments: [true, false])
-  func `what checks or an operator took out counts for the share that may be out`(
+  func `the last server that is well is never ejected, whatever took the others out`(
     byChecks: Bool
   ) {
-    let pool = OriginPool.make(weights: [1, 1, 1, 1]) {
+    let pool = OriginPool.make(weights: [1, 1, 1]) {
       $0.breaker = nil
       $0.health = HealthCheckSettings()
     }
-    for index in 0..<2 {
+    func takeOut(_ index: Int) {
       if byChecks {
         pool.checked(index, .reset, latency: 0, now: start)
       } else {
         #expect(pool.perform(.disable, on: "10.0.0.\(index + 1):80", now: start))
       }
     }
+    takeOut(0)
+    takeOut(1)
     var balancer = pool.balancer()
     for _ in 0..<100 { balancer.fail() }
-    let servers = pool.report(now: start).servers
-    #expect(servers.dropFirst(2).allSatisfy { $0.condition == .up && $0.ejections == 0 })
+    #expect(pool.report(now: start).servers[2].condition == .up)
+    // Beside another that is well it goes.
+    let wider = OriginPool.make(weights: [1, 1, 1, 1], successorOf: pool) {
+      $0.breaker = nil
+      $0.health = HealthCheckSettings()
+    }
+    balancer = wider.balancer()
+    for _ in 0..<100 { balancer.fail() }
+    let left = wider.report(now: start).servers.dropFirst(2)
+    #expect(left.count { $0.condition == .up } == 1 && left.count { $0.ejections == 1 } == 1)
   }
 
   @Test func `an attempt that is just dropped gives its place back`() {
