@@ -1,7 +1,7 @@
 internal import Bytes
 
-/// What the log says of a connection's TLS, by the number of its cipher suite (IANA's registry): those of TLS 1.3
-/// stand by themselves, all others that a node speaks are of TLS 1.2.
+/// What the log says of a connection's TLS, by the number of its cipher suite (IANA's registry): those of
+/// TLS 1.3 stand by themselves, all others that a node speaks are of TLS 1.2.
 enum CipherSuiteName {
   /// `TLSv1.3` or `TLSv1.2`.
   static func version(of suite: UInt16) -> StaticString {

@@ -2,8 +2,8 @@
 // others leave of the processors: not the log's thread, for a file of 256 MiB takes seconds and lines come
 // meanwhile.
 //
-// A file is replaced only by one that is whole and on the disk; one that could not be compressed stays what it is
-// until the next time, and so does one at which the process ends.
+// A file is replaced only by one that is whole and on the disk; one that could not be compressed stays what
+// it is until the next time, and so does one at which the process ends.
 
 internal import CLinux
 internal import EventLoop

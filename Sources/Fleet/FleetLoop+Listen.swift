@@ -1,7 +1,7 @@
-// The connection that listens: whoever appends an entry tells it to all in the same breath, with the position that
-// it stands after, so that nobody who is in step has to ask for it. The reading connection brings it as well,
-// up to a way there and back later, and alone says what the log has; without the listening one everything only
-// takes that much longer.
+// The connection that listens: whoever appends an entry tells it to all in the same breath, with the
+// position that it stands after, so that nobody who is in step has to ask for it. The reading connection
+// brings it as well, up to a way there and back later, and alone says what the log has; without the
+// listening one everything only takes that much longer.
 
 internal import ObjectStore
 internal import Redis

@@ -1,6 +1,6 @@
-// How far a PoP has purged, for the PoPs that it asks (its parents) and that ask it (its children): so that a purge
-// does not race between them. A child says in each request through where it has purged; a parent that is not
-// that far answers nothing that it has stored without asking its own origin.
+// How far a PoP has purged, for the PoPs that it asks (its parents) and that ask it (its children): so that
+// a purge does not race between them. A child says in each request through where it has purged; a parent
+// that is not that far answers nothing that it has stored without asking its own origin.
 //
 //     Weir-Purged: 1f2e…;1700000000000-0      the log, and the place in it
 //     Weir-Purged: 1f2e…;*                    further than the log: own purges are not there yet

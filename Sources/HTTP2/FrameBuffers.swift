@@ -1,12 +1,12 @@
-// Where nghttp2 has its memory from. It is malloc's, but for the one large block of each session: the buffer for
-// the frame that goes out, 16 KiB of which all but the first page is for content, which is sent from where it is
-// instead. malloc would make that block of what OpenSSL's records have left, all of whose pages are there; so an
-// idle connection cost 12 KiB for nothing (25 against 13 KiB a session, measured with 2,000 of them behind
-// handshakes).
+// Where nghttp2 has its memory from. It is malloc's, but for the one large block of each session: the
+// buffer for the frame that goes out, 16 KiB of which all but the first page is for content, which is sent
+// from where it is instead. malloc would make that block of what OpenSSL's records have left, all of whose
+// pages are there; so an idle connection cost 12 KiB for nothing (25 against 13 KiB a session, measured
+// with 2,000 of them behind handshakes).
 //
 // So these blocks are slots of a stretch of addresses that the kernel gives memory for page by page, as it is
-// touched. A slot that is free again keeps the page that it has, and is the first to be used again. When all slots
-// are taken, or there are no addresses to be had, malloc does it.
+// touched. A slot that is free again keeps the page that it has, and is the first to be used again. When
+// all slots are taken, or there are no addresses to be had, malloc does it.
 
 internal import CLinux
 internal import CNGHTTP2

@@ -14,8 +14,8 @@
 // An entry may come again, with what the sweeper has counted: the last one holds.
 //
 // It is read until the first entry that is not whole: what a crash tore off was not answered. Only
-// entries with a pattern, or a mark of the fleet, are synced before the answer. The others outlive the process, not a power loss,
-// in which only their record is lost: the purges themselves are in the journal.
+// entries with a pattern, or a mark of the fleet, are synced before the answer. The others outlive the
+// process, not a power loss, in which only their record is lost: the purges themselves are in the journal.
 
 import Bytes
 import CLinux

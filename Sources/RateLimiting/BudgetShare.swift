@@ -11,10 +11,11 @@
 //            not. Without an engine this is all there is, and the shares of all processes sum up to 1.
 //
 // The bound. Let B be the burst (or what comes back in a quarter of a second, if that is more), r the rate, W
-// the length of a lease. All that is spent in [a, b] was leased in [a − W, b] or told later. The engine leases only as
-// much as its bucket holds, so its time is never more than a bucket ahead of its clock, but for what was told
-// that was not there: that is what processes spent who did not know of each other, at most their shares of a
-// bucket (one token, where a share is less). So whatever the load, in any time T, no more is spent than
+// the length of a lease. All that is spent in [a, b] was leased in [a − W, b] or told later. The engine
+// leases only as much as its bucket holds, so its time is never more than a bucket ahead of its clock, but
+// for what was told that was not there: that is what processes spent who did not know of each other, at
+// most their shares of a bucket (one token, where a share is less). So whatever the load, in any time T, no
+// more is spent than
 //
 //     B + r × (T + W) + A,   A ≤ B + one for each process
 //

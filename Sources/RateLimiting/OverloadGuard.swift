@@ -7,8 +7,9 @@
 // more, a step at the end of each interval, unless the delay is already falling by an eighth or more:
 // what queues lowers the delay only once it has been worked off, and without waiting for that the
 // guard would overshoot (simulated at 1.2 times the load, with CoDel's shortening intervals: it went on
-// into the second class, where three quarters of the last were enough). As soon as the delay has been below the target, it takes a step back for each
-// interval, so that it stays about the point where the loop just keeps up.
+// into the second class, where three quarters of the last were enough). As soon as the delay has been below
+// the target, it takes a step back for each interval, so that it stays about the point where the loop just
+// keeps up.
 //
 // A step is a quarter of a class: the least important class goes first, first a quarter of its requests
 // and at last all of them, then the next. The most important class is never shed: it is for what must

@@ -1,8 +1,9 @@
 // The threads that wait for disks in the workers' place.
 //
 // A worker submits a question with a way to post the answer into its own inbox, and goes on. All threads
-// take from one list, one question at a time: a disk that hangs holds up one of them. At most `limit` wait: more are refused at once,
-// and the worker answers 503 instead of remembering ever more requests for a disk that hangs.
+// take from one list, one question at a time: a disk that hangs holds up one of them. At most `limit` wait:
+// more are refused at once, and the worker answers 503 instead of remembering ever more requests for a disk
+// that hangs.
 //
 // What is read while a file is being sent goes the same way, but only when it is cold: `OpenFile.read`
 // asks the kernel for what is in memory and says `cold` otherwise; then the worker lets a thread read that

@@ -14,10 +14,10 @@
 // typed the command reads why. Once a node has been up, a configuration or a machine that has become
 // unfit since is not a reason to stop trying.
 //
-// Behind an upgrade the supervisor itself becomes the new executable, so that nothing of the old one is left but
-// a node that drains. What would fail at that must fail before, for it would take the sockets along: first the new
-// executable is started once to look whether it could take over (`tryExecutable`), and only if it says so
-// the supervisor becomes it (`becomeExecutable`).
+// Behind an upgrade the supervisor itself becomes the new executable, so that nothing of the old one is
+// left but a node that drains. What would fail at that must fail before, for it would take the sockets
+// along: first the new executable is started once to look whether it could take over (`tryExecutable`), and
+// only if it says so the supervisor becomes it (`becomeExecutable`).
 
 /// The supervisor's state.
 package struct Supervisor: Sendable {

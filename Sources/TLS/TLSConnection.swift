@@ -11,8 +11,8 @@
 // What `send` returns as taken needs no second offer: a record that the kernel does not take at once is
 // kept (encrypted by OpenSSL, and as a copy, because OpenSSL wants the same bytes again) and goes out
 // with `flush`. A server may have the end of its handshake, the tickets above all, go out with its first
-// answer (`holds`): one segment instead of two for each connection. `receive` may leave bytes inside of OpenSSL: an edge-triggered loop goes on until it
-// returns .wantsRead, or stops as soon as `isDrained`.
+// answer (`holds`): one segment instead of two for each connection. `receive` may leave bytes inside of
+// OpenSSL: an edge-triggered loop goes on until it returns .wantsRead, or stops as soon as `isDrained`.
 
 package import Bytes
 internal import CLinux

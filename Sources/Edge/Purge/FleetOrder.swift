@@ -1,11 +1,13 @@
-// An order as PoPs tell it each other: to purge, or to change a limit. To purge: in the operator's words, for hashes of tags are each store's own,
-// and which keys a URL has, or which hosts a site, is each configuration's.
+// An order as PoPs tell it each other: to purge, or to change a limit. To purge: in the operator's words,
+// for hashes of tags are each store's own, and which keys a URL has, or which hosts a site, is each
+// configuration's.
 //
 //     u8 version (1), then fields:   u8 name   u32 length   bytes
 //     k kind of selection   v a tag, URL, …   s a host of a site that it keeps to   f soft
 //     w who gave it   t the order as records show it
 //
-// To change a limit (k `limit`): v its name, the region, the change as LimitChange writes it, and `keep` or nothing.
+// To change a limit (k `limit`): v its name, the region, the change as LimitChange writes it, and `keep` or
+// nothing.
 //
 // A field with a capital name must be understood. What is not understood purges everything: more, never less.
 

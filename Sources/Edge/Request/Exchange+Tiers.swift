@@ -1,8 +1,9 @@
 // PoPs behind PoPs: what a request from one says, and what one says that goes to another.
 //
-// `CDN-Loop` (RFC 8586) names every PoP that a request has passed; one that comes back to a PoP that it names is
-// answered with 508. `Weir-Purged` says through where the PoP that asks has purged (Fleet/FleetPlace.swift). It is
-// believed only of a peer that is a trusted proxy, and only its last line, which that peer has written itself.
+// `CDN-Loop` (RFC 8586) names every PoP that a request has passed; one that comes back to a PoP that it
+// names is answered with 508. `Weir-Purged` says through where the PoP that asks has purged
+// (Fleet/FleetPlace.swift). It is believed only of a peer that is a trusted proxy, and only its last line,
+// which that peer has written itself.
 
 internal import Bytes
 internal import ClientAddress

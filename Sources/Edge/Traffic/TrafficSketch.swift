@@ -3,8 +3,8 @@
 //
 // Each worker has one of these and notes what its requests to origins came to when they end (a few
 // hundred nanoseconds, off the way of hits), the tags of one of `tagSampling` of them (there may be many on
-// each), and one hit of `hitSampling`. They are summed when somebody looks. The lock is the worker's own: it waits there only for whoever looks, for as long as a copy
-// takes.
+// each), and one hit of `hitSampling`. They are summed when somebody looks. The lock is the worker's own:
+// it waits there only for whoever looks, for as long as a copy takes.
 
 internal import Bytes
 internal import HTTPCaching

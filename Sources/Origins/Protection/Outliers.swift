@@ -3,8 +3,8 @@
 // shares and latencies.
 //
 // Ejections end by themselves. Each is twice as long as the one before, up to a limit; a window with
-// at most a tenth of failures takes one doubling back. However bad things look, only a share of the servers may be
-// out at a time: if all seem to fail, the reason is rarely all of them.
+// at most a tenth of failures takes one doubling back. However bad things look, only a share of the servers
+// may be out at a time: if all seem to fail, the reason is rarely all of them.
 
 /// One server's window.
 struct ServerWindow: Sendable {

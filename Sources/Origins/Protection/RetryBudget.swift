@@ -6,10 +6,10 @@
 // Each request puts in its share, each further try takes out one. What is above `reserve` melts away within
 // 300 ms or so, so that a quiet hour does not save up a storm, but a busy pool has in hand what it takes when
 // one of its servers hangs with many requests on it: these fail all at once, and their clients put nothing in
-// meanwhile. (Where tries take longer than that the reserve alone is left: it is to be as large as the number of
-// requests that a server has at a time.) At 15 % the origin sees at most 1.195 times its requests over any second, besides the reserve.
-// The balance grows by one a second up to a tenth of the reserve, so that a pool with few requests may retry
-// at all. One word, for compare and exchange:
+// meanwhile. (Where tries take longer than that the reserve alone is left: it is to be as large as the
+// number of requests that a server has at a time.) At 15 % the origin sees at most 1.195 times its requests
+// over any second, besides the reserve. The balance grows by one a second up to a tenth of the reserve, so
+// that a pool with few requests may retry at all. One word, for compare and exchange:
 //
 //   bits 0 to 31    balance, in thousandths of a try
 //   bits 32 to 63   the millisecond up to which the trickle is paid, modulo 2³²
