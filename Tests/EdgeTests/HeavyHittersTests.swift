@@ -27,7 +27,7 @@ import Testing
     var hitters = HeavyHitters()
     var model = Model()
     var truth: [UInt64: UInt64] = [:]
-    for _ in 0..<60_000 {
+    for _ in 0..<12_000 {
       // Few are frequent, and very many come once.
       let number =
         Bool.random(using: &random)
