@@ -101,25 +101,17 @@ final class LogCompressor: Sendable {
         if count < 0 && weir_errno() == EINTR { continue }
         if count < 0 { return .failed(.current) }
         let isEnd = count == 0
-        let isWritten = stream.feed(buffer[..<count], isEnd: isEnd) { Self.write($0, to: target) }
-        guard isWritten else { return .failed(.current) }
+        var problem: Errno?
+        let isWritten = stream.feed(buffer[..<count], isEnd: isEnd) { piece in
+          // Safe: the pointer is the slice's own and used within the call only.
+          problem = unsafe piece.withUnsafeBytes { unsafe WholeWrite.append($0, to: target) }
+          return problem == nil
+        }
+        // If not that, zlib itself has failed.
+        guard isWritten else { return .failed(problem ?? Errno(EIO)) }
         if isEnd { return .whole }
       }
       return .stopped
-    }
-
-    private static func write(_ bytes: ArraySlice<UInt8>, to target: Int32) -> Bool {
-      var rest = bytes
-      while !rest.isEmpty {
-        // Safe: as above.
-        let count = unsafe rest.withUnsafeBytes {
-          unsafe CLinux.write(target, $0.baseAddress, $0.count)
-        }
-        if count < 0 && weir_errno() == EINTR { continue }
-        if count <= 0 { return false }
-        rest = rest.dropFirst(count)
-      }
-      return true
     }
   }
 }

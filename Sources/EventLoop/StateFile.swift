@@ -29,15 +29,7 @@ package enum StateFile {
     let number = unsafe weir_open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard number >= 0 else { throw .current }
     let file = Descriptor(owning: number)
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let count = unsafe rest.withUnsafeBytes { buffer in
-        unsafe CLinux.write(file.number, buffer.baseAddress, buffer.count)
-      }
-      if count < 0 && weir_errno() == EINTR { continue }
-      if count <= 0 { throw .current }
-      rest = rest.dropFirst(count)
-    }
+    try WholeWrite.append(bytes[...], to: file.number)
     guard fsync(file.number) == 0, unsafe rename(temporary, path) == 0 else { throw .current }
   }
 }

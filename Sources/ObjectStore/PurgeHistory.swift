@@ -204,7 +204,7 @@ final class PurgeHistory: Sendable {
       var bytes = ByteBuffer()
       for record in records { Self.encode(record, onto: &bytes) }
       do throws(Errno) {
-        try Self.write(bytes.view, to: file.descriptor)
+        try WholeWrite.append(bytes.view, to: file.descriptor)
         guard !needsSync || fdatasync(file.descriptor) == 0 else { throw .current }
         file.size += bytes.count
       } catch {
@@ -316,23 +316,11 @@ final class PurgeHistory: Sendable {
     let number = unsafe weir_open(path + ".new", O_RDWR | O_CREAT | O_TRUNC, 0o640)
     guard number >= 0 else { throw .current }
     let fresh = Descriptor(owning: number)
-    try Self.write(bytes.view, to: number)
+    try WholeWrite.append(bytes.view, to: number)
     guard fsync(number) == 0, unsafe rename(path + ".new", path) == 0 else { throw .current }
     _ = close(file.descriptor)
     // What is kept may be longer than that: it is not written again for each entry.
     file = (fresh.release(), bytes.count, max(Self.fileLimit, 2 * bytes.count))
-  }
-
-  private static func write(_ bytes: ByteView, to file: Int32) throws(Errno) {
-    var rest = bytes
-    while !rest.isEmpty {
-      let written = unsafe CLinux.write(file, rest.baseAddress, rest.count)
-      if written < 0 {
-        if Errno.current.code == EINTR { continue }
-        throw .current
-      }
-      rest = rest.dropping(first: written)
-    }
   }
 
   private static let headerSize = 56

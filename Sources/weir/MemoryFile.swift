@@ -12,16 +12,7 @@ enum MemoryFile {
     let number = unsafe weir_memory_file(name)
     guard number >= 0 else { throw .current }
     let file = Descriptor(owning: number)
-    var rest = content[...]
-    while !rest.isEmpty {
-      // Safe: the pointer is the array's own and used within the call only.
-      let count = unsafe rest.withUnsafeBytes { buffer in
-        unsafe CLinux.write(file.number, buffer.baseAddress, buffer.count)
-      }
-      if count < 0 && weir_errno() == EINTR { continue }
-      if count <= 0 { throw .current }
-      rest = rest.dropFirst(count)
-    }
+    try WholeWrite.append(content[...], to: file.number)
     return file
   }
 

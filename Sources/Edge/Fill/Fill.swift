@@ -139,7 +139,7 @@ package final class Fill: @unchecked Sendable {
   let leader: Int
   /// What it is to fetch, if not the whole.
   let slice: SliceJob?
-  /// `.max`: not yet.
+  /// When the origin was asked (monotonic), or is about to be; `.max`: not yet, for others go first.
   private let asking: Atomic<Int64>
   private let state: Mutex<State>
   /// The connection that reads a fill which nobody may share. Only the leader's thread looks at it.
