@@ -26,8 +26,8 @@ struct PurgeRequest: Equatable {
 
   /// The most tags, URLs or hosts of an order.
   static let maxCount = 1_000
-  /// The most bytes of a tag, as in responses.
-  static let maxTagLength = 1_024
+  /// The most bytes of a tag: as many as `max_tag_length` permits in responses.
+  static let maxTagLength = 4_096
 
   /// Reads an order. A member that is not known is refused, not passed over: it may be one of a later
   /// version that narrows the purge.

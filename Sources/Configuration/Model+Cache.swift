@@ -22,6 +22,10 @@ public struct CacheConfiguration: Sendable, Equatable {
   public var minUses = 1
   /// The longest content that is stored; nil: the store's.
   public var maxObject: UInt64?
+  /// The most tags of a response that is stored.
+  public var maxTags = 1_000
+  /// The most bytes of each of its tags.
+  public var maxTagLength = 1_024
   /// What becomes of responses with `Set-Cookie`.
   public var setCookie = SetCookiePolicy.refuse
   /// The fields that are obeyed instead of `Cache-Control`, most specific first (RFC 9213); lower

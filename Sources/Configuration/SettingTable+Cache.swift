@@ -60,6 +60,16 @@ extension Setting {
       "max_object", in: .cache, .size(1...(1_024 << 40)), none: "the store's",
       to: \.route.caching.maxObject, "The largest content that is stored."),
     Setting(
+      "max_tags", in: .cache, .count(1...3_000, of: "tags"), to: \.route.caching.maxTags,
+      """
+      The most tags (`Surrogate-Key`, `Cache-Tag`, `xkey`) of a response. One that has more is not \
+      stored: a purge by one that is left out would not reach it.
+      """),
+    Setting(
+      "max_tag_length", in: .cache, .count(1...4_096, of: "bytes"),
+      to: \.route.caching.maxTagLength,
+      "The most bytes of each tag. A response with a longer one is not stored."),
+    Setting(
       "set_cookie", in: .cache,
       .choice([("refuse", .refuse), ("store", .store), ("strip", .strip)]),
       to: \.route.caching.setCookie,

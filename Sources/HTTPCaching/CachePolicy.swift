@@ -8,6 +8,7 @@
 //     lifetimes, grace, keep       Freshness, StorageRules
 //     setCookie                    StorageRules, HeadComposer (by `fieldOptions`)
 //     minimumUses, greatestObject  StorageRules
+//     tagLimits                    StorageRules, and who reads tags
 //     storesPartial                StorageRules
 //     reuse                        RequestDirectives, ReuseRules
 
@@ -128,6 +129,8 @@ package struct CachePolicy: Sendable, Equatable {
   package var minimumUses: UInt32 = 0
   /// The longest content that is stored, bytes.
   package var greatestObject = UInt64.max
+  /// How many tags a response may have that is stored, and how long they may be.
+  package var tagLimits = TagLimits()
   /// Whether 206 responses are stored.
   package var storesPartial = false
   /// What a hit looks at.

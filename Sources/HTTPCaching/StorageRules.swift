@@ -36,7 +36,7 @@ package enum StorageRefusal: UInt8, Sendable, CaseIterable {
   case noExplicitOrHeuristicFreshness
   /// Neither a lifetime nor a validator: it could not be reused once (§3).
   case neverReusable
-  /// More or longer tags than are indexed (`Tags`): a purge would not reach it.
+  /// More or longer tags than are indexed (`CachePolicy.tagLimits`): a purge would not reach it.
   case tagLimit
   /// The content is longer than the route stores (`CachePolicy.greatestObject`).
   case objectTooLarge
@@ -167,7 +167,7 @@ package enum StorageRules {
     {
       return .neverReusable
     }
-    return Tags.exceedLimits(response) ? .tagLimit : nil
+    return Tags.exceed(policy.tagLimits, in: response) ? .tagLimit : nil
   }
 
   private static func refusal(

@@ -10,12 +10,21 @@
 package import Bytes
 package import HTTPMessage
 
+/// How many tags a response may have, and how long each may be.
+package struct TagLimits: Sendable, Equatable {
+  /// The most tags of a response, repeated ones counted.
+  package var count: Int
+  /// The most bytes of a tag.
+  package var length: Int
+
+  package init(count: Int = 1_000, length: Int = 1_024) {
+    self.count = count
+    self.length = length
+  }
+}
+
 /// Reads the tags of a response.
 package enum Tags {
-  /// The most bytes of a tag.
-  package static var greatestLength: Int { 1024 }
-  /// The most tags of a response, repeated ones counted.
-  package static var greatestCount: Int { 1000 }
 
   /// What separates the tags of a field.
   package enum Separator: Sendable {
@@ -30,12 +39,14 @@ package enum Tags {
   /// Calls `body` with each tag of a response, in the order of the fields, until a limit is passed.
   /// Returns whether all of them were within the limits.
   @discardableResult
-  package static func forEach(in response: ResponseHead, _ body: (ByteView) -> Void) -> Bool {
+  package static func forEach(
+    in response: ResponseHead, within limits: TagLimits, _ body: (ByteView) -> Void
+  ) -> Bool {
     var count = 0
     var isWithin = true
     func visit(_ tag: ByteView) {
       count += 1
-      isWithin = isWithin && count <= greatestCount && tag.count <= greatestLength
+      isWithin = isWithin && count <= limits.count && tag.count <= limits.length
       if isWithin { body(tag) }
     }
     response.fields.forEach(.surrogateKey, in: response.bytes) { split($0, by: .space, visit) }
@@ -45,8 +56,8 @@ package enum Tags {
   }
 
   /// Whether a response has more or longer tags than are indexed.
-  package static func exceedLimits(_ response: ResponseHead) -> Bool {
-    !forEach(in: response) { _ in }
+  package static func exceed(_ limits: TagLimits, in response: ResponseHead) -> Bool {
+    !forEach(in: response, within: limits) { _ in }
   }
 
   /// Calls `body` with each tag of one value that is not empty.

@@ -139,7 +139,7 @@ struct PurgeTests {
     (#"{"url": "http://a/", "variant": "x"}"#, "GET /v1/objects"),
     (#"{"tags": []}"#, "1 to 1000"), (#"{"tags": "a"}"#, "array"), (#"{"tags": null}"#, "array"),
     (#"{"tags": ["a", 1]}"#, "Tag 2 is not a string"), (#"{"tag": ["a"]}"#, "not a string"),
-    (#"{"tags": ["a", ""]}"#, "Tag 2 must have 1 to 1024 bytes"),
+    (#"{"tags": ["a", ""]}"#, "Tag 2 must have 1 to 4096 bytes"),
     (#"{"tag": "a\nb"}"#, "control"), (#"{"tag": "\u0000"}"#, "control"),
   ])
   func `what is not an order to purge is refused`(_ body: String, _ reason: String) async throws {
@@ -149,7 +149,7 @@ struct PurgeTests {
     #expect(response.detail.contains(reason))
   }
 
-  @Test func `an order has up to 1,000 tags of up to 1,024 bytes`() throws {
+  @Test func `an order has up to 1,000 tags of up to 4,096 bytes`() throws {
     func order(tags: Int, length: Int) -> [UInt8] {
       let tags = (0..<tags).map { number in
         "\"\(number)" + String(repeating: "x", count: length - String(number).utf8.count) + "\""
@@ -157,9 +157,9 @@ struct PurgeTests {
       return Array("{\"tags\": [\(tags.joined(separator: ","))]}".utf8)
     }
     #expect(try PurgeRequest.read(order(tags: 1000, length: 10)).selection.count == 1000)
-    #expect(try PurgeRequest.read(order(tags: 1, length: 1024)).selection.count == 1)
+    #expect(try PurgeRequest.read(order(tags: 1, length: 4096)).selection.count == 1)
     #expect(throws: Problem.self) { try PurgeRequest.read(order(tags: 1001, length: 10)) }
-    #expect(throws: Problem.self) { try PurgeRequest.read(order(tags: 1, length: 1025)) }
+    #expect(throws: Problem.self) { try PurgeRequest.read(order(tags: 1, length: 4097)) }
   }
 
   @Test func `what is not JSON is refused with its place`() async throws {

@@ -5,8 +5,12 @@ import Testing
 
 private func tags(_ lines: String...) -> [String] {
   var tags: [String] = []
-  Tags.forEach(in: response(200, lines)) { tags.append($0.string) }
+  Tags.forEach(in: response(200, lines), within: TagLimits()) { tags.append($0.string) }
   return tags
+}
+
+private func exceeds(_ response: ResponseHead, _ limits: TagLimits = TagLimits()) -> Bool {
+  Tags.exceed(limits, in: response)
 }
 
 @Suite struct `Tags of a response` {
@@ -25,12 +29,16 @@ private func tags(_ lines: String...) -> [String] {
 
   @Test func `limits`() {
     let longest = String(repeating: "x", count: 1024)
-    #expect(!Tags.exceedLimits(response(200, "Cache-Tag: \(longest)")))
-    #expect(Tags.exceedLimits(response(200, "Cache-Tag: \(longest)x")))
+    #expect(!exceeds(response(200, "Cache-Tag: \(longest)")))
+    #expect(exceeds(response(200, "Cache-Tag: \(longest)x")))
     let most = Array(repeating: "a", count: 1000).joined(separator: ",")
-    #expect(!Tags.exceedLimits(response(200, "Cache-Tag: \(most)")))
-    #expect(Tags.exceedLimits(response(200, "Cache-Tag: \(most)", "xkey: b")))
+    #expect(!exceeds(response(200, "Cache-Tag: \(most)")))
+    #expect(exceeds(response(200, "Cache-Tag: \(most)", "xkey: b")))
     #expect(tags("Cache-Tag: \(most)", "xkey: b").count == 1000)
-    #expect(!Tags.exceedLimits(response(200, "X: 1")))
+    #expect(!exceeds(response(200, "X: 1")))
+    let few = TagLimits(count: 2, length: 3)
+    #expect(!exceeds(response(200, "Cache-Tag: abc, def"), few))
+    #expect(exceeds(response(200, "Cache-Tag: abc, defg"), few))
+    #expect(exceeds(response(200, "Cache-Tag: a, b, c"), few))
   }
 }

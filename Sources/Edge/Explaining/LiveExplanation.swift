@@ -134,7 +134,7 @@ final class LiveExplanation {
   func tag(_ response: ResponseHead, _ further: [[UInt8]]) {
     tags = []
     tagCount = further.count
-    Tags.forEach(in: response) { tag in
+    Tags.forEach(in: response, within: TagLimits(count: .max, length: .max)) { tag in
       tagCount += 1
       if tags.count < Self.most { tags.append(tag.string) }
     }

@@ -82,7 +82,7 @@ extension OriginRequest {
     else { return }
     worker.unnotedAnswers = 0
     var tags: [UInt64] = []
-    Tags.forEach(in: response) { tag in
+    Tags.forEach(in: response, within: policy.caching.tagLimits) { tag in
       guard tags.count < TrafficSketch.mostTags else { return }
       let hash = store.tagHash(tag)
       guard !tags.contains(hash) else { return }

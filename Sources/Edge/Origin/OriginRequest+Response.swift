@@ -148,7 +148,7 @@ extension OriginRequest {
       plan.varyRule = rule.view.array
       plan.varyValues = values.view.array
     }
-    Tags.forEach(in: response) { plan.tags.append(store.tagHash($0)) }
+    Tags.forEach(in: response, within: caching.tagLimits) { plan.tags.append(store.tagHash($0)) }
     for tag in ruled.tags { plan.tags.append(tag.withView { store.tagHash($0) }) }
     plan.purgeTags = plan.tags + fill.targetTags
     // A purge came while the origin answered: this client began before it, but nobody else did.

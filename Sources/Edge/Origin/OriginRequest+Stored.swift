@@ -174,13 +174,18 @@ extension OriginRequest {
       sequence: stored.sequence, completion: { _ in })
   }
 
-  /// The tags that a 304 gives a stored response; empty if they stay as they are, nil if its cache groups
-  /// are too many to be kept.
+  /// The tags that a 304 gives a stored response; empty if they stay as they are, nil if they, or its
+  /// cache groups, are too many to be kept.
   private func freshenedTags(
     of stored: StoredResponse, _ merged: ResponseHead, isPersonal: Bool, _ store: ObjectStore
   ) -> [UInt64]? {
     var tags: [UInt64] = []
-    if !isPersonal { Tags.forEach(in: response) { tags.append(store.tagHash($0)) } }
+    let areWithin =
+      isPersonal
+      || Tags.forEach(in: response, within: policy.caching.tagLimits) {
+        tags.append(store.tagHash($0))
+      }
+    guard areWithin else { return nil }
     // Tags that the 304 has replace those that are stored: those of rules are then among them.
     if !tags.isEmpty { for tag in ruled.tags { tags.append(tag.withView { store.tagHash($0) }) } }
     let before = ResponseHead()

@@ -189,6 +189,12 @@ extension Exchange {
   private func target(
     of wish: PurgeWish, _ head: RequestHead, _ worker: Worker, _ store: ObjectStore
   ) throws(PurgeDefect) -> PurgeOrder.Target {
+    if wish.isTooMuch {
+      throw PurgeDefect(
+        """
+        At most \(PurgeWish.limits.count) tags of \(PurgeWish.limits.length) bytes are purged at once.
+        """)
+    }
     if !wish.tags.isEmpty {
       let configuration = generation.shared.configuration
       let site = configuration.sites[generation.routes.sites(ofRoute: route)]
@@ -238,8 +244,13 @@ extension Worker {
 
 /// What a PURGE request names.
 struct PurgeWish {
+  /// The most tags that it may name, and the most bytes of each: those of an order by the admin API.
+  static let limits = TagLimits(count: 1_000, length: 4_096)
+
   /// The tags, as bytes.
   private(set) var tags: [[UInt8]] = []
+  /// Whether it names more or longer tags than `limits`.
+  private(set) var isTooMuch = false
   /// Whether what it reaches becomes stale instead of going.
   private(set) var isSoft = false
   /// Whether its path is a pattern: all that begins so.
@@ -278,7 +289,12 @@ struct PurgeWish {
 
   private mutating func add(_ value: ByteView, _ separator: Tags.Separator) {
     Tags.split(value, by: separator) { tag in
-      if tags.count < 1_000, tag.count <= Tags.greatestLength { tags.append(tag.array) }
+      // A purge of some of them would be taken for one of all.
+      guard tags.count < Self.limits.count, tag.count <= Self.limits.length else {
+        isTooMuch = true
+        return
+      }
+      tags.append(tag.array)
     }
   }
 }

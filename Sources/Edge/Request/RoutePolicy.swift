@@ -46,6 +46,7 @@ final class RoutePolicy {
       }
     policy.minimumUses = UInt32(clamping: configuration.minUses)
     policy.greatestObject = configuration.maxObject ?? .max
+    policy.tagLimits = TagLimits(count: configuration.maxTags, length: configuration.maxTagLength)
     policy.reuse = ReusePolicy(ignoresClientDirectives: !configuration.honoursClients)
     caching = policy
     key = KeyRecipe(
