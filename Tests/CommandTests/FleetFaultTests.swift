@@ -148,8 +148,9 @@ struct FleetFaultTests {
     .enabled(if: unsafe access(clocks, R_OK) == 0, "libfaketime is not installed"))
   func `clocks are an hour apart`() async throws {
     let engine = try RedisProcess()
+    // The library sets up its own memory in the first program that has it, and `weir` is to be the second.
     let environments = ["+0", "+3600", "-3600"].map {
-      ["LD_PRELOAD=\(Self.clocks)", "FAKETIME=\($0)", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+      ["LD_PRELOAD=\(Self.clocks)", "FAKETIME=\($0)", "FAKETIME_DONT_FAKE_MONOTONIC=1", "env"]
     }
     let fleet = try await FleetOfProcesses(
       [String](repeating: server(engine.port), count: 3), environments: environments)
