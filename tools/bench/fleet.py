@@ -56,9 +56,11 @@ class FleetWeir(Weir):
 
     def launch(self):
         path = self.configure("weir.conf", ADMIN=self.admin)
-        if self.engine:
-            with open(path, "a") as file:
-                file.write(f"\nnode_name measured;\nfleet hits {{ server 127.0.0.1:{self.engine}; }}\n")
+        with open(path, "a") as file:
+            # Both have it: answers are to be of the same length.
+            file.write("\nnode_name measured;\n")
+            if self.engine:
+                file.write(f"fleet hits {{ server 127.0.0.1:{self.engine}; }}\n")
         self.spawn(self.binary, "run", path)
 
 
