@@ -341,7 +341,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "weir", "Bytes", "CLinux", "CTerminal", "EdgeTesting", "EventLoop", "LMDB",
+        "weir", "Bytes", "CLinux", "CTerminal", "EdgeTesting", "EventLoop", "LMDB", "ObjectStore",
+        "Redis", "RedisTesting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

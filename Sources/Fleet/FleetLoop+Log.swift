@@ -34,7 +34,7 @@ extension FleetLoop {
 
   /// Asks what the log is, and whether what was read last stands where it stood.
   private func ask() {
-    let probes = follower.probes
+    let (probes, asked) = (follower.probes, now)
     let own = String(max(Random.hash128().low, 1), radix: 16)
     reader.send(["SET", settings.historyKey, own, "NX", "GET"], now: now) { [unowned self] reply in
       guard let reply, isWelcome(reply) else { return }
@@ -65,7 +65,7 @@ extension FleetLoop {
     }
     reader.send(["PING"], now: now) { [unowned self] reply in
       guard reply != nil, let report else { return }
-      begin(report)
+      begin(report, asked)
     }
   }
 
@@ -76,9 +76,9 @@ extension FleetLoop {
     return false
   }
 
-  private func begin(_ report: LogReport) {
+  private func begin(_ report: LogReport, _ asked: Int64) {
     let isStoreEmpty = store.statistics.objects == 0
-    let rejoining = follower.connected(report, isStoreEmpty: isStoreEmpty, now: now)
+    let rejoining = follower.connected(report, isStoreEmpty: isStoreEmpty, now: asked)
     guard let rejoining else {
       // What stands no more, or may not, is appended again.
       store.forgetFleetPlaces(after: follower.readThrough)
@@ -203,6 +203,8 @@ extension FleetLoop {
     case .catchingUp, .following: break
     }
     isReading = true
+    // What the log has afterwards the answer may lack, however late it comes.
+    let asked = now
     if let last = follower.lastRead {
       let id = last.position.text
       reader.send(["XRANGE", settings.logKey, id, id], now: now) { [unowned self] reply in
@@ -232,7 +234,7 @@ extension FleetLoop {
       // [[key, [entry, …]]]
       let list = reply.elements.first?.elements.last?.elements ?? []
       let entries = list.compactMap { Self.entry($0) }
-      follower.read(entries, isAll: entries.count < Self.portion, now: now)
+      follower.read(entries, isAll: entries.count < Self.portion, now: asked)
     }
   }
 

@@ -104,7 +104,7 @@ package struct LogFollower: Sendable {
   package private(set) var readThrough = LogPosition.start
   /// Applied, and not yet durable.
   package private(set) var underWay = 0
-  /// When the engine last said what there is (monotonic).
+  /// When the engine was asked what there is, of the last time that it has said so (monotonic).
   private var heardAt: Int64 = .min
   private var rejoining: FleetMark?
 
@@ -134,9 +134,10 @@ package struct LogFollower: Sendable {
 
   // MARK: Connections
 
-  /// A connection has begun, and this is what the engine has. If the result is a rejoining, everything that
-  /// is stored is to be purged with its mark, and then `rejoined` be called; else the log is read from
-  /// `readThrough` on, and own orders behind that are to be appended again (`FleetBook.forgetPlaces`).
+  /// A connection has begun, and this is what the engine had when it was asked. If the result is a
+  /// rejoining, everything that is stored is to be purged with its mark, and then `rejoined` be called; else
+  /// the log is read from `readThrough` on, and own orders behind that are to be appended again
+  /// (`FleetBook.forgetPlaces`).
   package mutating func connected(
     _ report: LogReport, isStoreEmpty: Bool, now: Int64
   ) -> Rejoining? {
@@ -219,7 +220,7 @@ package struct LogFollower: Sendable {
   /// was read, and as long as the log was not trimmed of more than `book.trimmed` nothing was.
   package var lastRead: LogPlace? { queue.last?.place ?? book.recent.last }
 
-  /// Entries have come, in the log's order; `isAll`: it had no more then.
+  /// Entries have come, in the log's order; `isAll`: it had no more then. `now`: when it was asked.
   package mutating func read(_ entries: [LogEntry], isAll: Bool, now: Int64) {
     if isAll { heardAt = now }
     // What was told ahead comes again.
@@ -325,6 +326,7 @@ package struct LogFollower: Sendable {
     return now &- heardAt <= lease
   }
 
-  /// Nanoseconds since the engine last said what there is; nil: it never has.
+  /// Nanoseconds since the engine was asked what there is, of the last time that it has said so; nil: it
+  /// never has.
   package func silence(now: Int64) -> Int64? { heardAt == .min ? nil : now &- heardAt }
 }
