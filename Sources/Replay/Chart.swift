@@ -91,7 +91,8 @@ private struct Scale {
         power *= 10
         marks.append(power)
       }
-      high = power
+      // One mark alone would be a scale without length.
+      high = max(power, low * 10)
       self.marks = marks
     } else {
       // Four to nine steps of 1, 2 or 5 times a power of ten.
@@ -143,13 +144,14 @@ private struct Scale {
 enum HTML {
   static func escaped(_ text: String) -> String {
     var result = ""
-    for character in text {
-      switch character {
+    // By scalars: a quotation mark with an accent behind it is another character, and still ends an attribute.
+    for scalar in text.unicodeScalars {
+      switch scalar {
       case "<": result += "&lt;"
       case ">": result += "&gt;"
       case "&": result += "&amp;"
       case "\"": result += "&quot;"
-      default: result.append(character)
+      default: result.unicodeScalars.append(scalar)
       }
     }
     return result

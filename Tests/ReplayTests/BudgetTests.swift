@@ -62,9 +62,31 @@ struct BudgetTests {
     ("p99 < 20", "line 1: 20 is no duration, such as 20ms"),
     ("hit_ratio > x", "line 1: x is no number"),
     ("foo.p99 < 1ms", "line 1: there is no figure foo.p99"),
+    ("p99 < infs", "line 1: infs is no duration, such as 20ms"),
+    ("rate > nan", "line 1: nan is no number"), ("hit_ratio > inf%", "line 1: inf% is no number"),
+    ("", "there is no condition in it"), ("# p99 < 20ms\r\n\r\n", "there is no condition in it"),
   ])
   func `what is no budget says where`(text: String, problem: String) {
     #expect { try Budget(text) } throws: { ($0 as? Budget.Problem)?.description == problem }
+  }
+
+  @Test func `lines end as each system has it, and micro is a sign or a letter`() throws {
+    let budget = try Budget("# first\r\np50 < 900\u{B5}s\r\np50 < 900\u{3BC}s # no\rerrors == 0\n")
+    #expect(budget.conditions.map(\.line) == [2, 3, 4])
+    #expect(budget.judge(Self.report).map(\.holds) == [false, false, false])
+  }
+
+  @Test func `where nothing was answered no latency is short enough`() throws {
+    let plan = ReplayPlan(address: SocketAddressForTests.local, host: "a")
+    let report = ReplayReport(
+      Tally(), plan: plan, name: "n", began: "", timeline: [], source: SourceOutcome())
+    let verdicts = try Budget("p99 < 20ms\nmax < 1s\nmean < 1s\nrate >= 0").judge(report)
+    #expect(verdicts.map(\.holds) == [false, false, false, true])
+    #expect(verdicts.map { $0.value == nil } == [true, true, true, false])
+    // Its page has charts of nothing, and no place in them that is no number.
+    for page in [report.html(), ReportComparison(report, report).html()] {
+      #expect(!page.contains("\"-,") && !page.contains(",-\"") && !page.contains("=-"))
+    }
   }
 
   @Test func `a report comes back from JSON as it was`() throws {
@@ -96,6 +118,26 @@ struct BudgetTests {
       let opened = page.split(separator: "<svg").count - 1
       #expect(opened >= 4 && page.split(separator: "</svg>").count - 1 == opened)
       #expect(!page.contains("nan") && !page.contains("inf"))
+    }
+  }
+
+  @Test func `names of reports are text in a page, whatever is in them`() throws {
+    var report = Self.report
+    // An accent makes one character of the two, to the eye and to a string, but not to a browser.
+    for name in ["<script>alert(1)</script>", "\"\u{301} onload=\"x", "<\u{338}img src=x>"] {
+      report.name = name
+      report.plan = name
+      report.began = name
+      report.classes[0].name = name
+      report.statuses = [name: 1]
+      report.errors = [name: 1]
+      let read = try #require(ReplayReport(json: Array(report.json().utf8)))
+      for page in [read.html(), ReportComparison(read, read).html()] {
+        let scalars = Array(page.unicodeScalars)
+        let parts = Array(name.unicodeScalars)
+        let hasName = scalars.indices.contains { scalars[$0...].starts(with: parts) }
+        #expect(!hasName, "\(name)")
+      }
     }
   }
 
