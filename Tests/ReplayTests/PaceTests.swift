@@ -67,6 +67,10 @@ struct PaceTests {
       #expect(Schedule(pace: pace).due(number: .max, time: .max) > 0)
       #expect(Schedule(pace: pace).step(at: .max).map { $0.index >= 0 } ?? true)
     }
-    #expect(Schedule(pace: .recorded(factor: 0.001)).due(number: 1, time: .max) > 0)
+    // To what is due the moment of the start is added.
+    for pace in [Pace.recorded(factor: 1), .recorded(factor: 0.001), .rate(1e-3)] {
+      let due = Schedule(pace: pace).due(number: .max, time: .max)
+      #expect(due > 0 && due <= .max / 2)
+    }
   }
 }
