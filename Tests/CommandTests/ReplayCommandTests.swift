@@ -215,6 +215,29 @@ struct ReplayCommandTests {
     await origin.stop()
   }
 
+  @Test func `what limits decided is told apart`() async throws {
+    let origin = try await ScriptedOrigin.answering { request in
+      switch request.target {
+      case "/a": Reply(429, ["Retry-After: 1", "RateLimit: \"x\";r=0;t=1"])
+      case "/b": Reply(429, ["X-RateLimit-Remaining: 0", "Cache-Status: n; fwd=request"])
+      case "/c": Reply(429)
+      case "/d": Reply(503, ["Retry-After: 1"])
+      default: Reply(200, ["X-Cache: MISS"], "x")
+      }
+    }
+    let report = try await Replay(
+      "/a\n/b\n/c\n/d\n/e\n", ["--to", "http://127.0.0.1:\(origin.port)"]
+    ).report()
+    let limits = try #require(report["limits"])
+    #expect(limits["limited"]?.int == 3)
+    #expect(limits["withRetryAfter"]?.int == 1 && limits["withFields"]?.int == 2)
+    let classes = report["classes"]?.array?.map {
+      "\($0["name"]?.string ?? "") \($0["answers"]?.int ?? 0)"
+    }
+    #expect(classes == ["miss 1", "limited 3", "failed 1"])
+    await origin.stop()
+  }
+
   @Test func `two reports stand side by side`() async throws {
     let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
     let to = ["--to", "http://127.0.0.1:\(origin.port)", "--report", "report"]

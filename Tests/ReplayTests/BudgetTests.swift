@@ -70,6 +70,46 @@ struct BudgetTests {
     #expect { try Budget(text) } throws: { ($0 as? Budget.Problem)?.description == problem }
   }
 
+  @Test func `the knee is the last rate before the first step that gave way`() {
+    var plan = ReplayPlan(address: SocketAddressForTests.local, host: "a")
+    plan.pace = .steps(from: 100, by: 100, seconds: 1)
+    // Sent, answered, late, and the latency of all, in milliseconds.
+    func knee(_ steps: [(sent: UInt64, answers: UInt64, late: UInt64, latency: Int64)]) -> Double? {
+      var tally = Tally()
+      for (index, one) in steps.enumerated() {
+        tally.step(index) { step in
+          step.sent = one.sent
+          step.answers = one.answers
+          step.failures = one.sent - one.answers
+          step.late = one.late
+          for _ in 0..<one.answers { step.latencies.record(one.latency * 1_000_000) }
+        }
+      }
+      return ReplayReport(
+        tally, plan: plan, name: "n", began: "", timeline: [], source: SourceOutcome()
+      ).knee
+    }
+    #expect(knee([(100, 100, 0, 5), (200, 200, 0, 5)]) == 200)
+    // Too slow, failing, late, and cut short; what holds behind one that gave way is chance.
+    #expect(knee([(100, 100, 0, 5), (200, 200, 0, 101), (300, 300, 0, 5)]) == 100)
+    #expect(knee([(100, 100, 0, 5), (200, 197, 0, 5)]) == 100)
+    #expect(knee([(100, 100, 0, 5), (200, 200, 11, 5)]) == 100)
+    #expect(knee([(100, 100, 0, 5), (150, 150, 0, 5)]) == 100)
+    #expect(knee([(100, 0, 0, 5)]) == nil)
+  }
+
+  @Test func `percentiles are those of what was recorded`() {
+    var latencies = Latencies()
+    for microseconds in 1...100_000 as ClosedRange<Int64> { latencies.record(microseconds * 1_000) }
+    let report = LatencyReport(latencies)
+    for (name, value) in ReplayReport.percentiles {
+      let percentile = report.percentile(name) ?? 0
+      // Three digits.
+      #expect(abs(percentile - value * 1_000) <= value * 1.1, "p\(name) is \(percentile)")
+    }
+    #expect(abs(report.mean - 50_000) < 100 && abs(report.max - 100_000) < 101)
+  }
+
   @Test func `lines end as each system has it, and micro is a sign or a letter`() throws {
     let budget = try Budget("# first\r\np50 < 900\u{B5}s\r\np50 < 900\u{3BC}s # no\rerrors == 0\n")
     #expect(budget.conditions.map(\.line) == [2, 3, 4])

@@ -227,4 +227,26 @@ struct EngineTests {
     #expect(report.sent == 0 && report.answers == 0 && report.contentBytes == 0)
     #expect(report.receivedBytes == 0 && report.sentBytes == 0)
   }
+
+  @Test func `an open loop counts latency from when a request was due`() throws {
+    // All are due at once, and one at a time is answered: the last waits as long as all others took.
+    let stage = try Stage((0..<1_000).map { "/\($0)\n" }.joined())
+    let report = try stage.replay { plan in
+      plan.pace = .rate(1e9)
+      plan.clients = 1
+    }
+    #expect(report.answers == 1_000)
+    #expect(report.latency.max >= report.serviceTime.mean * 900)
+    #expect(report.late > 0 && report.worstLateness >= report.serviceTime.mean * 900)
+  }
+
+  @Test func `each client has connections of its own`() throws {
+    let lines = (0..<30).map { #"{"client":"10.0.0.\#($0 % 3)","target":"/\#($0)"}"# + "\n" }
+    let stage = try Stage(lines.joined())
+    let report = try stage.replay { plan in
+      plan.connections = .perClient
+      plan.clients = 1
+    }
+    #expect(report.answers == 30 && report.connectionsOpened == 3)
+  }
 }
