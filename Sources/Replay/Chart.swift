@@ -23,6 +23,8 @@ struct Chart {
   /// Marks below; nil: five, evenly.
   var marksX: [Double]?
 
+  /// What is beyond is no figure of a run, but of a report that somebody made up.
+  private static let most = 1e15
   private static let width = 640.0
   private static let height = 240.0
   private static let left = 64.0
@@ -32,7 +34,12 @@ struct Chart {
 
   /// The chart as a figure of HTML.
   func html() -> String {
-    let points = lines.flatMap(\.points).filter { $0.x.isFinite && $0.y.isFinite }
+    let lines = lines.map { line in
+      var line = line
+      line.points.removeAll { !(abs($0.x) < Self.most && abs($0.y) < Self.most) }
+      return line
+    }
+    let points = lines.flatMap(\.points)
     let legend = lines.map { "<span class=\"k s\($0.colour)\">\(HTML.escaped($0.name))</span>" }
     let head =
       "<figure><figcaption>\(HTML.escaped(title)) \(legend.joined(separator: " "))</figcaption>"
@@ -117,7 +124,7 @@ private struct Scale {
 
   /// The decadic logarithm by halving: marks of a drawing need three digits.
   private func log10(_ value: Double) -> Double {
-    var value = value
+    var value = min(max(value, 1e-9), 1e18)
     var result = 0.0
     while value >= 10 {
       value /= 10

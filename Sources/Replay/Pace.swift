@@ -56,7 +56,7 @@ package enum Pace: Equatable, Sendable {
 
   /// A positive number that arithmetic with nanoseconds can bear.
   private static func positive(_ text: Substring) -> Double? {
-    guard let value = Double(text), value > 0, value <= 1e9 else { return nil }
+    guard let value = Double(text), value >= 1e-6, value <= 1e9 else { return nil }
     return value
   }
 

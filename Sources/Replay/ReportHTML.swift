@@ -107,7 +107,7 @@ extension ReplayReport {
           title: "Hit ratio", lines: lines([("hits", overTime { $0.hitRatio.map { $0 * 100 } })]),
           labelX: seconds, labelY: { "\(Figure.fixed($0, 0)) %" }))
     }
-    if reports.contains(where: { $0.failed + $0.late > 0 }) {
+    if reports.contains(where: { $0.failed > 0 || $0.late > 0 }) {
       charts.append(
         Chart(
           title: "Failed, and sent late",

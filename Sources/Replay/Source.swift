@@ -143,12 +143,24 @@ final class Source {
         break
       }
       if result.isEnd { break }
-      reader.feed(buffer.view) { take($0, reader) }
+      feed(buffer.view, to: reader)
     }
     reader.finish { take($0, reader) }
     outcome.badCount += reader.badCount
     let free = max(0, 5 - outcome.badLines.count)
     outcome.badLines += reader.badLines.prefix(free).map { (path, $0) }
+  }
+
+  /// What is compressed is given in small portions: a few bytes may be millions of lines, and between two
+  /// portions it is asked whether there is still somebody who wants them.
+  private func feed(_ bytes: ByteView, to reader: TrafficReader) {
+    let isPlain = reader.coding == Decompressor.Coding.none
+    let portion = isPlain ? bytes.count : 1 << 10
+    var at = 0
+    while at < bytes.count, !isDone {
+      reader.feed(bytes[at..<min(at + portion, bytes.count)]) { take($0, reader) }
+      at += portion
+    }
   }
 
   /// Whether something is to be read; if not, what is pending goes out.

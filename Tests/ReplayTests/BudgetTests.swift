@@ -161,6 +161,25 @@ struct BudgetTests {
     }
   }
 
+  @Test func `figures of a report that somebody made up are no danger`() {
+    for figure in [UInt64.max, 0, 1] {
+      var report = Self.report
+      (report.failed, report.late, report.sent, report.answers) = (figure, figure, figure, figure)
+      report.rate = Double(figure) * 1e280
+      report.latency.percentiles = ["50": -1, "99": 1e308, "99.99": 1e-300]
+      report.latency.max = 1e308
+      for index in report.timeline.indices {
+        report.timeline[index].p99 = 1e308
+        report.timeline[index].failures = figure
+        report.timeline[index].hitRatio = -1e308
+      }
+      let page = ReportComparison(report, Self.report).html()
+      #expect(page.contains("</svg>") && !page.contains("nan") && !page.contains("inf"))
+      #expect(ReportComparison(report, Self.report).text().contains("p99"))
+      #expect(report.text().contains("p99"))
+    }
+  }
+
   @Test func `names of reports are text in a page, whatever is in them`() throws {
     var report = Self.report
     // An accent makes one character of the two, to the eye and to a string, but not to a browser.
