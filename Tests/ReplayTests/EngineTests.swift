@@ -17,9 +17,13 @@ private final class Stage {
   let path: String
   let origin: ReplayOrigin
 
-  init(_ lines: String, lifetime: Int32 = 60) throws {
+  convenience init(_ lines: String, lifetime: Int32 = 60) throws {
+    try self.init(Data(lines.utf8), lifetime: lifetime)
+  }
+
+  init(_ bytes: Data, lifetime: Int32 = 60) throws {
     path = "/tmp/weir-replay-test-\(Random.hash128().low)"
-    guard FileManager.default.createFile(atPath: path, contents: Data(lines.utf8)) else {
+    guard FileManager.default.createFile(atPath: path, contents: bytes) else {
       throw Errno(2)
     }
     var table = OriginTable()
@@ -248,5 +252,19 @@ struct EngineTests {
       plan.clients = 1
     }
     #expect(report.answers == 30 && report.connectionsOpened == 3)
+  }
+
+  @Test func `a compressed recording is played whole, and stops when enough was sent`() throws {
+    // 100,000 times "/some/path", of which a few bytes are left: many thousand lines come of one portion.
+    let packed = try #require(
+      Data(
+        base64Encoded:
+          "KLUv/QRonAAAWC9zb21lL3BhdGgKAQDy/86LF0QAAAABAP3/zgsQRAAAAAEA/f85AAJEAAAAAQD9/zkAAkQAAAABAP3/"
+          + "OQACRAAAAAEA/f85AAJEAAAAAQD9/zkAAkQAAAABAP3/OQACRQAAAAEA3UgdAAEnhS98"))
+    let stage = try Stage(packed)
+    let whole = try stage.replay()
+    #expect(whole.answers == 100_000 && whole.failed == 0 && whole.input.badLines == 0)
+    let part = try stage.replay { $0.requestLimit = 1_000 }
+    #expect(part.answers == 1_000)
   }
 }
