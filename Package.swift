@@ -311,7 +311,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "ReplayTests",
-      dependencies: ["Replay", "TrafficFormats", "Bytes", "EventLoop", "HTTP1", "HTTPMessage"],
+      dependencies: [
+        "Replay", "TrafficFormats", "Bytes", "EventLoop", "HTTP1", "HTTP2", "HTTPMessage",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "TrafficFormatsTests", dependencies: ["TrafficFormats", "Bytes"],

@@ -2,9 +2,10 @@
 // kept for as long as somebody comes for them. It costs nothing otherwise.
 //
 // Whatever leaves here is redacted already: a client's address becomes another, always the same one while the
-// node runs, of a range that nobody has (fd00::/8, RFC 4193); the values in queries become other letters, as
-// many, always the same for the same value. So sessions, keys and their popularity stay what they were.
-// What rules log is left out.
+// node runs, of a range that nobody has (fd00::/8, RFC 4193); a value in a query becomes another, as long,
+// always the same one, and different values become different ones: a page's number has one digit, and if its
+// letter were by chance that of another page, a cache would hit more often than it did. So sessions, keys and
+// their popularity stay what they were. What rules log is left out.
 
 internal import Bytes
 internal import EventLoop
@@ -36,6 +37,16 @@ package final class LogTap: Sendable {
   private let awaited = Atomic<Int64>(0)
   private let hash: SipHash
   private let signal: LogSignal
+  /// What stands for each place of the alphabet.
+  private let substitution: [Int]
+
+  /// What values consist of when they are hidden (RFC 3986 §2.3: it need not be encoded anywhere).
+  private static let alphabet = Array(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~".utf8)
+  /// The place of each byte in it; others share places with these.
+  private static let places = (0..<256).map { byte in
+    alphabet.firstIndex(of: UInt8(byte)) ?? byte % alphabet.count
+  }
 
   /// So much is kept for a recorder that is late.
   private static let capacity = 8 << 20
@@ -45,6 +56,12 @@ package final class LogTap: Sendable {
   init(secret: Hash128, signal: LogSignal) {
     hash = SipHash(key: secret)
     self.signal = signal
+    var table = Array(0..<Self.alphabet.count)
+    for index in table.indices.dropFirst() {
+      let other = Int(hash.hash(UInt64(index), 1 << 32).low % UInt64(index + 1))
+      table.swapAt(index, other)
+    }
+    substitution = table
   }
 
   /// The lines since the last call, and how many were lost; from now on there are lines for what is asked.
@@ -113,7 +130,7 @@ package final class LogTap: Sendable {
     }
   }
 
-  /// Replaces the values of a query by letters.
+  /// Replaces the values of a query.
   private func hideQuery(in range: Range<Int>, of bytes: ByteView, _ copy: inout ByteBuffer) {
     guard let mark = bytes[range].firstIndex(of: ASCII.question) else { return }
     var at = range.lowerBound + mark + 1
@@ -122,13 +139,27 @@ package final class LogTap: Sendable {
       while end < range.upperBound, bytes[end] != 0x26 { end += 1 }
       // A parameter without a name is a value.
       let name = bytes[at..<end].firstIndex(of: ASCII.equals).map { $0 + 1 } ?? 0
-      var word = hash.hash(bytes[at + name..<end])
-      for place in at + name..<end {
-        copy.overwrite(at: place, littleEndian: 0x61 + UInt8(word.low % 26))
-        word = Hash128(low: word.low / 26, high: word.high)
-        if word.low == 0 { word = hash.hash(word.high, UInt64(place - at)) }
+      for (index, byte) in hidden(bytes[at + name..<end]).enumerated() {
+        copy.overwrite(at: at + name + index, littleEndian: byte)
       }
       at = end + 1
     }
+  }
+
+  /// Another value of the same length. Four times over it, there and back, each character is moved by what
+  /// those before it have become: each step can be undone by who has the key, so no two values become one, and
+  /// in the end each character depends on all.
+  private func hidden(_ value: ByteView) -> [UInt8] {
+    var symbols = (0..<value.count).map { Self.places[Int(value[$0])] }
+    for pass in 0..<4 as Range<UInt64> {
+      var state = hash.hash(UInt64(symbols.count), pass).low
+      for step in symbols.indices {
+        let place = pass & 1 == 0 ? step : symbols.count - 1 - step
+        let moved = (symbols[place] + Int(state % 65_536)) % Self.alphabet.count
+        symbols[place] = substitution[moved]
+        state = hash.hash(state, UInt64(moved)).low
+      }
+    }
+    return symbols.map { Self.alphabet[$0] }
   }
 }

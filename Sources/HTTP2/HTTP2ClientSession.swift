@@ -64,9 +64,11 @@ package final class HTTP2ClientSession {
   deinit { unsafe nghttp2_session_del(handle) }
 
   /// Asks for something. `head` is an HTTP/1.1 head with a `Host`; `content` bytes of the letter x follow
-  /// it. False if it cannot be asked on this connection.
-  package func request(head: ByteView, isSecure: Bool, content: UInt64, token: UInt64) -> Bool {
-    guard token != 0, let line = requestLine(head) else { return false }
+  /// it. Returns the stream's number; nil if it cannot be asked on this connection.
+  package func request(
+    head: ByteView, isSecure: Bool, content: UInt64, token: UInt64
+  ) -> Int32? {
+    guard token != 0, let line = requestLine(head) else { return nil }
     nameBytes.removeAll()
     nameBytes.reserve(head.count + 64)
     spans.removeAll(keepingCapacity: true)
@@ -88,8 +90,17 @@ package final class HTTP2ClientSession {
       content > 0
       ? unsafe nghttp2_submit_request(handle, nil, pseudo, pseudo.count, &provider, user)
       : unsafe nghttp2_submit_request(handle, nil, pseudo, pseudo.count, nil, user)
-    if stream > 0, content > 0 { unsent[stream] = content }
-    return stream > 0
+    guard stream > 0 else { return nil }
+    if content > 0 { unsent[stream] = content }
+    return stream
+  }
+
+  /// Gives a request up: the server hears of it with the next bytes. What still comes of it may be handed
+  /// out, under its token.
+  package func cancel(stream: Int32) {
+    unsent[stream] = nil
+    _ = unsafe nghttp2_submit_rst_stream(
+      handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, NGHTTP2_CANCEL.rawValue)
   }
 
   /// Takes bytes that came in; false if the connection is beyond use.

@@ -49,13 +49,16 @@ package struct Budget: Equatable, Sendable {
 
   /// Reads a budget.
   package init(_ text: String) throws(Problem) {
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    // A line may end as Windows has it, which is one character of a string.
+    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
     for (index, line) in lines.enumerated() {
       let content = line.prefix { $0 != "#" }
       let words = content.split(whereSeparator: \.isWhitespace).map(String.init)
       if words.isEmpty { continue }
       conditions.append(try Self.condition(words, line: index + 1))
     }
+    // It would hold whatever happens.
+    if conditions.isEmpty { throw Problem(description: "there is no condition in it") }
   }
 
   private static func condition(_ words: [String], line: Int) throws(Problem) -> Condition {
@@ -102,14 +105,20 @@ package struct Budget: Equatable, Sendable {
   /// A number, or a duration in microseconds.
   private static func value(_ text: String, isTime: Bool) -> Double? {
     if !isTime {
-      if text.hasSuffix("%") { return Double(text.dropLast()).map { $0 / 100 } }
-      return Double(text)
+      return text.hasSuffix("%") ? number(text.dropLast()).map { $0 / 100 } : number(text[...])
     }
-    for (unit, factor) in [("us", 1.0), ("µs", 1), ("ms", 1_000), ("s", 1_000_000)]
-    where text.hasSuffix(unit) {
-      return Double(text.dropLast(unit.count)).map { $0 * factor }
+    // The sign for micro and the Greek letter look alike.
+    for (unit, factor) in [
+      ("us", 1.0), ("\u{B5}s", 1), ("\u{3BC}s", 1), ("ms", 1_000), ("s", 1_000_000),
+    ] where text.hasSuffix(unit) {
+      return number(text.dropLast(unit.count)).map { $0 * factor }
     }
     return nil
+  }
+
+  /// A number; `nan` and `inf`, with which nothing could be compared, are none.
+  private static func number(_ text: Substring) -> Double? {
+    Double(text).flatMap { $0.isFinite ? $0 : nil }
   }
 
   /// Judges a report.
@@ -132,21 +141,23 @@ package struct Budget: Equatable, Sendable {
 
   private static func figure(_ name: String, of report: ReplayReport) -> Double? {
     let (className, figure) = parts(name)
+    // Where nothing was answered there is no latency, least of all a short one.
+    let all: LatencyReport? = report.answers > 0 ? report.latency : nil
     let latency =
-      className.map { name in report.classes.first { $0.name == name }?.latency } ?? report.latency
-    let all = Double(max(report.sent, 1))
+      className.map { name in report.classes.first { $0.name == name }?.latency } ?? all
+    let sent = Double(max(report.sent, 1))
     switch figure {
     case "requests": return Double(report.answers)
     case "rate": return report.rate
     case "errors": return Double(report.failed)
-    case "error_ratio": return Double(report.failed) / all
+    case "error_ratio": return Double(report.failed) / sent
     case "hit_ratio": return report.hitRatio
     case "byte_hit_ratio": return report.byteHitRatio
     case "offload": return report.offload
     case "limited": return Double(report.limits.limited)
-    case "limited_ratio": return Double(report.limits.limited) / all
+    case "limited_ratio": return Double(report.limits.limited) / sent
     case "late": return Double(report.late)
-    case "late_ratio": return Double(report.late) / all
+    case "late_ratio": return Double(report.late) / sent
     case "server_errors":
       return Double(report.statuses.filter { $0.key.hasPrefix("5") }.reduce(0) { $0 + $1.value })
     case "knee": return report.knee

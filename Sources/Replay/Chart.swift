@@ -23,6 +23,8 @@ struct Chart {
   /// Marks below; nil: five, evenly.
   var marksX: [Double]?
 
+  /// What is beyond is no figure of a run, but of a report that somebody made up.
+  private static let most = 1e15
   private static let width = 640.0
   private static let height = 240.0
   private static let left = 64.0
@@ -32,7 +34,12 @@ struct Chart {
 
   /// The chart as a figure of HTML.
   func html() -> String {
-    let points = lines.flatMap(\.points).filter { $0.x.isFinite && $0.y.isFinite }
+    let lines = lines.map { line in
+      var line = line
+      line.points.removeAll { !(abs($0.x) < Self.most && abs($0.y) < Self.most) }
+      return line
+    }
+    let points = lines.flatMap(\.points)
     let legend = lines.map { "<span class=\"k s\($0.colour)\">\(HTML.escaped($0.name))</span>" }
     let head =
       "<figure><figcaption>\(HTML.escaped(title)) \(legend.joined(separator: " "))</figcaption>"
@@ -91,7 +98,8 @@ private struct Scale {
         power *= 10
         marks.append(power)
       }
-      high = power
+      // One mark alone would be a scale without length.
+      high = max(power, low * 10)
       self.marks = marks
     } else {
       // Four to nine steps of 1, 2 or 5 times a power of ten.
@@ -116,7 +124,7 @@ private struct Scale {
 
   /// The decadic logarithm by halving: marks of a drawing need three digits.
   private func log10(_ value: Double) -> Double {
-    var value = value
+    var value = min(max(value, 1e-9), 1e18)
     var result = 0.0
     while value >= 10 {
       value /= 10
@@ -143,13 +151,14 @@ private struct Scale {
 enum HTML {
   static func escaped(_ text: String) -> String {
     var result = ""
-    for character in text {
-      switch character {
+    // By scalars: a quotation mark with an accent behind it is another character, and still ends an attribute.
+    for scalar in text.unicodeScalars {
+      switch scalar {
       case "<": result += "&lt;"
       case ">": result += "&gt;"
       case "&": result += "&amp;"
       case "\"": result += "&quot;"
-      default: result.append(character)
+      default: result.unicodeScalars.append(scalar)
       }
     }
     return result

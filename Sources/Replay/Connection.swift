@@ -28,6 +28,8 @@ final class Counters {
 enum ConnectionStep {
   /// It waits for the kernel.
   case waiting
+  /// There may be more to be read: others are to have their turn.
+  case more
   /// An answer is complete; the connection is free if it persists.
   case answered(keepsAlive: Bool)
   /// It is beyond use.
@@ -56,6 +58,8 @@ final class Connection {
   private var isSent = true
   /// When it became free, monotonic.
   var idleSince: Int64 = 0
+  /// Whether it is on the list of those that have more to be read.
+  var isUnread = false
   /// Requests answered on it.
   private(set) var answers = 0
   /// Requests of its client that wait for it.
@@ -151,7 +155,7 @@ final class Connection {
       let step = writable(now: now)
       guard transport.isReady, case .waiting = step else { return step }
     }
-    while true {
+    for _ in 0..<Transport.readsAtOnce {
       if !transport.isSecure, case .length(let missing) = expectation,
         missing > UInt64(Transport.readSize)
       {
@@ -170,6 +174,7 @@ final class Connection {
       case .reset: return .failed(.reset)
       }
     }
+    return .more
   }
 
   /// Takes content without looking at it; nil if there may be more.

@@ -11,6 +11,10 @@ final class MultiplexedConnection: HTTP2ClientEvents {
     var request: Request
     var answer = Answer()
     var hasHead = false
+    /// What the session calls it: its slot, and how many there were before, since what the server sends of a
+    /// request that was given up must not count for the next in its slot.
+    var token: UInt64
+    var stream: Int32 = 0
   }
 
   /// How an exchange has ended.
@@ -29,6 +33,7 @@ final class MultiplexedConnection: HTTP2ClientEvents {
   private var session: HTTP2ClientSession?
   private var exchanges: [Exchange?] = []
   private var free: [Int] = []
+  private var begun: UInt64 = 0
   private(set) var active = 0
   /// Those that have ended, until the sender takes them.
   var ended: [(Exchange, End)] = []
@@ -36,7 +41,11 @@ final class MultiplexedConnection: HTTP2ClientEvents {
   private(set) var isClosing = false
   /// Whether it is on the list of those that have something to send.
   var isDirty = false
+  /// Whether it is on the list of those that have more to be read.
+  var isUnread = false
   var idleSince: Int64 = 0
+  /// When anything came last, monotonic; 0: never.
+  private var heardAt: Int64 = 0
   private var output = ByteBuffer()
 
   init(_ transport: Transport, client: UInt64, counters: Counters) {
@@ -56,14 +65,18 @@ final class MultiplexedConnection: HTTP2ClientEvents {
   func begin(_ request: Request) {
     let slot = free.popLast() ?? exchanges.count
     if slot == exchanges.count { exchanges.append(nil) }
-    exchanges[slot] = Exchange(request: request)
+    begun += 1
+    let token = begun << 32 | UInt64(slot)
+    exchanges[slot] = Exchange(request: request, token: token)
     active += 1
     if request.entry.closes { isClosing = true }
-    let isAsked =
-      session?.request(
-        head: request.head, isSecure: isSecure, content: request.entry.content,
-        token: UInt64(slot + 1)) ?? false
-    if !isAsked { end(slot, .failed(.stream)) }
+    let stream = session?.request(
+      head: request.head, isSecure: isSecure, content: request.entry.content, token: token)
+    if let stream {
+      exchanges[slot]?.stream = stream
+    } else {
+      end(slot, .failed(.stream))
+    }
   }
 
   /// The kernel takes bytes (again); why the connection is beyond use, if it is.
@@ -100,22 +113,46 @@ final class MultiplexedConnection: HTTP2ClientEvents {
     }
   }
 
-  /// The kernel has bytes; why the connection is beyond use, if it is.
-  func readable(untilEnd: Bool, buffer: inout ByteBuffer, now: Int64) -> SendFailure? {
+  /// What reading came to.
+  enum Reading {
+    /// All that there was is read.
+    case done
+    /// There may be more: others are to have their turn.
+    case more
+    /// The connection is beyond use.
+    case failed(SendFailure)
+  }
+
+  /// The kernel has bytes.
+  func readable(untilEnd: Bool, buffer: inout ByteBuffer, now: Int64) -> Reading {
+    var isWhole = false
+    if let failure = read(untilEnd, &buffer, now, &isWhole) { return .failed(failure) }
+    return isWhole || !transport.isReady ? .done : .more
+  }
+
+  private func read(
+    _ untilEnd: Bool, _ buffer: inout ByteBuffer, _ now: Int64, _ isWhole: inout Bool
+  ) -> SendFailure? {
     if !transport.isReady, let failure = writable(now: now) { return failure }
     guard transport.isReady else { return nil }
-    while true {
+    for _ in 0..<Transport.readsAtOnce {
       buffer.removeAll()
       switch transport.receive(&buffer) {
       case .bytes(let count):
+        heardAt = now
         counters.receivedBytes &+= UInt64(count)
         guard session?.feed(buffer.view) ?? false else { return .stream }
-        if !transport.mayHoldMore(after: count) && !untilEnd { return flush(now: now) }
-      case .nothing: return flush(now: now)
+        if transport.mayHoldMore(after: count) || untilEnd { continue }
+        isWhole = true
+        return flush(now: now)
+      case .nothing:
+        isWhole = true
+        return flush(now: now)
       case .end: return .closed
       case .reset: return .reset
       }
     }
+    return flush(now: now)
   }
 
   /// Ends all that is under way; it is beyond use.
@@ -124,9 +161,16 @@ final class MultiplexedConnection: HTTP2ClientEvents {
     for slot in exchanges.indices where exchanges[slot] != nil { end(slot, .failed(failure)) }
   }
 
-  /// Gives up what was taken up before a moment; whether there was anything.
-  func hasTimedOut(before moment: Int64) -> Bool {
-    exchanges.contains { $0.map { $0.request.takenAt < moment } ?? false }
+  /// Gives up what was taken up before a moment, and nothing else: one answer that does not come is not the
+  /// others' fault. False if nothing at all was heard since, so that the connection is beyond use.
+  func giveUp(before moment: Int64) -> Bool {
+    for slot in exchanges.indices {
+      guard let exchange = exchanges[slot], exchange.request.takenAt < moment else { continue }
+      if heardAt < moment { return false }
+      session?.cancel(stream: exchange.stream)
+      end(slot, .failed(.timeout))
+    }
+    return true
   }
 
   private func end(_ slot: Int, _ end: End) {
@@ -138,8 +182,9 @@ final class MultiplexedConnection: HTTP2ClientEvents {
   }
 
   private func slot(_ token: UInt64) -> Int? {
-    let slot = Int(clamping: token) - 1
-    return exchanges.indices.contains(slot) ? slot : nil
+    let slot = Int(truncatingIfNeeded: token & 0xFFFF_FFFF)
+    guard exchanges.indices.contains(slot), exchanges[slot]?.token == token else { return nil }
+    return slot
   }
 
   // MARK: What the session says

@@ -56,7 +56,7 @@ package enum Pace: Equatable, Sendable {
 
   /// A positive number that arithmetic with nanoseconds can bear.
   private static func positive(_ text: Substring) -> Double? {
-    guard let value = Double(text), value > 0, value <= 1e9 else { return nil }
+    guard let value = Double(text), value >= 1e-6, value <= 1e9 else { return nil }
     return value
   }
 
@@ -87,7 +87,7 @@ struct Schedule: Sendable {
     let number = Double(number)
     switch pace {
     case .fastest: return -1
-    case .recorded(1): return max(time, 0)
+    case .recorded(1): return min(max(time, 0), Self.latest)
     case .recorded(let factor): return Self.nanoseconds(Double(max(time, 0)) / factor / 1e9)
     case .rate(let rate): return Self.nanoseconds(number / rate)
     case .ramp(let from, let to, let seconds):
@@ -130,8 +130,11 @@ struct Schedule: Sendable {
     return step * seconds + (number - before(step)) / (from + by * step)
   }
 
+  /// No request is due later: to this a clock's moment can still be added.
+  private static let latest = Int64.max / 2
+
   /// Seconds in nanoseconds, as far as these go.
   private static func nanoseconds(_ seconds: Double) -> Int64 {
-    seconds < 9e9 ? Int64(seconds * 1e9) : Int64.max / 2
+    seconds < Double(latest) / 1e9 ? Int64(seconds * 1e9) : latest
   }
 }

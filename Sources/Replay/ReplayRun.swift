@@ -60,7 +60,8 @@ package final class ReplayRun: Sendable {
         let running = try? Sender(
           plan, queue: queue, progress: progress, start: start, share: share)
         running?.run()
-        sender.result.withLock { $0 = running?.tally }
+        // Without a poller nothing is sent; it has ended all the same.
+        sender.result.withLock { $0 = running?.tally ?? Tally() }
         // The reader may wait for room in this queue.
         if running == nil { progress.abort() }
       }

@@ -34,7 +34,7 @@ extension ReplayReport {
     var rows = ["<tr><th>class<th>answers<th>p50<th>p99<th>p99.9<th>max"]
     for one in classes + [all] {
       rows.append(
-        "<tr><td>\(one.name)<td>\(one.answers)"
+        "<tr><td>\(HTML.escaped(one.name))<td>\(one.answers)"
           + ["50", "99", "99.9"].map { "<td>\(Figure.time(one.latency.percentile($0) ?? 0))" }
           .joined() + "<td>\(Figure.time(one.latency.max))")
     }
@@ -107,7 +107,7 @@ extension ReplayReport {
           title: "Hit ratio", lines: lines([("hits", overTime { $0.hitRatio.map { $0 * 100 } })]),
           labelX: seconds, labelY: { "\(Figure.fixed($0, 0)) %" }))
     }
-    if reports.contains(where: { $0.failed + $0.late > 0 }) {
+    if reports.contains(where: { $0.failed > 0 || $0.late > 0 }) {
       charts.append(
         Chart(
           title: "Failed, and sent late",
@@ -155,7 +155,7 @@ extension ReportComparison {
   /// The comparison as a page.
   package func html() -> String {
     let rows = rows.map { row in
-      "<tr><td>\(row.name)<td>\(HTML.escaped(row.first))<td>\(HTML.escaped(row.second))"
+      "<tr><td>\(HTML.escaped(row.name))<td>\(HTML.escaped(row.first))<td>\(HTML.escaped(row.second))"
         + "<td>\(row.ratio.map { "×\(Figure.fixed($0, 2))" } ?? "")"
     }
     let body =

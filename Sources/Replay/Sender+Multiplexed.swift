@@ -35,6 +35,10 @@ extension Sender {
 
   private func begin(_ request: Request, _ connection: MultiplexedConnection) {
     connection.begin(request)
+    markDirty(connection)
+  }
+
+  private func markDirty(_ connection: MultiplexedConnection) {
     if connection.isDirty { return }
     connection.isDirty = true
     dirty.append(connection)
@@ -59,13 +63,27 @@ extension Sender {
     if readiness.mayWrite || connection.transport.isConnecting {
       failure = connection.writable(now: now)
     }
-    // A handshake may have read what came behind it.
-    if failure == nil, readiness.mayRead || connection.transport.isReady != wasReady {
-      failure = connection.readable(
-        untilEnd: readiness.peerEnded || readiness.isOver, buffer: &buffer, now: now)
+    if let failure {
+      drop(connection, failure, now)
+    } else if readiness.mayRead || connection.transport.isReady != wasReady {
+      // A handshake may have read what came behind it.
+      read(connection, untilEnd: readiness.peerEnded || readiness.isOver, now)
+    } else {
+      collect(connection, now)
     }
-    if let failure { drop(connection, failure, now) } else { collect(connection, now) }
     takeUp(now)
+  }
+
+  /// Reads from a connection, and takes what came of it.
+  func read(_ connection: MultiplexedConnection, untilEnd: Bool, _ now: Int64) {
+    switch connection.readable(untilEnd: untilEnd, buffer: &buffer, now: now) {
+    case .failed(let failure): return drop(connection, failure, now)
+    case .more:
+      if !connection.isUnread { unread.append(connection.name | Self.multiplexedBit) }
+      connection.isUnread = true
+    case .done: break
+    }
+    collect(connection, now)
   }
 
   /// Counts what has ended on a connection, and closes one that is done.
@@ -120,8 +138,12 @@ extension Sender {
   /// Looks for what has waited too long.
   func tickMultiplexed(_ now: Int64) {
     for connection in multiplexed.all {
-      if connection.hasTimedOut(before: now - plan.timeout) {
+      let isAlive = connection.giveUp(before: now - plan.timeout)
+      if !isAlive {
         drop(connection, connection.transport.isReady ? .timeout : .connectTimeout, now)
+      } else if !connection.ended.isEmpty {
+        markDirty(connection)
+        collect(connection, now)
       } else if connection.active == 0, now - connection.idleSince > Self.idleTime {
         connection.fail(.closed)
         collect(connection, now)

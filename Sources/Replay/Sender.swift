@@ -32,6 +32,8 @@ final class Sender {
   var multiplexed = Slab<MultiplexedConnection>()
   var open: [MultiplexedConnection] = []
   var dirty: [MultiplexedConnection] = []
+  /// Connections that have more to be read, by their names.
+  var unread: [UInt64] = []
   private var idle: [Connection] = []
   private var byClient: [UInt64: [Connection]] = [:]
   /// Requests for which there is no connection.
@@ -51,6 +53,8 @@ final class Sender {
   private var secondReceived: UInt64 = 0
   private var nextTick: Int64
   private var starvedSince: Int64?
+  /// What had been moved when the warm-up was over; nil: it is not.
+  private var warm: (received: UInt64, sent: UInt64)?
 
   private static let tick: Int64 = 100_000_000
   private static let connectionsPerClient = 6
@@ -84,13 +88,15 @@ final class Sender {
       if now >= nextTick { tick(now) }
       takeUp(now)
       if isOver(now) { break }
-      let count = poller.waitPrecisely(timeout: waitTime(clock.monotonic()))
+      let count = poller.waitPrecisely(
+        timeout: unread.isEmpty ? waitTime(clock.monotonic()) : 0)
       for index in 0..<count { handle(poller.token(index), poller.readiness(index)) }
+      if !unread.isEmpty { readOn() }
     }
     abandon()
     publishSecond()
-    tally.receivedBytes = counters.receivedBytes
-    tally.sentBytes = counters.sentBytes
+    tally.receivedBytes = counters.receivedBytes - (warm?.received ?? counters.receivedBytes)
+    tally.sentBytes = counters.sentBytes - (warm?.sent ?? counters.sentBytes)
   }
 
   private func isOver(_ now: Int64) -> Bool {
@@ -125,21 +131,42 @@ final class Sender {
       perform(connection.writable(now: now), connection)
     }
     guard readiness.mayRead, connections.element(token) != nil else { return }
+    read(connection, untilEnd: readiness.peerEnded || readiness.isOver, now)
+  }
+
+  private func read(_ connection: Connection, untilEnd: Bool, _ now: Int64) {
     perform(
-      connection.readable(
-        untilEnd: readiness.peerEnded || readiness.isOver, buffer: &buffer, head: head, now: now),
-      connection)
+      connection.readable(untilEnd: untilEnd, buffer: &buffer, head: head, now: now), connection)
+  }
+
+  /// Reads on where the turn before has not come to the end of what there was.
+  private func readOn() {
+    let names = unread
+    unread.removeAll(keepingCapacity: true)
+    let now = clock.monotonic()
+    for name in names {
+      if let connection = connections.element(name) {
+        connection.isUnread = false
+        read(connection, untilEnd: true, now)
+      } else if let connection = multiplexed.element(name & ~Self.multiplexedBit) {
+        connection.isUnread = false
+        read(connection, untilEnd: true, now)
+      }
+    }
+    takeUp(now)
   }
 
   // MARK: Taking requests up
 
   func takeUp(_ now: Int64) {
-    if inFlight >= inFlightLimit || isPastEnd(now) { return }
-    while inFlight < inFlightLimit {
-      guard let request = next(now) else { break }
-      inFlight += 1
-      dispatch(request, now)
+    if !isPastEnd(now) {
+      while inFlight < inFlightLimit {
+        guard let request = next(now) else { break }
+        inFlight += 1
+        dispatch(request, now)
+      }
     }
+    // What had waited for a connection, or is sent again, goes out when nothing new may, too.
     flushDirty(now)
   }
 
@@ -175,6 +202,7 @@ final class Sender {
     let isLate = lateness > plan.lateAfter
     if isLate { second.late += 1 }
     guard now - start >= plan.warmUp else { return }
+    if warm == nil { warm = (counters.receivedBytes, counters.sentBytes) }
     tally.sent += 1
     tally.worstLateness = max(tally.worstLateness, lateness)
     if isLate { tally.late += 1 }
@@ -249,6 +277,9 @@ final class Sender {
   private func perform(_ step: ConnectionStep, _ connection: Connection) {
     switch step {
     case .waiting: break
+    case .more:
+      if !connection.isUnread { unread.append(connection.name) }
+      connection.isUnread = true
     case .answered(let keepsAlive): answered(connection, keepsAlive)
     case .failed(let failure): failed(connection, failure)
     }

@@ -53,14 +53,18 @@ final class Source {
   /// Requests dealt out.
   private var number = 0
   private var turn = 0
-  /// The recording's first time; how far the present repetition is behind the first; the latest time.
-  private var firstTime: Int64?
+  /// The time of the record before; how far the present repetition is behind the first; the latest time.
+  private var timeBefore: Int64?
   private var offset: Int64 = 0
   private var lastTime: Int64 = 0
+  /// What a record's time has to be lessened by.
+  private var base: Int64 = 0
   private var numberAtLoop = 0
   private(set) var outcome = SourceOutcome()
 
   private static let batchSize = 256
+  /// A clock that jumps by more, a day in nanoseconds, was set, or the line is damaged: no time passes.
+  private static let longestPause: Int64 = 86_400_000_000_000
 
   init(
     _ plan: ReplayPlan, queues: [BatchQueue], room: Waker, now: Int64,
@@ -103,8 +107,15 @@ final class Source {
   /// The next repetition begins one mean distance behind the last request.
   private func beginLoop() {
     let requests = Int64(max(number - numberAtLoop, 2) - 1)
-    offset = lastTime + max((lastTime - offset) / requests, 1_000)
+    offset = Self.sum(lastTime, max((lastTime - offset) / requests, 1_000))
     numberAtLoop = number
+    timeBefore = nil
+  }
+
+  /// The sum of two moments; what is beyond all time is its end.
+  private static func sum(_ moment: Int64, _ time: Int64) -> Int64 {
+    let (sum, overflow) = moment.addingReportingOverflow(time)
+    return overflow ? .max : sum
   }
 
   // MARK: Reading
@@ -132,12 +143,24 @@ final class Source {
         break
       }
       if result.isEnd { break }
-      reader.feed(buffer.view) { take($0, reader) }
+      feed(buffer.view, to: reader)
     }
     reader.finish { take($0, reader) }
     outcome.badCount += reader.badCount
     let free = max(0, 5 - outcome.badLines.count)
     outcome.badLines += reader.badLines.prefix(free).map { (path, $0) }
+  }
+
+  /// What is compressed is given in small portions: a few bytes may be millions of lines, and between two
+  /// portions it is asked whether there is still somebody who wants them.
+  private func feed(_ bytes: ByteView, to reader: TrafficReader) {
+    let isPlain = reader.coding == Decompressor.Coding.none
+    let portion = isPlain ? bytes.count : 1 << 10
+    var at = 0
+    while at < bytes.count, !isDone {
+      reader.feed(bytes[at..<min(at + portion, bytes.count)]) { take($0, reader) }
+      at += portion
+    }
   }
 
   /// Whether something is to be read; if not, what is pending goes out.
@@ -169,12 +192,18 @@ final class Source {
     if reader.format != .har, let duration = record.duration {
       time = time.subtractingReportingOverflow(duration).partialValue
     }
-    let first = firstTime ?? time
-    firstTime = first
-    let (behind, overflow) = time.subtractingReportingOverflow(first)
-    let moment = (overflow ? 0 : max(behind, 0)).addingReportingOverflow(offset)
-    lastTime = max(lastTime, moment.overflow ? 0 : moment.partialValue)
-    return moment.overflow ? lastTime : moment.partialValue
+    if let before = timeBefore {
+      let (pause, overflow) = time.subtractingReportingOverflow(before)
+      if overflow || pause.magnitude > Self.longestPause.magnitude {
+        base = time.subtractingReportingOverflow(lastTime - offset).partialValue
+      }
+    } else {
+      base = time
+    }
+    timeBefore = time
+    let moment = Self.sum(max(time.subtractingReportingOverflow(base).partialValue, 0), offset)
+    lastTime = max(lastTime, moment)
+    return moment
   }
 
   // MARK: Keeping
@@ -208,7 +237,7 @@ final class Source {
     while !isDone, plan.loops.map({ loop < $0 }) ?? true {
       for entry in entries where !isDone {
         var entry = entry
-        entry.time += offset
+        entry.time = Self.sum(entry.time, offset)
         lastTime = max(lastTime, entry.time)
         entry.due = schedule.due(number: number, time: entry.time)
         outcome.records += 1

@@ -42,6 +42,9 @@ final class Transport {
 
   /// At most so many bytes are read at once.
   static let readSize = 65_536
+  /// After so many reads of one connection the others have their turn: what a server never stops sending
+  /// must not keep a sender from its clock.
+  static let readsAtOnce = 32
 
   init(
     socket: consuming Descriptor, context: ClientTLSContext?, host: String, preface: [UInt8]

@@ -1,5 +1,5 @@
-// gzip (with several members), zlib and zstd (with several frames), told apart by their first bytes; what is
-// none of them goes through as it is. Feeding bytes in any portions gives the same result.
+// gzip (with several members) and zstd (with several frames), told apart by their first bytes; what is neither
+// goes through as it is. Feeding bytes in any portions gives the same result.
 
 package import Bytes
 internal import CZlib

@@ -40,7 +40,8 @@ enum Detection {
 
   /// Whether `"log"` comes before the second line's end or an object's.
   private static func isArchive(_ bytes: ByteView) -> Bool {
-    var reader = JSONReader(bytes)
+    var reader = JSONReader(
+      bytes.starts(with: ByteView("\u{FEFF}")) ? bytes.dropping(first: 3) : bytes)
     var found = false
     _ = reader.members { _, name in
       found = name == ByteView("log")

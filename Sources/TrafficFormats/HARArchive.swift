@@ -9,6 +9,8 @@ enum HARArchive {
     _ text: ByteView, _ builder: inout RecordBuilder,
     entry: (inout RecordBuilder, Int) -> Void, bad: (Int, Defect, ByteView) -> Void
   ) {
+    // HAR 1.2 §1: a byte order mark is to be ignored.
+    let text = text.starts(with: ByteView("\u{FEFF}")) ? text.dropping(first: 3) : text
     var reader = JSONReader(text)
     var number = 0
     let isArchive = reader.members { reader, name in

@@ -64,11 +64,14 @@ enum JSONLine {
 struct W3CLog {
   private var values: [LogValue] = []
   private var hasTabs = false
+  /// IIS has milliseconds where all others have seconds, and a plus sign for each space.
+  private var isMicrosofts = false
 
   /// Whether it was a request; a directive is none.
   mutating func parse(_ line: ByteView, into builder: inout RecordBuilder) throws(Defect) -> Bool {
     if line[0] == 0x23 {
-      let fields = ByteView("#Fields:")
+      let (fields, software) = (ByteView("#Fields:"), ByteView("#Software: Microsoft"))
+      if line.starts(with: software) { isMicrosofts = true }
       if line.starts(with: fields) { setFields(line.dropping(first: fields.count).string) }
       return false
     }
@@ -94,6 +97,7 @@ struct W3CLog {
       switch name {
       // The time of day: the date has a column of its own.
       case "time": .timeOfDay
+      case "time-taken" where isMicrosofts: .milliseconds
       // CloudFront: the distribution's own name here, what the client asked for in x-host-header.
       case "cs(Host)" where hasHostHeader: .ignored
       default: LogValue(named: name)
@@ -105,7 +109,14 @@ struct W3CLog {
   private func decoded(
     _ value: LogValue, _ text: ByteView, _ builder: inout RecordBuilder
   ) -> ByteView {
-    guard case .field = value, text.firstIndex(of: 0x25) != nil else { return text }
+    guard case .field = value else { return text }
+    if isMicrosofts {
+      guard text.firstIndex(of: 0x2B) != nil else { return text }
+      return builder.written { buffer in
+        for at in 0..<text.count { buffer.append(text[at] == 0x2B ? ASCII.space : text[at]) }
+      }
+    }
+    guard text.firstIndex(of: 0x25) != nil else { return text }
     return builder.written { buffer in
       var at = 0
       while at < text.count {
@@ -159,6 +170,8 @@ struct ColumnTrace {
     let isHeader = names.contains { [.key, .target, .path].contains($0) }
     values = isHeader ? names : Self.usual(count: names.count)
     if isHeader { return false }
+    // The line is read a second time: what the first has written must not take the second's room.
+    builder.begin(bytes: line.count)
     return try parse(line, into: &builder)
   }
 
@@ -175,7 +188,10 @@ struct ColumnTrace {
     let method = builder.record.method
     for name in ["get", "gets", "read", "r"] as [StaticString]
     where method.equalsIgnoringCase(ByteView(name)) { return try builder.set(.method, "GET") }
-    for name in ["set", "put", "add", "replace", "cas", "write", "w"] as [StaticString]
+    let writing: [StaticString] = [
+      "set", "put", "add", "replace", "cas", "append", "prepend", "incr", "decr", "write", "w",
+    ]
+    for name in writing
     where method.equalsIgnoringCase(ByteView(name)) { return try builder.set(.method, "PUT") }
     for name in ["delete", "del"] as [StaticString] where method.equalsIgnoringCase(ByteView(name))
     {

@@ -91,8 +91,14 @@ package struct LogFormat: Equatable, Sendable {
     var at = 0
     while at < bytes.count {
       guard bytes[at] == 0x25 else {
-        // In httpd.conf the format stands in quotes, those in it behind backslashes.
-        if bytes[at] != ASCII.backslash || at + 1 == bytes.count { literal.append(bytes[at]) }
+        // In httpd.conf the format stands in quotes, those in it behind backslashes; \t is a tab.
+        if bytes[at] == ASCII.backslash, at + 1 < bytes.count {
+          at += 1
+          if bytes[at] == 0x25 { continue }
+          literal.append(bytes[at] == 0x74 ? ASCII.tab : bytes[at])
+        } else {
+          literal.append(bytes[at])
+        }
         at += 1
         continue
       }
@@ -139,7 +145,7 @@ package struct LogFormat: Equatable, Sendable {
     case "h", "a": .client
     case "u": .user
     case "t":
-      argument.isEmpty || argument.hasPrefix("sec") || argument.hasPrefix("msec") ? .time : .ignored
+      ["", "sec", "msec", "usec"].contains(Self.moment(argument)) ? .time : .ignored
     case "r": .request
     case "m": .method
     case "U": .path
@@ -157,6 +163,15 @@ package struct LogFormat: Equatable, Sendable {
     case "i": LogValue(field: argument)
     default: .ignored
     }
+  }
+
+  /// What Apache's `%{…}t` asks for, without `begin:` or `end:`, which say of what. Those of its fractions
+  /// alone (`msec_frac`) and of strftime's formats are no whole times.
+  private static func moment(_ argument: String) -> String {
+    for prefix in ["begin:", "end:"] where argument.hasPrefix(prefix) {
+      return String(argument.dropFirst(prefix.count))
+    }
+    return argument
   }
 
   private static func isNameByte(_ byte: UInt8) -> Bool {

@@ -45,7 +45,9 @@ struct RecordBuilder: ~Copyable {
   /// Writes into the scratch and returns a view of what was written.
   mutating func written(_ write: (inout ByteBuffer) -> Void) -> ByteView {
     let start = scratch.count
+    let room = scratch.capacity
     write(&scratch)
+    precondition(scratch.capacity == room, "the scratch has moved under its views")
     return scratch.view.dropping(first: start)
   }
 
@@ -76,9 +78,9 @@ struct RecordBuilder: ~Copyable {
     case .status: record.status = try status(text)
     case .responseBytes: record.responseBytes = try number(text)
     case .requestBytes: record.requestBytes = try number(text)
-    case .seconds: record.duration = try duration(text)
-    case .milliseconds: record.duration = try duration(text) / 1_000
-    case .microseconds: record.duration = try duration(text) / 1_000_000
+    case .seconds: record.duration = try duration(text, each: 1_000_000_000)
+    case .milliseconds: record.duration = try duration(text, each: 1_000_000)
+    case .microseconds: record.duration = try duration(text, each: 1_000)
     case .lifetime: record.lifetime = try number(text)
     case .field(let name): setField(name, text)
     }
@@ -215,9 +217,15 @@ struct RecordBuilder: ~Copyable {
     return number
   }
 
-  private func duration(_ text: ByteView) throws(Defect) -> Int64 {
+  /// A duration in nanoseconds, written in units of so many; what follows a point counts, too.
+  private func duration(_ text: ByteView, each unit: Int64) throws(Defect) -> Int64 {
+    if let whole = RecordedTime.digits(text) {
+      let (duration, overflow) = whole.multipliedReportingOverflow(by: unit)
+      if overflow { throw .badNumber }
+      return duration
+    }
     guard let duration = RecordedTime.seconds(text) else { throw .badNumber }
-    return duration
+    return duration / (1_000_000_000 / unit)
   }
 }
 

@@ -54,15 +54,16 @@ enum RecordedTime {
     if text.firstIndex(of: 0x2E) != nil { return seconds(text) }
     if text.count == 19 { return nanoseconds(text) }
     guard let value = digits(text) else { return nil }
-    switch value {
-    case ..<100_000_000_000:
-      // Seconds beyond the year 2262 do not fit, and are no times of requests.
-      let (nanoseconds, overflow) = value.multipliedReportingOverflow(by: 1_000_000_000)
-      return overflow ? nil : nanoseconds
-    case ..<100_000_000_000_000: return value * 1_000_000
-    case ..<100_000_000_000_000_000: return value * 1_000
-    default: return value
-    }
+    // What is beyond the year 2262 does not fit, and is no time of a request.
+    let unit: Int64 =
+      switch value {
+      case ..<100_000_000_000: 1_000_000_000
+      case ..<100_000_000_000_000: 1_000_000
+      case ..<100_000_000_000_000_000: 1_000
+      default: 1
+      }
+    let (nanoseconds, overflow) = value.multipliedReportingOverflow(by: unit)
+    return overflow ? nil : nanoseconds
   }
 
   private static func nanoseconds(_ text: ByteView) -> Int64? {

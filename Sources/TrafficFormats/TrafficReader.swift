@@ -82,6 +82,7 @@ package final class TrafficReader {
   private func breakOff(_ defect: Defect) {
     bad(line + 1, defect, ByteView())
     phase = .broken
+    rest.release()
   }
 
   private func bad(_ number: Int, _ defect: Defect, _ bytes: ByteView) {
@@ -101,7 +102,7 @@ package final class TrafficReader {
       if mayDecide || Detection.isEnough(rest.view) { detect(take) }
     case .lines: takeLines(bytes, take)
     case .archive:
-      if rest.count + bytes.count > Self.largestArchive { return breakOff(.tooLong) }
+      if rest.count + bytes.count > Self.largestArchive { return breakOff(.tooLargeArchive) }
       rest.append(bytes)
     case .binary: takeBinary(bytes, take)
     case .broken: break

@@ -95,6 +95,7 @@ enum Defect: Error, Equatable {
   case notInFormat
   case notJSON
   case tooLong
+  case tooLargeArchive
   case fewColumns
   case noColumnNames
   case cutOff
@@ -111,6 +112,7 @@ enum Defect: Error, Equatable {
     case .notInFormat: "not in the format"
     case .notJSON: "not JSON"
     case .tooLong: "longer than 1 MiB"
+    case .tooLargeArchive: "the archive is larger than 1 GiB"
     case .fewColumns: "too few columns"
     case .noColumnNames: "no #Fields line before it"
     case .cutOff: "cut off"

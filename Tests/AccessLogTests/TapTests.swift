@@ -20,11 +20,17 @@ private struct Tapped {
   }
 
   func append(_ target: StaticString, client: UInt64 = 1, referer: StaticString = "") {
+    append(ByteView(target), client, referer)
+  }
+
+  func append(text target: String) { target.withView { append($0, 1, "") } }
+
+  private func append(_ target: ByteView, _ client: UInt64, _ referer: StaticString) {
     var record = AccessRecord()
     record.client = SocketAddress(high: 0, low: 0xFFFF_0A00_0000 | client, port: 5)
     record.method = ByteView("GET")
     record.host = ByteView("a.example")
-    record.target = ByteView(target)
+    record.target = target
     record.referer = ByteView(referer)
     record.userAgent = ByteView("agent")
     record.status = 200
@@ -76,6 +82,21 @@ private struct Tapped {
     #expect(try value(lines[0], "\"client\":\"") != value(lines[2], "\"client\":\""))
     #expect(try value(lines[0], "\"client\":\"").hasPrefix("fd"))
     #expect(lines[0].contains("&empty=&"))
+  }
+
+  @Test func `different values stay different, however short`() throws {
+    let tapped = try Tapped()
+    _ = tapped.take()
+    // Pages 0 to 99, of which some share a first digit, a last one, or all of a name but its end.
+    let values = (0..<100).map { "\($0)" } + ["annaa", "annab", "bnnaa"]
+    for value in values { tapped.append(text: "/?page=\(value)") }
+    let hidden = tapped.take().map { line in
+      line.split(separator: "/?page=")[1].prefix { $0 != "\"" }
+    }
+    #expect(hidden.count == 103 && Set(hidden).count == 103)
+    #expect(zip(hidden, values).allSatisfy { $0.count == $1.count })
+    let unreserved = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~")
+    #expect(hidden.allSatisfy { $0.allSatisfy { unreserved.contains($0) } })
   }
 
   @Test func `what is asked for is kept`() throws {

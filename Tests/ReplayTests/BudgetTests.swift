@@ -62,9 +62,71 @@ struct BudgetTests {
     ("p99 < 20", "line 1: 20 is no duration, such as 20ms"),
     ("hit_ratio > x", "line 1: x is no number"),
     ("foo.p99 < 1ms", "line 1: there is no figure foo.p99"),
+    ("p99 < infs", "line 1: infs is no duration, such as 20ms"),
+    ("rate > nan", "line 1: nan is no number"), ("hit_ratio > inf%", "line 1: inf% is no number"),
+    ("", "there is no condition in it"), ("# p99 < 20ms\r\n\r\n", "there is no condition in it"),
   ])
   func `what is no budget says where`(text: String, problem: String) {
     #expect { try Budget(text) } throws: { ($0 as? Budget.Problem)?.description == problem }
+  }
+
+  @Test func `the knee is the last rate before the first step that gave way`() {
+    var plan = ReplayPlan(address: SocketAddressForTests.local, host: "a")
+    plan.pace = .steps(from: 100, by: 100, seconds: 1)
+    // Sent, answered, late, and the latency of all, in milliseconds.
+    func knee(_ steps: [(sent: UInt64, answers: UInt64, late: UInt64, latency: Int64)]) -> Double? {
+      var tally = Tally()
+      for (index, one) in steps.enumerated() {
+        tally.step(index) { step in
+          step.sent = one.sent
+          step.answers = one.answers
+          step.failures = one.sent - one.answers
+          step.late = one.late
+          for _ in 0..<one.answers { step.latencies.record(one.latency * 1_000_000) }
+        }
+      }
+      return ReplayReport(
+        tally, plan: plan, name: "n", began: "", timeline: [], source: SourceOutcome()
+      ).knee
+    }
+    #expect(knee([(100, 100, 0, 5), (200, 200, 0, 5)]) == 200)
+    // Too slow, failing, late, and cut short; what holds behind one that gave way is chance.
+    #expect(knee([(100, 100, 0, 5), (200, 200, 0, 101), (300, 300, 0, 5)]) == 100)
+    #expect(knee([(100, 100, 0, 5), (200, 197, 0, 5)]) == 100)
+    #expect(knee([(100, 100, 0, 5), (200, 200, 11, 5)]) == 100)
+    #expect(knee([(100, 100, 0, 5), (150, 150, 0, 5)]) == 100)
+    #expect(knee([(100, 0, 0, 5)]) == nil)
+  }
+
+  @Test func `percentiles are those of what was recorded`() {
+    var latencies = Latencies()
+    for microseconds in 1...100_000 as ClosedRange<Int64> { latencies.record(microseconds * 1_000) }
+    let report = LatencyReport(latencies)
+    for (name, value) in ReplayReport.percentiles {
+      let percentile = report.percentile(name) ?? 0
+      // Three digits.
+      #expect(abs(percentile - value * 1_000) <= value * 1.1, "p\(name) is \(percentile)")
+    }
+    #expect(abs(report.mean - 50_000) < 100 && abs(report.max - 100_000) < 101)
+  }
+
+  @Test func `lines end as each system has it, and micro is a sign or a letter`() throws {
+    let budget = try Budget("# first\r\np50 < 900\u{B5}s\r\np50 < 900\u{3BC}s # no\rerrors == 0\n")
+    #expect(budget.conditions.map(\.line) == [2, 3, 4])
+    #expect(budget.judge(Self.report).map(\.holds) == [false, false, false])
+  }
+
+  @Test func `where nothing was answered no latency is short enough`() throws {
+    let plan = ReplayPlan(address: SocketAddressForTests.local, host: "a")
+    let report = ReplayReport(
+      Tally(), plan: plan, name: "n", began: "", timeline: [], source: SourceOutcome())
+    let verdicts = try Budget("p99 < 20ms\nmax < 1s\nmean < 1s\nrate >= 0").judge(report)
+    #expect(verdicts.map(\.holds) == [false, false, false, true])
+    #expect(verdicts.map { $0.value == nil } == [true, true, true, false])
+    // Its page has charts of nothing, and no place in them that is no number.
+    for page in [report.html(), ReportComparison(report, report).html()] {
+      #expect(!page.contains("\"-,") && !page.contains(",-\"") && !page.contains("=-"))
+    }
   }
 
   @Test func `a report comes back from JSON as it was`() throws {
@@ -96,6 +158,45 @@ struct BudgetTests {
       let opened = page.split(separator: "<svg").count - 1
       #expect(opened >= 4 && page.split(separator: "</svg>").count - 1 == opened)
       #expect(!page.contains("nan") && !page.contains("inf"))
+    }
+  }
+
+  @Test func `figures of a report that somebody made up are no danger`() {
+    for figure in [UInt64.max, 0, 1] {
+      var report = Self.report
+      (report.failed, report.late, report.sent, report.answers) = (figure, figure, figure, figure)
+      report.rate = Double(figure) * 1e280
+      report.latency.percentiles = ["50": -1, "99": 1e308, "99.99": 1e-300]
+      report.latency.max = 1e308
+      for index in report.timeline.indices {
+        report.timeline[index].p99 = 1e308
+        report.timeline[index].failures = figure
+        report.timeline[index].hitRatio = -1e308
+      }
+      let page = ReportComparison(report, Self.report).html()
+      #expect(page.contains("</svg>") && !page.contains("nan") && !page.contains("inf"))
+      #expect(ReportComparison(report, Self.report).text().contains("p99"))
+      #expect(report.text().contains("p99"))
+    }
+  }
+
+  @Test func `names of reports are text in a page, whatever is in them`() throws {
+    var report = Self.report
+    // An accent makes one character of the two, to the eye and to a string, but not to a browser.
+    for name in ["<script>alert(1)</script>", "\"\u{301} onload=\"x", "<\u{338}img src=x>"] {
+      report.name = name
+      report.plan = name
+      report.began = name
+      report.classes[0].name = name
+      report.statuses = [name: 1]
+      report.errors = [name: 1]
+      let read = try #require(ReplayReport(json: Array(report.json().utf8)))
+      for page in [read.html(), ReportComparison(read, read).html()] {
+        let scalars = Array(page.unicodeScalars)
+        let parts = Array(name.unicodeScalars)
+        let hasName = scalars.indices.contains { scalars[$0...].starts(with: parts) }
+        #expect(!hasName, "\(name)")
+      }
     }
   }
 

@@ -17,9 +17,13 @@ private final class Stage {
   let path: String
   let origin: ReplayOrigin
 
-  init(_ lines: String, lifetime: Int32 = 60) throws {
+  convenience init(_ lines: String, lifetime: Int32 = 60) throws {
+    try self.init(Data(lines.utf8), lifetime: lifetime)
+  }
+
+  init(_ bytes: Data, lifetime: Int32 = 60) throws {
     path = "/tmp/weir-replay-test-\(Random.hash128().low)"
-    guard FileManager.default.createFile(atPath: path, contents: Data(lines.utf8)) else {
+    guard FileManager.default.createFile(atPath: path, contents: bytes) else {
       throw Errno(2)
     }
     var table = OriginTable()
@@ -140,5 +144,127 @@ struct EngineTests {
     }
     #expect(report.errors == ["timeout": 1])
     _ = consume silent
+  }
+
+  @Test(arguments: [
+    ("", true, "closed-early"), ("SSH-2.0-OpenSSH\r\n", false, "malformed"),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", true, "closed-early"),
+    ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", false, "malformed"),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", true, "closed-early"),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", false, "malformed"),
+    ("HTTP/1.1 101 Other\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", false, "malformed"),
+    ("HTTP/1.1 200 OK\r\nA", false, "timeout"), ("HTTP/1.1 999 No\r\n\r\n", false, "malformed"),
+  ])
+  func `what is no answer is counted as what it is`(
+    says: String, closes: Bool, failure: String
+  ) throws {
+    let stage = try Stage("/a\n/b\n/c\n")
+    let server = try RudeServer(says: says, closes: closes)
+    let report = try stage.replay { plan in
+      plan.address = server.address
+      // Only of the one that never ends its answer anything is to be waited for.
+      plan.timeout = failure == "timeout" ? 200_000_000 : 60_000_000_000
+    }
+    #expect(report.answers == 0 && report.failed == 3)
+    // A machine that is slow enough has not even connected by then.
+    if failure != "timeout" { #expect(report.errors == [failure: 3]) }
+    let multiplexed = try stage.replay { plan in
+      plan.address = server.address
+      plan.usesHTTP2 = true
+      plan.timeout = failure == "timeout" ? 200_000_000 : 60_000_000_000
+    }
+    #expect(multiplexed.answers == 0 && multiplexed.failed == 3, "\(multiplexed.errors)")
+  }
+
+  @Test(arguments: [
+    "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\n\r\n",
+  ])
+  func `a server that never stops sending keeps nobody from the clock`(says: String) throws {
+    let stage = try Stage("/a\n")
+    let server = try RudeServer(says: says, endlessly: true)
+    let report = try stage.replay { plan in
+      plan.address = server.address
+      plan.timeout = 200_000_000
+    }
+    #expect(report.answers == 0 && report.failed == 1, "\(report.errors)")
+  }
+
+  @Test func `bytes behind an answer are nobody's, and the next goes elsewhere`() throws {
+    let stage = try Stage("/a\n/b\n")
+    let server = try RudeServer(
+      says: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n")
+    let report = try stage.replay { plan in
+      plan.address = server.address
+      plan.clients = 1
+    }
+    #expect(report.statuses == ["200": 2] && report.contentBytes == 4)
+    #expect(report.connectionsOpened == 2)
+  }
+
+  @Test func `a clock that was set lets no time pass`() throws {
+    // A first line of the wrong century, a jump of a year and one back: nobody waits that long.
+    let lines = ["9000000000,x,1", "100,a,1", "101,b,1", "31536000,c,1", "102,d,1", "102,e,1"]
+    let stage = try Stage(lines.joined(separator: "\n"))
+    let report = try stage.replay { $0.pace = .recorded(factor: 1_000) }
+    #expect(report.statuses == ["200": 6] && report.failed == 0)
+  }
+
+  @Test func `a recording that reaches to the end of all time is played again`() throws {
+    let stage = try Stage("0,a,1\n9223372036854775807,b,1\n")
+    let report = try stage.replay { plan in
+      plan.loops = 3
+      plan.pace = .recorded(factor: 1)
+    }
+    #expect(report.statuses == ["200": 6])
+    let shifted = try stage.replay { plan in
+      plan.loops = 3
+      plan.faithfulness.shiftsKeys = true
+    }
+    #expect(shifted.statuses == ["200": 6])
+  }
+
+  @Test func `what is answered within the warm-up counts in nothing`() throws {
+    let stage = try Stage("0,a,1000000\n")
+    let report = try stage.replay { $0.warmUp = 3_600_000_000_000 }
+    #expect(stage.origin.figures.requests == 1)
+    #expect(report.sent == 0 && report.answers == 0 && report.contentBytes == 0)
+    #expect(report.receivedBytes == 0 && report.sentBytes == 0)
+  }
+
+  @Test func `an open loop counts latency from when a request was due`() throws {
+    // All are due at once, and one at a time is answered: the last waits as long as all others took.
+    let stage = try Stage((0..<1_000).map { "/\($0)\n" }.joined())
+    let report = try stage.replay { plan in
+      plan.pace = .rate(1e9)
+      plan.clients = 1
+    }
+    #expect(report.answers == 1_000)
+    #expect(report.latency.max >= report.serviceTime.mean * 900)
+    #expect(report.late > 0 && report.worstLateness >= report.serviceTime.mean * 900)
+  }
+
+  @Test func `each client has connections of its own`() throws {
+    let lines = (0..<30).map { #"{"client":"10.0.0.\#($0 % 3)","target":"/\#($0)"}"# + "\n" }
+    let stage = try Stage(lines.joined())
+    let report = try stage.replay { plan in
+      plan.connections = .perClient
+      plan.clients = 1
+    }
+    #expect(report.answers == 30 && report.connectionsOpened == 3)
+  }
+
+  @Test func `a compressed recording is played whole, and stops when enough was sent`() throws {
+    // 100,000 times "/some/path", of which a few bytes are left: many thousand lines come of one portion.
+    let packed = try #require(
+      Data(
+        base64Encoded:
+          "KLUv/QRonAAAWC9zb21lL3BhdGgKAQDy/86LF0QAAAABAP3/zgsQRAAAAAEA/f85AAJEAAAAAQD9/zkAAkQAAAABAP3/"
+          + "OQACRAAAAAEA/f85AAJEAAAAAQD9/zkAAkQAAAABAP3/OQACRQAAAAEA3UgdAAEnhS98"))
+    let stage = try Stage(packed)
+    let whole = try stage.replay()
+    #expect(whole.answers == 100_000 && whole.failed == 0 && whole.input.badLines == 0)
+    let part = try stage.replay { $0.requestLimit = 1_000 }
+    #expect(part.answers == 1_000)
   }
 }

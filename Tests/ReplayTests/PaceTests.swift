@@ -13,6 +13,7 @@ struct PaceTests {
 
   @Test(arguments: [
     "", "x", "-1x", "0/s", "1e10/s", "nan/s", "ramp:1-2", "ramp:1-2/s", "steps:1/2s", "fast", "5",
+    "1e-300/s", "1e-7x", "steps:1+1/1e-300s", "ramp:1-2/1e-300s", "inf/s",
   ])
   func `what is no pace is none`(text: String) { #expect(Pace(text) == nil) }
 
@@ -63,10 +64,15 @@ struct PaceTests {
   @Test func `no number is too large`() {
     for pace in [
       Pace.rate(0.001), .ramp(from: 1, to: 1, seconds: 1), .steps(from: 1, by: 1e-3, seconds: 1),
+      .ramp(from: 1e-6, to: 1e9, seconds: 1e-6), .steps(from: 1e-6, by: 1e-6, seconds: 1e-6),
     ] {
       #expect(Schedule(pace: pace).due(number: .max, time: .max) > 0)
       #expect(Schedule(pace: pace).step(at: .max).map { $0.index >= 0 } ?? true)
     }
-    #expect(Schedule(pace: .recorded(factor: 0.001)).due(number: 1, time: .max) > 0)
+    // To what is due the moment of the start is added.
+    for pace in [Pace.recorded(factor: 1), .recorded(factor: 0.001), .rate(1e-3)] {
+      let due = Schedule(pace: pace).due(number: .max, time: .max)
+      #expect(due > 0 && due <= .max / 2)
+    }
   }
 }

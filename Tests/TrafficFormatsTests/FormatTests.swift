@@ -64,6 +64,33 @@ struct FormatTests {
     #expect(reading.records.last?.fields == ["Accept: */*"])
   }
 
+  @Test func `a request that took hours is one`() {
+    // A tunnel that stood for three hours, and an answer that came for longer than there are numbers.
+    let reading = Reading(
+      #"""
+      {"target":"/a","duration_us":10800000000}
+      {"target":"/b","duration_us":999999999999999999}
+      {"target":"/c","duration_ms":12.5}
+      """#)
+    #expect(reading.records.map(\.target) == ["/a", "/c"])
+    #expect(reading.records.map(\.duration) == [10_800_000_000_000, 12_500_000])
+    #expect(reading.reader.badLines.map(\.reason) == ["a number is not one"])
+  }
+
+  @Test(
+    arguments: [
+      ("1782909296", 1_782_909_296_000_000_000), ("1782909296789", 1_782_909_296_789_000_000),
+      ("1782909296789123", 1_782_909_296_789_123_000),
+      ("1782909296789123456", 1_782_909_296_789_123_456), ("12.5", 12_500_000_000),
+      ("9999999999", nil), ("99999999999999", nil), ("99999999999999999", nil),
+      ("9999999999999999999", nil), ("-1", nil), ("1e9", nil),
+    ] as [(String, Int64?)])
+  func `times are told apart by their size, and none is too large`(text: String, time: Int64?) {
+    let reading = Reading("\(text) key 1\n", format: .columns([.time, .key, .responseBytes]))
+    #expect(reading.records.first?.time == time)
+    #expect(reading.reader.badLines.map(\.reason) == (time == nil ? ["the time is not one"] : []))
+  }
+
   @Test func `lines of JSON with nginx's names`() {
     let reading = Reading(
       #"{"msec":"1782909296.789","remote_addr":"::1","request":"GET /a HTTP/1.1","http_x_a":"b"}"#)
@@ -101,6 +128,15 @@ struct FormatTests {
     #expect(record.status == 404)
   }
 
+  @Test func `tabs and times in units, as Apache's formats have them`() throws {
+    let format = try LogFormat(#"%h\t%{begin:usec}t\t\"%r\"\t%{msec_frac}t"#)
+    let reading = Reading(
+      "10.0.0.1\t1782909296789123\t\"GET /a HTTP/1.1\"\t789", format: .log(format))
+    #expect(reading.reader.badCount == 0, "\(reading.reader.badLines)")
+    #expect(reading.records.first?.time == 1_782_909_296_789_123_000)
+    #expect(reading.records.first?.target == "/a")
+  }
+
   @Test(arguments: [
     ("%h %t", "the format has no request in it"),
     ("$request$status", "two values without a character between them"),
@@ -132,6 +168,34 @@ struct FormatTests {
     #expect(reading.records == [record])
     #expect(reading.reader.badLines.map(\.number) == [4])
     #expect(reading.reader.badLines.map(\.reason) == ["too few columns"])
+  }
+
+  @Test func `lines of IIS, whose times are milliseconds`() {
+    let reading = Reading(
+      """
+      #Software: Microsoft Internet Information Services 10.0
+      #Version: 1.0
+      #Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs-host sc-status sc-bytes cs-bytes time-taken
+      2026-07-01 12:34:56 10.0.0.9 GET /index.html a=b+c 80 anna 192.0.2.100 Mozilla/5.0+(X;+Y) www.example.com 200 392 23 1500
+      """)
+    #expect(reading.reader.format == .w3c)
+    var record = Seen("/index.html?a=b+c")
+    record.time = 1_782_909_296_000_000_000
+    record.client = "192.0.2.100"
+    record.user = "anna"
+    record.host = "www.example.com"
+    record.status = 200
+    record.responseBytes = 392
+    record.duration = 1_500_000_000
+    record.fields = ["user-agent: Mozilla/5.0 (X; Y)"]
+    #expect(reading.records == [record], "\(reading.reader.badLines)")
+  }
+
+  @Test func `an archive may begin with a byte order mark`() {
+    let text = #"{"log":{"entries":[{"request":{"method":"GET","url":"http://e/a"}}]}}"#
+    let reading = Reading("\u{FEFF}" + text)
+    #expect(reading.reader.format == .har)
+    #expect(reading.records.map(\.target) == ["/a"])
   }
 
   @Test func `an archive of a browser`() throws {
@@ -179,6 +243,23 @@ struct FormatTests {
     let given = Reading("5;/x?y;9\n", format: .columns([.responseBytes, .key, .ignored]))
     #expect(given.records.map(\.target) == ["/x?y"])
     #expect(given.records.map(\.responseBytes) == [5])
+  }
+
+  @Test func `a first line is read twice without taking the second reading's room`() {
+    // Quotes to be undone, and each byte to be percent-encoded: the most that a line can come to.
+    let spaces = String(repeating: " ", count: 20_000)
+    let reading = Reading("1,\"a\"\"\(spaces)\",5\n2,b,6\n")
+    let encoded = String(repeating: "%20", count: 20_000)
+    #expect(reading.records.map(\.target) == ["/a%22\(encoded)", "/b"])
+  }
+
+  @Test func `operations of key-value stores are methods`() {
+    let operations = ["get", "gets", "set", "add", "cas", "append", "incr", "delete", "GET"]
+    let lines = operations.map { "1,k,\($0)\n" }.joined()
+    let reading = Reading(lines, format: .columns([.time, .key, .method]))
+    #expect(
+      reading.records.map(\.method)
+        == ["GET", "GET", "PUT", "PUT", "PUT", "PUT", "PUT", "DELETE", "GET"])
   }
 
   @Test func `a binary trace of libCacheSim's`() {

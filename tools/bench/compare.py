@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Weir and the other caches, one after the other, on the same work.
+"""Weir and the other caches on the same work.
 
 Each server has one worker and, with all its processes, processor 0; the generator and the origin have the
 others. Each is configured as its own documentation advises for this work: tools/bench/configs/compare-*. Those
-that are not installed are left out. Read the processor time per request first: the rate depends on the
-generator too.
+that are not installed are left out. The rows of processor time are measured in rounds that take the servers in
+turn, and of each server's rounds the one with the least time counts: what disturbs adds, and never takes away.
+All else is measured of one server after the other. Read the processor time per request first: the rate depends
+on the generator too. H2O has no cache of responses: it serves files of its own, where that is comparable.
 """
 
 import json
@@ -16,25 +18,32 @@ import socket
 import subprocess
 import time
 
-from measure import connect_idle
+from measure import congestion, connect_idle, machine, sys_arguments, version
+from purge import PurgeOrigin, PurgeVarnish, PurgeWeir, fill, purge_all, rate, wrk
 from servers import Origin, Server, free_port, wait_for_port
 from stage import LOAD_CPUS, ORIGIN_CPU, SERVER_CPU, Stage, parser, play, say
 
 CLIENTS = 64
-# title, path, objects
-HITS = [("hit, 1 KiB", "1k", 1_000), ("hit, 100 KiB", "100k", 200), ("hit, 10 MiB", "10m", 2)]
-LIMITED = ("hit, 1 KiB, limited by address", "limited/1k", 1_000)
-# title, path, objects, HTTP/2?
-SECURE = [
-    ("hit, 1 KiB, TLS", "1k", 1_000, False),
-    ("hit, 1 KiB, TLS, HTTP/2", "1k", 1_000, True),
-    ("hit, 100 KiB, TLS, HTTP/2", "100k", 200, True),
-    ("hit, 10 MiB, TLS, HTTP/2", "10m", 2, True),
-]
+# The rows of processor time. key: title, path, objects, over what
+HITS = {
+    "1k": ("hit, 1 KiB", "1k", 1_000, "plain"),
+    "100k": ("hit, 100 KiB", "100k", 200, "plain"),
+    "10m": ("hit, 10 MiB", "10m", 2, "plain"),
+    "limited": ("hit, 1 KiB, limited by address", "limited/1k", 1_000, "plain"),
+    "tls-1k": ("hit, 1 KiB, TLS", "1k", 1_000, "tls"),
+    "h2-1k": ("hit, 1 KiB, TLS, HTTP/2", "1k", 1_000, "h2"),
+    "h2-100k": ("hit, 100 KiB, TLS, HTTP/2", "100k", 200, "h2"),
+    "h2-10m": ("hit, 10 MiB, TLS, HTTP/2", "10m", 2, "h2"),
+}
 MISS = "miss, 1 KiB"
-ROWS = [title for title, *_ in HITS] + [LIMITED[0]] + [title for title, *_ in SECURE] + [MISS]
-# Objects that are stored for the figures of memory and of a restart.
+TITLES = {key: title for key, (title, *_) in HITS.items()} | {"miss": MISS}
+# And the others.
+OTHERS = ["collapse", "trace", "idle", "stored", "purge"]
+ROWS = list(TITLES) + OTHERS
+SIZES = {"1k": 1 << 10, "100k": 100 << 10, "10m": 10 << 20}
+# Objects that are stored for the figures of memory and of a restart, and those that carry one tag.
 STORED = 20_000
+TAGGED = 100_000
 
 
 def certify(directory):
@@ -59,7 +68,7 @@ class Files(Origin):
     """The origin."""
 
     def launch(self):
-        for name, size in ("1k", 1 << 10), ("100k", 100 << 10), ("10m", 10 << 20):
+        for name, size in SIZES.items():
             with open(os.path.join(self.directory, name), "wb") as file:
                 file.write(os.urandom(size))
         config = self.configure("compare-origin.conf")
@@ -70,7 +79,10 @@ class Cache(Server):
     """A cache of so many MiB."""
 
     needs = None
+    # Whether it has responses of an origin, limits, TLS, a store that outlives it, and tags (how it is then run).
+    caches = True
     limits = secures = lasts = False
+    tagged = None
 
     def __init__(self, name, root, origin, cpus, mib, binary):
         super().__init__(name, root, origin, cpus)
@@ -88,6 +100,10 @@ class Cache(Server):
 
 class Weir(Cache):
     limits = secures = lasts = True
+
+    @staticmethod
+    def tagged(name, root, origin, weir):
+        return PurgeWeir(name, root, origin, SERVER_CPU, binary=weir)
 
     def launch(self):
         self.spawn(self.binary, "run", self.configure("compare-weir.conf"))
@@ -111,6 +127,10 @@ class NginxForLarge(Nginx):
 
 class Varnish(Cache):
     needs = "varnishd"
+
+    @staticmethod
+    def tagged(name, root, origin, _):
+        return PurgeVarnish(name, root, origin, SERVER_CPU)
 
     def launch(self):
         work = os.path.join(self.directory, "work")
@@ -176,6 +196,24 @@ class TrafficServer(Cache):
         self.spawn("env", *(f"{name}={value}" for name, value in environment.items()), "traffic_server")
 
 
+class H2O(Cache):
+    """No cache: files of its own, each under the name that the others are asked for."""
+
+    needs = "h2o"
+    caches = False
+    secures = True
+
+    def launch(self):
+        config = self.configure("compare-h2o.conf", OWNER="user: root" if os.geteuid() == 0 else "")
+        for path, count in {(path, count) for _, path, count, _ in HITS.values() if path in SIZES}:
+            folder = os.path.join(self.directory, "files", path)
+            os.makedirs(folder, exist_ok=True)
+            for number in range(count):
+                with open(os.path.join(folder, str(number)), "wb") as file:
+                    file.write(os.urandom(SIZES[path]))
+        self.spawn("h2o", "-c", config)
+
+
 SERVERS = {
     "weir": Weir,
     "nginx": Nginx,
@@ -183,6 +221,7 @@ SERVERS = {
     "haproxy": HAProxy,
     "trafficserver": TrafficServer,
     "squid": Squid,
+    "h2o": H2O,
 }
 
 
@@ -225,19 +264,23 @@ class Bench:
             "--duration", str(self.seconds), *more, secure=secure,
         )  # fmt: skip
 
-    def secure_hits(self, server, path, count, http2):
-        """Over TLS 1.3; HTTP/2 with 16 connections of 32 streams, 10 MiB with fewer."""
-        how = ["--insecure"]
-        if http2:
+    def row(self, key, server, number):
+        """One round of a row of processor time."""
+        if key == "miss":
+            return self.misses(server, number)
+        _, path, count, over = HITS[key]
+        how = [] if over == "plain" else ["--insecure"]
+        if over == "h2":
+            # TLS 1.3; 16 connections of 32 streams, of 10 MiB with fewer.
             streams, clients = (4, 16) if path == "10m" else (32, 512)
             how += ["--http2", "--streams", str(streams), "--clients", str(clients)]
-        return self.hits(server, path, count, *how, secure=True)
+        return self.hits(server, path, count, *how, secure=over != "plain")
 
-    def misses(self, server):
-        recording = self.recording("misses", [f"/1k/miss-{number}" for number in range(20_000)])
+    def misses(self, server, number):
+        names = [f"/1k/miss-{number}-{index}" for index in range(20_000)]
         return self.replay(
-            server, recording, "--clients", str(CLIENTS), "--loops", "0", "--shift-keys",
-            "--duration", str(self.seconds),
+            server, self.recording(f"misses-{number}", names), "--clients", str(CLIENTS), "--loops", "0",
+            "--shift-keys", "--duration", str(self.seconds),
         )  # fmt: skip
 
     def collapse(self, server, origin):
@@ -256,22 +299,37 @@ class Bench:
             connection.close()
         return added
 
-    def stored(self, server, origin):
-        """What 20,000 objects of 1 KiB take, and what is left of them after a kill -9."""
-        count = STORED // 10 if self.options.quick else STORED
-        recording = self.recording("stored", [f"/1k/kept-{number}" for number in range(count)])
-        before = server.memory()
-        self.replay(server, recording, "--clients", "16")
-        time.sleep(1)
-        result = {"object": (server.memory() - before) / count}
-        if not server.lasts:
+    def stored(self, kind, origin):
+        """A server that begins with nothing: its start, what 20,000 objects of 1 KiB take, and what is left of
+        them after a kill -9."""
+        recording = self.recording("stored", [f"/1k/kept-{number}" for number in range(STORED)])
+        server = kind(f"stored-{kind.__name__}", self.root, origin.port, SERVER_CPU, 1_000, self.options.weir)
+        try:
+            result = {"cold_ms": self.first_answer(server)}
+            time.sleep(1)
+            before = server.memory()
+            self.replay(server, recording, "--clients", "16")
+            time.sleep(1)
+            result["object"] = (server.memory() - before) / STORED
+            if server.lasts:
+                # What is written down now and then has been by now.
+                time.sleep(2)
+                for pid in server.pids():
+                    os.kill(pid, signal.SIGKILL)
+                for process in server.processes:
+                    process.wait()
+                server.processes.clear()
+                result["restart_ms"] = self.first_answer(server)
+                asked = origin.requests()
+                self.replay(server, recording, "--clients", "16")
+                result["warm"] = 1 - (origin.requests() - asked - 1) / STORED
             return result
-        time.sleep(2)
-        for pid in server.pids():
-            os.kill(pid, signal.SIGKILL)
-        for process in server.processes:
-            process.wait()
-        server.processes.clear()
+        finally:
+            server.stop()
+            shutil.rmtree(server.directory, ignore_errors=True)
+
+    def first_answer(self, server):
+        """Starts a server; how many ms pass until it has given an answer."""
         begin = time.monotonic()
         server.launch()
         while True:
@@ -279,17 +337,36 @@ class Bench:
                 with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
                     connection.sendall(b"GET /1k/kept-0 HTTP/1.0\r\nHost: bench\r\n\r\n")
                     if connection.recv(4096)[8:12] == b" 200":
-                        break
+                        return (time.monotonic() - begin) * 1_000
             except OSError:
                 pass
             if time.monotonic() - begin > 60:
-                raise SystemExit(f"{server.name} does not come back")
+                raise SystemExit(f"{server.name} does not answer")
             time.sleep(0.002)
-        result["restart_ms"] = (time.monotonic() - begin) * 1_000
-        asked = origin.requests()
-        self.replay(server, recording, "--clients", "16")
-        result["warm"] = 1 - (origin.requests() - asked - 1) / count
-        return result
+
+    def purge(self, kind):
+        """Objects that all carry one tag: what its purge takes, and tags that few carry, one after the other."""
+        count = TAGGED // 10 if self.options.quick else TAGGED
+        origin = PurgeOrigin("purge-origin", self.root, 0, ORIGIN_CPU)
+        server = None
+        try:
+            origin.start()
+            server = kind.tagged(f"purge-{kind.__name__}", self.root, origin.port, self.options.weir)
+            server.start()
+            before = sum(server.cpu())
+            output = wrk(server, "purge.lua", self.seconds, "tag")
+            spent = sum(server.cpu()) - before
+            fill(server, "/tagged/", count)
+            answer, seen = purge_all(server, count)
+            return {
+                "rate": rate(output), "cpu_us": spent / (rate(output) * self.seconds) * 1e6,
+                "objects": count, "answer_ms": answer, "seen": seen,
+            }  # fmt: skip
+        finally:
+            for one in (server, origin):
+                if one:
+                    one.stop()
+                    shutil.rmtree(one.directory, ignore_errors=True)
 
     def trace(self, kind):
         """A trace by Zipf's law whose objects are twenty times what the store holds, through a new server."""
@@ -338,48 +415,115 @@ class StandIn(Server):
         return json.loads(text)
 
 
-def measured(bench, name, kind, root, origin):
-    options, result = bench.options, {}
-    common = (root, origin.port, SERVER_CPU, 4_000, options.weir)
-    server = kind(name, *common)
-    large = NginxForLarge(f"{name}-large", *common) if kind is Nginx else server
+class Contender:
+    """A server that takes part, and what was measured of it."""
+
+    def __init__(self, name, kind, root, origin, weir):
+        self.name, self.kind, self.result = name, kind, {}
+        common = (root, origin.port, SERVER_CPU, 4_000, weir)
+        self.server = kind(name, *common)
+        self.large = NginxForLarge(f"{name}-large", *common) if kind is Nginx else self.server
+
+    def start(self):
+        for server in {self.server, self.large}:
+            server.start()
+
+    def stop(self):
+        for server in {self.server, self.large}:
+            server.stop()
+            shutil.rmtree(server.directory, ignore_errors=True)
+
+    def takes_part(self, row):
+        if row in HITS:
+            over = HITS[row][3]
+            return self.kind.limits if row == "limited" else over == "plain" or self.kind.secures
+        if row == "purge":
+            return self.kind.tagged is not None
+        return row == "idle" or self.kind.caches
+
+    def attempt(self, row, work):
+        """Measures a row; one that fails is left out, and the others are measured all the same."""
+        say(f"{self.name}: {TITLES.get(row, row)}")
+        try:
+            return work()
+        except (SystemExit, subprocess.CalledProcessError, OSError) as problem:
+            say(f"{self.name} is left out of it: {problem}")
+            return None
+
+    def round(self, bench, row, number):
+        """A round of a row of processor time; the best counts."""
+        server = self.large if row in HITS and not HITS[row][1].endswith("1k") else self.server
+        one = self.attempt(row, lambda: bench.row(row, server, number))
+        best = self.result.get(TITLES[row])
+        if one and (best is None or one["cpu_us"] < best["cpu_us"]):
+            self.result[TITLES[row]] = one
+
+    def other(self, bench, row, origin):
+        """A row that is measured once."""
+        work = {
+            "idle": lambda: bench.idle(self.server, 200 if bench.options.quick else 2_000),
+            "collapse": lambda: bench.collapse(self.server, origin),
+            "stored": lambda: bench.stored(self.kind, origin),
+            "trace": lambda: bench.trace(self.kind),
+            "purge": lambda: bench.purge(self.kind),
+        }[row]
+        found = self.attempt(row, work)
+        if found is None:
+            return
+        self.result |= found if row == "stored" else {row: found}
+
+
+def contenders(names, bench, origin):
+    """Those that are there and come up."""
+    found = []
+    for name in names:
+        kind = SERVERS[name]
+        if kind.needs and not shutil.which(kind.needs, path=os.environ["PATH"] + ":/usr/sbin"):
+            say(f"{name} is not installed and left out")
+            continue
+        one = Contender(name, kind, bench.root, origin, bench.options.weir)
+        try:
+            one.start()
+            found.append(one)
+        except (SystemExit, subprocess.CalledProcessError, OSError) as problem:
+            say(f"{name} is left out: {problem}")
+            one.stop()
+    return found
+
+
+def measured(bench, names, rows, origin):
+    taking_part = contenders(names, bench, origin)
     try:
-        server.start()
-        if large is not server:
-            large.start()
         # Idle connections first, while memory holds nothing else.
-        result["idle"] = bench.idle(server, 200 if options.quick else 2_000)
-        for title, path, count in HITS:
-            say(f"{name}: {title}")
-            result[title] = bench.hits(server if path == "1k" else large, path, count)
-        if server.limits:
-            say(f"{name}: {LIMITED[0]}")
-            result[LIMITED[0]] = bench.hits(server, *LIMITED[1:])
-        for title, path, count, http2 in SECURE if server.secures else []:
-            say(f"{name}: {title}")
-            result[title] = bench.secure_hits(server if path == "1k" else large, path, count, http2)
-        say(f"{name}: misses")
-        result[MISS] = bench.misses(server)
-        say(f"{name}: a thousand clients, one key")
-        result["collapse"] = bench.collapse(server, origin)
-        say(f"{name}: {STORED:,} objects, kept over a kill -9")
-        result |= bench.stored(server, origin)
+        if "idle" in rows:
+            for one in taking_part:
+                one.other(bench, "idle", origin)
+        for row in [row for row in TITLES if row in rows]:
+            for number in range(bench.options.rounds):
+                for one in taking_part:
+                    if one.takes_part(row):
+                        one.round(bench, row, number)
+        for one in taking_part:
+            if "collapse" in rows and one.takes_part("collapse"):
+                one.other(bench, "collapse", origin)
     finally:
-        server.stop()
-        if large is not server:
-            large.stop()
-    say(f"{name}: a trace through a small store")
-    result["trace"] = bench.trace(kind)
-    shutil.rmtree(server.directory, ignore_errors=True)
-    return result
+        for one in taking_part:
+            one.stop()
+    # These have servers of their own, each alone.
+    for row in "stored", "trace", "purge":
+        for one in taking_part:
+            if row in rows and one.takes_part(row):
+                one.other(bench, row, origin)
+    return {one.name: one.result for one in taking_part}
 
 
 # Reports
 
 
 def table(results):
+    """All rows that somebody has taken part in."""
     lines = ["| CPU µs/request (requests/s) | " + " | ".join(results) + " |", "|---|" + "---:|" * len(results)]
-    for row in ROWS:
+    for row in TITLES.values():
         best = min((one[row]["cpu_us"] for one in results.values() if row in one), default=0)
         cells = []
         for one in results.values():
@@ -390,27 +534,53 @@ def table(results):
             cell = f"**{cell}**" if one[row]["cpu_us"] == best else cell
             failed = f", {one[row]['failed']:,} failed" if one[row]["failed"] else ""
             cells.append(f"{cell} ({one[row]['rate']:,.0f}{failed})")
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        if any(row in one for one in results.values()):
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
     others = [
-        ("origin asked by 1,000 clients for one key", lambda one: f"{one['collapse']:,}"),
-        ("trace: hit ratio", lambda one: f"{one['trace']['hit_ratio']:.3f}"),
-        ("trace: byte hit ratio", lambda one: f"{one['trace']['byte_hit_ratio']:.3f}"),
-        ("trace: CPU µs/request", lambda one: f"{one['trace']['cpu_us']:.1f}"),
-        ("an idle connection, KiB", lambda one: f"{one['idle'] / 1024:.2f}"),
-        ("an object of 1 KiB, private memory, bytes", lambda one: f"{one['object']:,.0f}"),
-        ("kill -9 to the first answer, ms", lambda one: f"{one['restart_ms']:,.0f}" if "warm" in one else "–"),
-        ("of the objects then still stored", lambda one: f"{one['warm']:.1%}" if "warm" in one else "–"),
-    ]
-    for title, cell in others:
-        lines.append(f"| {title} | " + " | ".join(cell(one) for one in results.values()) + " |")
+        ("origin asked by 1,000 clients for one key", "collapse", lambda it: f"{it:,}"),
+        ("trace: hit ratio", "trace", lambda it: f"{it['hit_ratio']:.3f}"),
+        ("trace: byte hit ratio", "trace", lambda it: f"{it['byte_hit_ratio']:.3f}"),
+        ("trace: requests to the origin", "trace", lambda it: f"{it['requests']:,}"),
+        ("trace: CPU µs/request", "trace", lambda it: f"{it['cpu_us']:.1f}"),
+        ("an idle connection, KiB", "idle", lambda it: f"{it / 1024:.2f}"),
+        ("an object of 1 KiB, private memory, bytes", "object", lambda it: f"{it:,.0f}"),
+        ("cold: from nothing to the first answer, ms", "cold_ms", lambda it: f"{it:,.0f}"),
+        ("warm: kill -9 to the first answer, ms", "restart_ms", lambda it: f"{it:,.0f}"),
+        ("of the objects then still stored", "warm", lambda it: f"{it:.1%}"),
+        ("one tag's purges: a second", "purge", lambda it: f"{it['rate']:,.0f}"),
+        ("one tag's purges: CPU µs each", "purge", lambda it: f"{it['cpu_us']:.1f}"),
+        ("purge of a tag that all objects carry: answer, ms", "purge",
+         lambda it: f"{it['answer_ms']:.1f} ({it['objects']:,})"),
+        ("of the next 16 requests, those that see it", "purge", lambda it: f"{it['seen']}"),
+    ]  # fmt: skip
+    for title, key, cell in others:
+        if any(key in one for one in results.values()):
+            cells = (cell(one[key]) if key in one else "–" for one in results.values())
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def about(results):
+    """The machine, the versions and the command, as every table of docs/benchmarks.md has them."""
+    versions = {
+        "haproxy": "HAProxy " + version("haproxy", "-v"), "trafficserver":
+        "Traffic Server " + version("traffic_server", "-V"), "squid": "Squid " + version("squid", "-v"),
+        "h2o": "H2O " + version("h2o", "--version"),
+    } if results else {}  # fmt: skip
+    more = ", ".join(text for name, text in versions.items() if name in results)
+    return (
+        machine(congestion()) + (f" {more}." if more else "")
+        + f"\n\n    tools/bench/compare {' '.join(sys_arguments())}".rstrip() + "\n\n"
+    )  # fmt: skip
 
 
 def chart(results):
     """Bars of the processor time of each row, against the largest."""
     height, y, body = 0, 8, ""
-    for row in ROWS:
-        largest = max((one[row]["cpu_us"] for one in results.values() if row in one), default=1)
+    for row in TITLES.values():
+        largest = max((one[row]["cpu_us"] for one in results.values() if row in one), default=0)
+        if largest == 0:
+            continue
         body += f'<text class="h" x="0" y="{y + 12}">{row}: CPU µs a request</text>'
         y += 20
         for name, one in results.items():
@@ -452,34 +622,27 @@ def main():
     made = parser("compare", __doc__)
     made.add_argument("--replay", help="the weir that replays, if it is another")
     made.add_argument("--servers", default=",".join(SERVERS), help="which of them, separated by commas")
+    made.add_argument("--only", default=",".join(ROWS), metavar="ROW,…", help="of " + ", ".join(ROWS))
+    made.add_argument("--rounds", type=int, default=1, help="rounds of each row of processor time (1)")
     made.add_argument("--seconds", type=int, default=8, help="length of a round (8)")
-    made.add_argument("--quick", action="store_true", help="rounds of one second, a short trace")
+    made.add_argument("--quick", action="store_true", help="rounds of one second, a short trace, fewer objects to be purged")
     made.add_argument("--json", action="store_true", help="print all figures as JSON instead of a table")
     made.add_argument("--out", metavar="FILE", help="put the table between the markers <!-- compare --> of FILE")
     options = made.parse_args()
     options.replay = os.path.abspath(options.replay or options.weir)
     if options.quick:
         options.seconds = 1
-    names = options.servers.split(",")
+    names, rows = options.servers.split(","), options.only.split(",")
     if unknown := set(names) - set(SERVERS):
         made.error(f"unknown server {', '.join(sorted(unknown))}")
-    results = {}
+    if unknown := set(rows) - set(ROWS):
+        made.error(f"unknown row {', '.join(sorted(unknown))}")
     with Stage() as stage:
         origin = stage.start(Files("origin", stage.root, 0, ORIGIN_CPU))
-        bench = Bench(options, stage.root)
-        for name in names:
-            kind = SERVERS[name]
-            if kind.needs and not shutil.which(kind.needs, path=os.environ["PATH"] + ":/usr/sbin"):
-                say(f"{name} is not installed and left out")
-                continue
-            try:
-                results[name] = measured(bench, name, kind, stage.root, origin)
-            except (SystemExit, subprocess.CalledProcessError, OSError) as problem:
-                # The others are worth measuring all the same.
-                say(f"{name} is left out: {problem}")
+        results = measured(Bench(options, stage.root), names, rows, origin)
     if not results:
         raise SystemExit("bench: there is nothing to compare")
-    report = table(results)
+    report = about(results) + table(results)
     if options.out:
         put_into(options.out, report, chart(results))
     print(json.dumps(results, indent=2) if options.json else report, end="")
