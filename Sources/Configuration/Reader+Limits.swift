@@ -31,7 +31,10 @@ extension Reader {
       useless = ["counts", "cost", "on", "status", "body", "headers", "key", "per"]
       declared.connectionLimits.insert(draft.limit.name)
     }
-    if let range = seen.settings["cost"] { checkCost(draft.limit.cost, at: range) }
+    // Where the rule itself could not be read, another stands in its place, about which nobody asked.
+    if let range = seen.settings["cost"], seen.settings[draft.limit.rule.name] != nil {
+      checkCost(draft.limit.cost, at: range)
+    }
     for setting in useless {
       guard let range = seen.settings[setting] else { continue }
       findings.error(

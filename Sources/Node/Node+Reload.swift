@@ -307,7 +307,7 @@ extension Node: ConfigurationControl {
     context.tell(due)
     context.start(opened.credentials)
     _ = adoption.wait { !reloader.isStopping }
-    checkServers(of: pools)
+    checkServers(of: pools, opened.credentials)
     holder?.hold(
       HoldingOrder(
         addresses: parts.listenerNumbers, added: opened.addresses.opened, text: text,
@@ -335,11 +335,11 @@ extension Node: ConfigurationControl {
     }
   }
 
-  private func checkServers(of pools: [OriginPool]) {
+  private func checkServers(of pools: [OriginPool], _ credentials: NodeCredentials) {
     checker.withLock { checker in
-      if let checker { return checker.replace(pools) }
+      if let checker { return checker.replace(pools.map { CheckedPool($0, credentials) }) }
       guard pools.contains(where: { $0.settings.health != nil }) else { return }
-      checker = try? Self.checker(pools, clock: clock, note: note)
+      checker = try? Self.checker(pools, credentials, clock: clock, note: note)
       try? checker?.start()
     }
   }

@@ -114,8 +114,6 @@ package final class Node: Sendable {
       of: configuration, tls: try Self.originTLS(of: configuration, now: clock.now().wall / 1000))
     resolver = try Resolver(pools: pools)
     let limits = try Self.limits(of: configuration, clock: clock, note: note)
-    let isAnyChecked = pools.contains { $0.settings.health != nil }
-    checker = Mutex(isAnyChecked ? try Self.checker(pools, clock: clock, note: note) : nil)
     reloader = try Reloader(clock)
     let sites = try Self.fileSites(of: configuration)
     let fileThreads = sites.contains { $0 != nil } ? try FileThreads() : nil
@@ -124,6 +122,9 @@ package final class Node: Sendable {
         trace, node: configuration.nodeName, version: Release.version, note: note)
     }
     let credentials = try NodeCredentials(configuration, clock: clock)
+    let isAnyChecked = pools.contains { $0.settings.health != nil }
+    checker = Mutex(
+      isAnyChecked ? try Self.checker(pools, credentials, clock: clock, note: note) : nil)
     var parts = GenerationParts(configuration: configuration, pools: pools, limits: limits)
     parts.log = log
     parts.fileSites = sites
@@ -220,9 +221,11 @@ package final class Node: Sendable {
   }
 
   static func checker(
-    _ pools: [OriginPool], clock: NodeClock, note: @escaping @Sendable (String) -> Void
+    _ pools: [OriginPool], _ credentials: NodeCredentials, clock: NodeClock,
+    note: @escaping @Sendable (String) -> Void
   ) throws -> HealthChecker {
-    try HealthChecker(pools: pools, clock: clock, seed: Random.hash128().low) { change in
+    let pools = pools.map { CheckedPool($0, credentials) }
+    return try HealthChecker(pools: pools, clock: clock, seed: Random.hash128().low) { change in
       note(text(of: change))
     }
   }

@@ -1,6 +1,7 @@
 import Bytes
 import Edge
 import EdgeTesting
+import EventLoop
 import Node
 import RequestSigning
 import Testing
@@ -62,6 +63,71 @@ import Testing
     let fields = try #require(origin.seen.value.fields.first)
     #expect(origin.seen.value.requests == ["GET /a%2Bb"])
     try expectSigned("GET /a%2Bb", fields)
+  }
+
+  @Test func `checks of the servers are signed, with what credentials say at the time`()
+    async throws
+  {
+    let origin = try await ScriptedOrigin.answering { request in
+      request.header("authorization") == nil ? Reply(403) : Reply(200, [], "ok")
+    }
+    let directory = try TemporaryDirectory()
+    let node = try node(
+      origin.port, pool: "health GET /?list-type=2&max-keys=1 every=1s timeout=60s;",
+      host: "host h.example;", directory: directory)
+    let running = try #require(node.node)
+    /// A check begins when its time has come and the one before is over, which the test cannot see: so time
+    /// goes on now and then.
+    func checks(reach count: Int) async throws {
+      var looks = 0
+      try await eventually("\(count) checks") {
+        if looks % 50 == 0 { node.advance(seconds: 2) }
+        looks += 1
+        return origin.requests.count >= count
+      }
+    }
+    try await checks(reach: 1)
+    try directory.writeSecret("keys", Self.file(secret: "second", token: "renewed"))
+    #expect(running.reloadFiles().map(\.problem) == [nil])
+    let before = origin.requests.count
+    // One may have been under way.
+    try await checks(reach: before + 2)
+    let requests = origin.requests
+    for request in requests {
+      #expect(request.target == "/?list-type=2&max-keys=1" && request.header("host") == "h.example")
+    }
+    try expectSigned(requests[0])
+    for request in requests[(before + 1)...] {
+      try expectSigned(request, secret: "second", token: "renewed")
+    }
+    #expect(!node.notes.value.contains { $0.contains("is down") })
+  }
+
+  @Test func `checks are signed from the reload on that says so`() async throws {
+    let origin = try await ScriptedOrigin.answering { request in
+      request.header("authorization") == nil ? Reply(403) : Reply(200, [], "ok")
+    }
+    let directory = try TemporaryDirectory()
+    try directory.writeSecret("keys", Self.file(secret: "first"))
+    let host = "host h.example; health GET /x every=50ms timeout=60s fall=1 rise=1;"
+    func text(sign: String) -> String {
+      """
+      workers 1;
+      listen 127.0.0.1:0;
+      \(TestNode.adminBlock)
+      origin app { server 127.0.0.1:\(origin.port); \(host) \(sign) }
+      site * { origin app; }
+      """
+    }
+    let node = try TestNode.start(
+      configuration: text(sign: ""), directory: directory, clock: NodeClock())
+    func isNoted(_ text: String) async throws {
+      try await eventually(text) { node.notes.value.contains { $0.contains(text) } }
+    }
+    try await isNoted("is down: wrong_status")
+    let signed = text(sign: "sign aws4 { region r-1; credentials keys; }")
+    #expect(try await node.reload(signed).status == 200)
+    try await isNoted("is up again")
   }
 
   @Test func `what is not to be signed is refused, and reaches nobody`() async throws {

@@ -149,7 +149,9 @@ private let fine = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
       change(&$0)
     }
     let (changes, told) = AsyncStream.makeStream(of: HealthChange.self)
-    let checker = try HealthChecker(pools: [pool], clock: NodeClock(), seed: 3) { told.yield($0) }
+    let checker = try HealthChecker(pools: [CheckedPool(pool)], clock: NodeClock(), seed: 3) {
+      told.yield($0)
+    }
     try checker.start()
     return (pool, checker, changes)
   }
@@ -279,7 +281,7 @@ private let fine = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
       $0.servers = pool.settings.servers
       $0.health = pool.settings.health
     }
-    checker.replace([pool, other])
+    checker.replace([CheckedPool(pool), CheckedPool(other)])
     while other.report(now: 0).servers[0].checks == 0 { await Task.yield() }
     let asked = pool.report(now: 0).servers[0].checks
     while other.report(now: 0).servers[0].checks < 4 { await Task.yield() }

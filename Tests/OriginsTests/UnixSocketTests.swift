@@ -56,7 +56,8 @@ private final class UnixListener: Sendable {
       $0.servers = [ServerSettings(.unix(listener.path))]
       $0.health = HealthCheckSettings()
     }
-    let checker = try HealthChecker(pools: [pool], clock: NodeClock(), seed: 1) { _ in }
+    let checker = try HealthChecker(pools: [CheckedPool(pool)], clock: NodeClock(), seed: 1) { _ in
+    }
     try checker.start()
     while pool.report(now: 0).servers[0].checks == 0 { await Task.yield() }
     checker.stop()

@@ -64,6 +64,27 @@ struct ObjectStorageTests {
     #expect(try await other.get("/media/plain.txt").text.contains("SignatureDoesNotMatch"))
   }
 
+  @Test func `a private bucket passes its checks, and fails those with a wrong secret`()
+    async throws
+  {
+    let storage = try Peer("s3_server.py")
+    defer { storage.stop() }
+    let check = "health GET /media/plain.txt every=50ms timeout=30s fall=1 rise=1;"
+    let port = try storage.number("store")
+    let right = try node(storage, port, check: check)
+    let wrong = try node(storage, port, check: check, secret: "wrong")
+    try await eventually("both to be checked") {
+      let rightOne = try await Self.lastCheck(of: right)
+      let wrongOne = try await Self.lastCheck(of: wrong)
+      return rightOne == "passed" && wrongOne == "wrong_status"
+    }
+  }
+
+  private static func lastCheck(of node: TestNode) async throws -> String? {
+    let report = try await node.admin("GET", "/v1/origins")
+    return try JSONValue(parsing: report.text)["origins"]?[0]?["servers"]?[0]?["last_check"]?.string
+  }
+
   /// What comes, and what the storage gets.
   private static let targets = [
     ("/plain", "/plain"), ("/a+b(c)!'*~$&=@", "/a%2Bb%28c%29%21%27%2A~%24%26%3D%40"),
@@ -121,8 +142,9 @@ struct ObjectStorageTests {
   }
 
   private func node(
-    _ storage: Peer, _ port: UInt16, sign: String = "", secret: String? = nil,
-    token: String? = nil, routes: String = "route / { cache off; }"
+    _ storage: Peer, _ port: UInt16, sign: String = "", check: String = "",
+    secret: String? = nil, token: String? = nil,
+    routes: String = "route / { cache off; }"
   ) throws -> TestNode {
     let directory = try TemporaryDirectory()
     var file = "[edge]\naws_access_key_id = \(try storage.text("key"))\n"
@@ -134,9 +156,11 @@ struct ObjectStorageTests {
         listen 127.0.0.1:0;
         workers 1;
         store ./store;
+        \(TestNode.adminBlock)
         origin storage {
           server 127.0.0.1:\(port);
           sign aws4 { region eu-central-1; credentials credentials profile=edge; \(sign) }
+          \(check)
         }
         site * { origin storage; \(routes) }
         """, directory: directory, clock: NodeClock())

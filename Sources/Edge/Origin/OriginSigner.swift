@@ -6,16 +6,17 @@
 // is a newer one, which costs an atomic load.
 
 internal import Authentication
-internal import Bytes
+package import Bytes
 internal import Configuration
 internal import Cryptography
 internal import EventLoop
 internal import HTTPMessage
+package import Origins
 internal import RequestSigning
 internal import StaticFiles
 
 /// What one worker signs requests to one pool with.
-final class OriginSigner {
+package final class OriginSigner {
   private let signer: RequestSigner
   private let source: Published<SigningCredentials>
   private var credentials: SigningCredentials
@@ -26,11 +27,15 @@ final class OriginSigner {
   private var output = ByteBuffer()
 
   /// Nil if there are no such credentials, or no memory.
-  init?(_ configuration: OriginSigningConfiguration, _ all: NodeCredentials) {
+  ///
+  /// - Parameter keepsQuery: whether queries go along whatever the configuration says of clients'.
+  init?(
+    _ configuration: OriginSigningConfiguration, _ all: NodeCredentials, keepsQuery: Bool = false
+  ) {
     guard let source = all.signing(configuration.credentials),
       let signer = try? RequestSigner(
         region: configuration.region, service: configuration.service,
-        dropsQuery: !configuration.keepsQuery)
+        dropsQuery: !(keepsQuery || configuration.keepsQuery))
     else { return nil }
     self.signer = signer
     self.source = source
@@ -64,6 +69,24 @@ final class OriginSigner {
     }
     head.removeAll()
     head.append(output.view)
+  }
+}
+
+extension OriginSigner: CheckSigner {
+  package func sign(_ head: inout ByteBuffer, now: Int64) {
+    sign(&head, hasContent: false, now: now)
+  }
+}
+
+extension CheckedPool {
+  /// A pool whose checks are signed as requests to it are: a store that is private answers others with 403.
+  /// A query in the path of a check is the operator's own, and goes along.
+  package init(_ pool: OriginPool, _ credentials: NodeCredentials) {
+    guard let signing = pool.configuration.signing else {
+      self.init(pool)
+      return
+    }
+    self.init(pool) { OriginSigner(signing, credentials, keepsQuery: true) }
   }
 }
 

@@ -5,7 +5,7 @@
 // A server is checked at its pace in or out of rotation (a check that is still under way when the next is
 // due is let end). Only changes are told (`onChange`): a server that stays down is checked silently.
 
-internal import Bytes
+package import Bytes
 package import EventLoop
 import Synchronization
 
@@ -21,23 +21,47 @@ package struct HealthChange: Sendable {
   package let result: CheckResult
 }
 
+/// Signs the requests of a pool's checks. Belongs to the checker's thread.
+package protocol CheckSigner: AnyObject {
+  /// Signs a request's head in its place.
+  ///
+  /// - Parameters:
+  ///   - head: the whole head, its empty line included. It has no content.
+  ///   - now: milliseconds since the epoch.
+  func sign(_ head: inout ByteBuffer, now: Int64)
+}
+
+/// A pool, and what its checks need beside it.
+package struct CheckedPool: Sendable {
+  let pool: OriginPool
+  let makeSigner: (@Sendable () -> (any CheckSigner)?)?
+
+  /// - Parameter makeSigner: called on the checker's thread; nil where checks are not signed.
+  package init(
+    _ pool: OriginPool, makeSigner: (@Sendable () -> (any CheckSigner)?)? = nil
+  ) {
+    self.pool = pool
+    self.makeSigner = makeSigner
+  }
+}
+
 /// See the top of this file.
 package final class HealthChecker: Sendable {
   private enum Command: Sendable {
-    case replace([OriginPool])
+    case replace([CheckedPool])
     case stop
   }
 
   private let inbox: Inbox<Command>
   private let clock: NodeClock
   private let onChange: @Sendable (HealthChange) -> Void
-  private let first: [OriginPool]
+  private let first: [CheckedPool]
   private let seed: UInt64
   private let thread = Mutex<LoopThread?>(nil)
 
   /// A checker of those pools that have checks. `onChange` is called on the checker's thread.
   package init(
-    pools: [OriginPool], clock: NodeClock, seed: UInt64,
+    pools: [CheckedPool], clock: NodeClock, seed: UInt64,
     onChange: @escaping @Sendable (HealthChange) -> Void
   ) throws(Errno) {
     inbox = try Inbox()
@@ -75,7 +99,7 @@ package final class HealthChecker: Sendable {
   }
 
   /// Goes on with other pools, after a reload: what is known of servers that stay is kept by them.
-  package func replace(_ pools: [OriginPool]) { inbox.post(.replace(pools)) }
+  package func replace(_ pools: [CheckedPool]) { inbox.post(.replace(pools)) }
 
   /// Ends the thread.
   package func stop() {
@@ -99,14 +123,18 @@ final class CheckLoop {
     let pool: OriginPool
     let index: Int
     let settings: HealthCheckSettings
+    let signer: (any CheckSigner)?
     var schedule: CheckSchedule
     var probe: UInt64?
 
-    init(_ pool: OriginPool, _ index: Int, _ settings: HealthCheckSettings, schedule: CheckSchedule)
-    {
+    init(
+      _ pool: OriginPool, _ index: Int, _ settings: HealthCheckSettings,
+      signer: (any CheckSigner)?, schedule: CheckSchedule
+    ) {
       self.pool = pool
       self.index = index
       self.settings = settings
+      self.signer = signer
       self.schedule = schedule
     }
   }
@@ -130,15 +158,17 @@ final class CheckLoop {
     random = SeededRandom(seed: seed)
   }
 
-  func replace(_ pools: [OriginPool]) {
+  func replace(_ pools: [CheckedPool]) {
     now = clock.now().monotonic
     for token in targetTokens { targets.remove(token) }
     targetTokens = []
-    for pool in pools {
+    for checked in pools {
+      let pool = checked.pool
       guard let settings = pool.settings.health else { continue }
+      let signer = checked.makeSigner?()
       for index in pool.servers.indices {
         let target = Target(
-          pool, index, settings,
+          pool, index, settings, signer: signer,
           schedule: CheckSchedule(interval: settings.interval, now: now, random: &random))
         let token = targets.insert(target)
         targetTokens.append(token)
@@ -192,7 +222,8 @@ final class CheckLoop {
     if target.pool.cells[target.index].administrative == .disabled { return }
     if let probe = target.probe, probes.element(probe) != nil { return }
     let probe = Probe(
-      pool: target.pool, index: target.index, settings: target.settings, now: now)
+      pool: target.pool, index: target.index, settings: target.settings, signer: target.signer,
+      now: now)
     let name = probes.insert(probe)
     target.probe = name
     timers.set(
@@ -242,7 +273,7 @@ final class CheckLoop {
   }
 
   private func watch(_ probe: Probe, _ token: UInt64, _ connection: Listener) {
-    probe.begin(connection, now: now)
+    probe.begin(connection, now: now, wall: clock.now().wall)
     if probe.plan.hasMore {
       timers.set(deadline: now &+ ConnectPlan.delay, token: token | Self.addressTimer)
     }

@@ -44,22 +44,27 @@ final class Probe {
   private var content = ByteBuffer()
   private var decoder = ChunkedDecoder()
   private let head = ResponseHead()
+  private let signer: (any CheckSigner)?
 
   /// The most content that is looked at.
   private static let contentLimit = 64 << 10
   private static let headLimit = 32 << 10
   private static let interimLimit = 8
 
-  init(pool: OriginPool, index: Int, settings: HealthCheckSettings, now: Int64) {
+  init(
+    pool: OriginPool, index: Int, settings: HealthCheckSettings, signer: (any CheckSigner)?,
+    now: Int64
+  ) {
     self.pool = pool
     self.index = index
     self.settings = settings
+    self.signer = signer
     started = now
     plan = pool.servers[index].connectPlan(now: now)
   }
 
-  /// Begins on a new connection.
-  func begin(_ connection: Listener, now: Int64) {
+  /// Begins on a new connection; `wall` is in milliseconds since the epoch.
+  func begin(_ connection: Listener, now: Int64, wall: Int64) {
     self.connection = connection
     connectStarted = now
     tls = nil
@@ -68,6 +73,7 @@ final class Probe {
     if let path = settings.path {
       let host = settings.host ?? pool.configuration.hostField ?? pool.servers[index].hostName
       CheckRequest.append(path: path, host: host, to: &output)
+      signer?.sign(&output, now: wall)
     }
   }
 
