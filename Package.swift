@@ -336,7 +336,7 @@ let package = Package(
         "Tracing", "RedisTesting", "RequestSigning",
       ], swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["EdgeTesting", "EventLoop", "weir"],
+      name: "SystemTests", dependencies: ["EdgeTesting", "EventLoop", "RedisTesting", "weir"],
       swiftSettings: strict),
     .testTarget(
       name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: strict),

@@ -3,6 +3,7 @@
 import EdgeTesting
 import EventLoop
 import Foundation
+import RedisTesting
 import Testing
 
 @Suite(.enabled(if: Browser.isInstalled, "there is no \(Browser.path)"))
@@ -117,6 +118,44 @@ struct DashboardTests {
     }
     let ground = "getComputedStyle(document.body).backgroundColor"
     #expect(try await page.value(ground).string == "rgb(245, 247, 249)")
+    #expect(browser.complaints == [])
+  }
+
+  @Test(.enabled(if: RedisProcess.isInstalled, "redis-server is not installed"))
+  func `the PoPs of a fleet are shown, and how long purges took`() async throws {
+    let engine = try RedisProcess()
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
+    let nodes = try ["fra-1", "par-1"].map { name in
+      try TestNode.start(
+        origin: origin.port,
+        top: "fleet shop { server 127.0.0.1:\(engine.port); pop \(name); region eu; }",
+        workers: 1, clock: NodeClock())
+    }
+    defer { for node in nodes { node.stop() } }
+    let profile = try TemporaryDirectory()
+    let browser = try Browser(profile: profile.path)
+    defer { browser.stop() }
+    let page = try await BrowserPage.open(
+      "http://127.0.0.1:\(nodes[0].adminPort)/dashboard", in: browser)
+    func text(_ id: String) async throws -> String {
+      try await page.value("document.getElementById('\(id)').textContent").string ?? ""
+    }
+    try await eventually("both PoPs to be in step") {
+      let rows = try await text("fleet")
+      return rows.contains("fra-1") && rows.contains("par-1")
+        && rows.components(separatedBy: "in step").count == 3
+    }
+    #expect(try await text("fleet-name") == "shop")
+    #expect(try await text("fleet-here").hasPrefix("fra-1, eu: in step; engine 127.0.0.1:"))
+    #expect(try await text("fleet-delays").contains("none yet"))
+
+    // One that the other PoP has ordered.
+    let purge = try await nodes[1].admin(
+      "POST", "/v1/purge", json: "{\"tag\": \"front\", \"wait\": \"all\"}")
+    #expect(purge.status == 200)
+    try await eventually("its bar to be drawn") {
+      try await page.value("document.querySelectorAll('#fleet-delays rect').length").int == 1
+    }
     #expect(browser.complaints == [])
   }
 

@@ -390,6 +390,81 @@ async function showTop() {
 }
 byId("top-of").addEventListener("change", showTop);
 
+// ---- The fleet, where the node has one -------------------------------------------------------
+
+const fleetMoods = { in_step: "good", behind: "warn", out: "bad" };
+
+// The metric's buckets: the seconds below which each lies, and what is in it alone.
+function delayBuckets(text) {
+  const found = [];
+  for (const line of text.split("\n")) {
+    const parts = /^weir_fleet_purge_delay_seconds_bucket\{le="([^"]+)"\} (\d+)/.exec(line);
+    if (parts) found.push({ bound: parts[1] === "+Inf" ? Infinity : Number(parts[1]), below: Number(parts[2]) });
+  }
+  return found.map(({ bound, below }, index) =>
+    ({ bound, count: below - (index > 0 ? found[index - 1].below : 0) }));
+}
+
+function drawDelays(buckets) {
+  const first = buckets.findIndex(bucket => bucket.count > 0);
+  const shown = first < 0 ? [] : buckets.slice(first, buckets.findLastIndex(bucket => bucket.count > 0) + 1);
+  const figure = byId("fleet-delays"), most = Math.max(1, ...shown.map(bucket => bucket.count));
+  const svg = document.createElementNS(svgName, "svg");
+  svg.setAttribute("viewBox", "0 0 300 100");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  shape("line", { class: "grid", x1: 0, x2: 300, y1: 100, y2: 100 }, svg);
+  const width = 300 / Math.max(8, shown.length);
+  const limit = bucket => Number.isFinite(bucket.bound) ? `up to ${time(bucket.bound * 1e6)}` : "longer";
+  shown.forEach((bucket, index) => {
+    const height = 100 * bucket.count / most;
+    const bar = shape("rect", {
+      class: "c2", x: index * width, y: 100 - height, width: width * 0.9, height,
+    }, svg);
+    shape("title", {}, bar).textContent = `${limit(bucket)}: ${bucket.count}`;
+  });
+  const bounds = element("div", undefined, "bounds");
+  bounds.append(
+    element("span", shown.length ? limit(shown[0]) : "none yet"),
+    element("span", shown.length ? `most ${count(most)}` : ""),
+    element("span", shown.length > 1 ? limit(shown.at(-1)) : ""));
+  svg.setAttribute("aria-label",
+    shown.map(bucket => `${limit(bucket)}: ${bucket.count}`).join(", ") || "no purges yet");
+  figure.querySelectorAll("svg, .bounds").forEach(part => part.remove());
+  figure.append(svg, bounds);
+}
+
+// Whether there is a fleet.
+async function showFleet() {
+  let text = "";
+  try {
+    const response = await fetch("/metrics", { headers: authorization(), cache: "no-store" });
+    if (response.ok) text = await response.text();
+  } catch { /* The node does not answer, which the page says. */ }
+  if (!/^weir_fleet_in_step /m.test(text)) return false;
+  const answer = await ask("GET", "/v1/fleet", undefined, { quiet: true });
+  if (!answer.ok) return true;
+  const fleet = answer.json;
+  byId("fleet-section").hidden = false;
+  byId("fleet-name").textContent = fleet.fleet;
+  byId("fleet-here").textContent = `${fleet.pop}, ${fleet.region}: `
+    + (fleet.in_step ? "in step" : `${fleet.phase}, serves by ${fleet.mode}`)
+    + (fleet.engine ? `; engine ${fleet.engine}` : "")
+    + (fleet.failure ? `; ${fleet.failure}` : "");
+  byId("fleet-here").className = fleet.in_step ? "" : "warn";
+  const pops = (fleet.pops ?? []).map(pop => ({ ...pop, key: pop.id }));
+  rows(byId("fleet"), pops, () => cells(8), (row, pop) => {
+    setCells(row, [
+      pop.name, pop.region, pop.state.replace("_", " "),
+      pop.lag_purges === null ? "–" : count(pop.lag_purges), time(pop.lag_ms * 1000),
+      count(pop.waiting), `${time(pop.seen_ms_ago * 1000)} ago`, pop.version,
+    ]);
+    row.cells[2].className = fleetMoods[pop.state] ?? "";
+  });
+  drawDelays(delayBuckets(text));
+  return true;
+}
+
 // ---- Asking ----------------------------------------------------------------------------------
 
 const token = () => sessionStorage.getItem("weir-token");
@@ -524,4 +599,7 @@ async function watch() {
     await showTop();
     await pause(10000);
   }
+})();
+(async () => {
+  for (;;) await pause(await showFleet() ? 3000 : 30000);
 })();
