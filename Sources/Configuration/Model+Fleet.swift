@@ -34,6 +34,8 @@ public struct FleetConfiguration: Sendable, Equatable {
   public var maxLag: Int64 = 10_000_000_000
   /// What is served then.
   public var whenBehind = WhenBehind.serve
+  /// The networks of PoPs behind this one, whose word about purges counts; nil: all trusted proxies.
+  public var children: [String]?
   /// How many purges the log keeps, about.
   public var logLength = 100_000
 

@@ -72,6 +72,13 @@ extension Setting {
       still good; or nothing that is stored.
       """),
     Setting(
+      "children", in: .fleet, shape: "NETWORK…|none", default: "`trusted_proxies`",
+      """
+      Where PoPs are whose origin is this one: what they say of how far they have purged counts, and \
+      nobody else's word.
+      """
+    ) { arguments, reader in reader.readChildren(&arguments) },
+    Setting(
       "log_length", in: .fleet, .count(100...10_000_000, of: "purges"), to: \.fleet.logLength,
       """
       How many purges the log keeps, about. A PoP that was away for more of them has to take all that it has \
@@ -102,6 +109,16 @@ extension Reader {
       return
     }
     draft.fleet[keyPath: list].append(server.value.address)
+  }
+
+  /// `children NETWORK…;` or `children none;`
+  mutating func readChildren(_ arguments: inout Arguments) {
+    if arguments.upcoming?.text == "none" {
+      arguments.skip()
+      draft.fleet.children = []
+    } else {
+      draft.fleet.children = readNetworks(&arguments)
+    }
   }
 
   /// The first line of a file with a password.

@@ -124,11 +124,36 @@ struct TierTests {
     #expect(try await node.get("/a", "CDN-Loop: \(loop)x").status == 200)
   }
 
-  @Test func `what a client says of purges is not believed`() async throws {
+  @Test(arguments: [
+    ("trusted_proxies 127.0.0.0/8;", ""), ("", "children 10.0.0.0/8 127.0.0.1;"),
+  ])
+  func `what a child says of purges is believed`(_ top: String, _ fleet: String) async throws {
     let engine = try RedisProcess()
     let origin = try await origin(Watched(1))
     let node = try TestNode.start(
-      origin: origin.port, top: "fleet shop { server 127.0.0.1:\(engine.port); }", workers: 1,
+      origin: origin.port,
+      top: "\(top) fleet shop { server 127.0.0.1:\(engine.port); \(fleet) }", workers: 1,
+      clock: NodeClock())
+    try await inStep(node)
+    _ = try await node.get("/a")
+    try await node.settle()
+    #expect(try await node.get("/a").isHit)
+    #expect(try await !node.get("/a", "Weir-Purged: 1;*").isHit)
+    #expect(origin.requests.count == 2)
+  }
+
+  @Test(arguments: [
+    ("", ""), ("trusted_proxies 127.0.0.0/8;", "children none;"),
+    ("trusted_proxies 127.0.0.0/8;", "children 10.0.0.0/8 192.0.2.1;"),
+  ])
+  func `what others than children say of purges is not believed`(
+    _ top: String, _ fleet: String
+  ) async throws {
+    let engine = try RedisProcess()
+    let origin = try await origin(Watched(1))
+    let node = try TestNode.start(
+      origin: origin.port,
+      top: "\(top) fleet shop { server 127.0.0.1:\(engine.port); \(fleet) }", workers: 1,
       clock: NodeClock())
     try await inStep(node)
     _ = try await node.get("/a")

@@ -82,6 +82,8 @@ final class LimitTable {
   /// Whose word about a client's address is taken.
   let trusted: TrustedNetworks
   let readsForwarded: Bool
+  /// Whose word about what they have purged is taken.
+  let children: TrustedNetworks
   private let configuration: NodeConfiguration
 
   init(_ configuration: NodeConfiguration) {
@@ -92,6 +94,7 @@ final class LimitTable {
       if case .connections = configuration.limits[$0].rule { true } else { false }
     }
     trusted = Self.networks(configuration.trustedProxies.networks)
+    children = configuration.fleet?.children.map(Self.networks) ?? trusted
     readsForwarded = configuration.trustedProxies.field == .forwarded
   }
 

@@ -2,8 +2,8 @@
 //
 // `CDN-Loop` (RFC 8586) names every PoP that a request has passed; one that comes back to a PoP that it
 // names is answered with 508. `Weir-Purged` says through where the PoP that asks has purged
-// (Fleet/FleetPlace.swift). It is believed only of a peer that is a trusted proxy, and only its last line,
-// which that peer has written itself.
+// (Fleet/FleetPlace.swift). It is believed only of a peer that is one of the fleet's `children` (if they are
+// not said, a trusted proxy), and only its last line, which that peer has written itself.
 
 internal import Bytes
 internal import ClientAddress
@@ -44,8 +44,8 @@ extension Exchange {
     asksForMore = false
     let worker = connection.worker
     let isPeer =
-      connection.mayBeForwarded && generation.trustsProxies
-      && generation.limitTable.trusted.contains(
+      connection.mayBeForwarded
+      && generation.limitTable.children.contains(
         IPAddress(high: connection.address.high, low: connection.address.low))
     var isLoop = false
     for index in 0..<head.fields.count {
