@@ -9,7 +9,9 @@ struct NginxDirective {
 
   /// The directive as it stood, cut, for a remark.
   var shown: String {
-    let text = ([name] + arguments).joined(separator: " ")
+    // In one line, whatever stood in quotes.
+    let whole = ([name] + arguments).joined(separator: " ")
+    let text = whole.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     return text.count > 60 ? String(text.prefix(60)) + "…" : text
   }
 }

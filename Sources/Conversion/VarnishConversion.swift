@@ -7,14 +7,27 @@ struct VarnishConversion {
   private var result = Converted()
   private var origins: [(name: String, lines: [String])] = []
   private var route: [String] = []
+  private var defaultOrigin: String?
+  private var origin: String?
+  /// Whether a backend is chosen in a way that is not known here.
+  private var isOriginUnknown = false
   private var lifetime: String?
   private var grace: String?
+
+  /// The subroutines that each request passes, or each response, unless it was answered before.
+  private static let subroutines = [
+    "vcl_recv", "vcl_backend_fetch", "vcl_backend_response", "vcl_deliver",
+  ]
 
   /// Carries a VCL over.
   static func convert(_ text: String) -> Converted {
     var conversion = VarnishConversion()
     let statements = VarnishParser.parse(text)
     for statement in statements { conversion.read(statement) }
+    for name in subroutines {
+      let bodies = statements.filter { $0.words.starts(with: ["sub", name]) }.map { $0.block ?? [] }
+      conversion.read(Array(bodies.joined()), of: name)
+    }
     conversion.write()
     conversion.result.remarks.sort { $0.line < $1.line }
     return conversion.result
@@ -29,13 +42,69 @@ struct VarnishConversion {
     case "acl":
       result.remark(statement.line, "\(statement.shown): allow, deny and purge_from take networks")
     case "sub":
-      for inner in statement.block ?? [] { subroutine(inner, of: words.count > 1 ? words[1] : "") }
+      let name = words.count > 1 ? words[1] : ""
+      if Self.subroutines.contains(name) { return }
+      // What they do is only done where they are called, or when there is an error.
+      for inner in statement.block ?? [] { result.remark(inner.line, "\(name): \(inner.shown)") }
     default: result.remark(statement.line, statement.shown)
     }
   }
 
+  /// A subroutine, all of its parts. Only what is done for every request is carried over: nothing behind
+  /// what may have ended it, and nothing that is also done otherwise under a condition.
+  private mutating func read(_ body: [VarnishStatement], of name: String) {
+    let conditional = Set(body.flatMap { Self.changes(in: $0.block ?? []) })
+    var end: Int?
+    for statement in body {
+      let change = Self.change(of: statement)
+      let isLeftOut = end != nil || change.map(conditional.contains) == true
+      if isLeftOut, change.map(Self.isBackend) == true { isOriginUnknown = true }
+      if let end {
+        result.remark(
+          statement.line, "\(name): \(statement.shown): only if what line \(end) asks for is not so"
+        )
+      } else if isLeftOut {
+        result.remark(statement.line, "\(name): \(statement.shown): it depends on a condition")
+      } else {
+        subroutine(statement, of: name)
+      }
+      if end == nil, Self.mayEnd(statement) { end = statement.line }
+    }
+  }
+
+  /// What a statement sets or removes.
+  private static func change(of statement: VarnishStatement) -> String? {
+    guard statement.words.count > 1, ["set", "unset", "remove"].contains(statement.words[0]) else {
+      return nil
+    }
+    return statement.words[1].lowercased()
+  }
+
+  private static func changes(in block: [VarnishStatement]) -> [String] {
+    block.flatMap { (change(of: $0).map { [$0] } ?? []) + changes(in: $0.block ?? []) }
+  }
+
+  private static func isBackend(_ name: String) -> Bool {
+    name == "req.backend_hint" || name == "bereq.backend"
+  }
+
+  /// Whether a request may go on elsewhere behind a statement. One that is answered at once, purged or
+  /// refused is none that the rest would have been for.
+  private static func mayEnd(_ statement: VarnishStatement) -> Bool {
+    if statement.words.first == "call" { return true }
+    let text = statement.words.joined()
+    if text.hasPrefix("return") {
+      let action = text.dropFirst(6).drop { $0 == "(" }.prefix { $0.isLetter }
+      return !["purge", "synth", "fail", "abandon"].contains(action)
+    }
+    return text.hasPrefix("C{") || (statement.block ?? []).contains(where: mayEnd)
+  }
+
   private mutating func backend(_ statement: VarnishStatement) {
-    guard statement.words.count > 1 else { return }
+    guard statement.words.count > 1, statement.block != nil else {
+      return result.remark(statement.line, statement.shown)
+    }
+    var path: String?
     var host = "127.0.0.1"
     var port = "80"
     var lines: [String] = []
@@ -44,18 +113,27 @@ struct VarnishConversion {
       let value = entry.words.last ?? ""
       switch name {
       case ".host": host = value
+      case ".path": path = value
       case ".port": port = value == "http" ? "80" : value
       case ".connect_timeout": add("connect_timeout", value, entry, &lines)
       case ".first_byte_timeout": add("first_byte_timeout", value, entry, &lines)
       case ".between_bytes_timeout": add("between_bytes_timeout", value, entry, &lines)
-      case ".max_connections": lines.append("max_connections \(value);")
+      case ".max_connections" where (1...1_000_000).contains(Int(value) ?? 0):
+        lines.append("max_connections \(value);")
       case ".host_header": lines.append("host \(ConfigurationWriter.word(value));")
       case ".probe": probe(entry, &lines)
       default: result.remark(entry.line, entry.shown)
       }
     }
-    lines.insert("server \(host):\(port);", at: 0)
-    origins.append((ConfigurationWriter.name(statement.words[1]), lines))
+    if host.contains(":"), !host.hasPrefix("[") { host = "[\(host)]" }
+    let server = path.map { "unix:\($0)" } ?? "\(host):\(port)"
+    lines.insert("server \(ConfigurationWriter.word(server));", at: 0)
+    let name = ConfigurationWriter.name(statement.words[1])
+    if origins.contains(where: { $0.name == name }) {
+      return result.remark(statement.line, "\(statement.shown): another has its name")
+    }
+    if statement.words[1] == "default" { defaultOrigin = name }
+    origins.append((name, lines))
   }
 
   private mutating func add(
@@ -98,17 +176,22 @@ struct VarnishConversion {
           return
         }
       case ("req.backend_hint", 4), ("bereq.backend", 4):
-        route.append("origin \(ConfigurationWriter.name(words[3]));")
-        return
+        let name = ConfigurationWriter.name(words[3])
+        isOriginUnknown = !origins.contains { $0.name == name }
+        if !isOriginUnknown {
+          origin = name
+          return
+        }
+      case ("req.backend_hint", _), ("bereq.backend", _): isOriginUnknown = true
       default:
-        if let line = field(words) {
+        if let line = field(statement) {
           route.append(line)
           return
         }
       }
     }
     if words.count == 2, words[0] == "unset" || words[0] == "remove" {
-      if words[1] == "req.http.cookie" || words[1] == "req.http.Cookie" {
+      if words[1].lowercased() == "req.http.cookie" {
         route.append("cookies drop;")
         return
       }
@@ -126,21 +209,29 @@ struct VarnishConversion {
   }
 
   /// `set resp.http.X = "text";`
-  private func field(_ words: [String]) -> String? {
-    guard words.count == 4, let name = Self.fieldName(words[1]), !words[3].contains(".") else {
-      return nil
-    }
+  private func field(_ statement: VarnishStatement) -> String? {
+    let words = statement.words
+    guard words.count == 4, statement.texts == [3], let name = Self.fieldName(words[1]),
+      words[3].utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F })
+    else { return nil }
     let line = "set \(name.text) \"\(words[3])\";"
     guard !words[3].contains(where: { "\"\\$".contains($0) }) else { return nil }
     return name.isResponse ? "on response { \(line) }" : line
   }
 
+  /// Fields that rules may not change.
+  private static let ownFields: Set<String> = [
+    "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade",
+    "keep-alive", "proxy-connection", "expect", "http2-settings", "age", "date", "cache-status",
+  ]
+
   private static func fieldName(_ text: String) -> (text: String, isResponse: Bool)? {
     for prefix in ["req.http.", "bereq.http.", "resp.http."] where text.hasPrefix(prefix) {
       let name = text.dropFirst(prefix.count).lowercased()
-      guard !name.isEmpty, name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "-" }) else {
-        return nil
+      let isName = name.utf8.allSatisfy { byte in
+        (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x2D
       }
+      guard !name.isEmpty, isName, !ownFields.contains(name) else { return nil }
       return ("header.\(name)", prefix == "resp.http.")
     }
     return nil
@@ -165,6 +256,11 @@ struct VarnishConversion {
     out.line("listen :6081;")
     out.line("admin 127.0.0.1:9090;")
     out.line("store store { size 1GiB; }")
+    // Without a backend that is surely the right one nothing is asked.
+    let way = isOriginUnknown ? nil : origin ?? defaultOrigin ?? origins.first?.name
+    if way == nil, !origins.contains(where: { $0.name == "nowhere" }) {
+      origins.append(("nowhere", ["server 127.0.0.1:9;"]))
+    }
     for origin in origins {
       out.gap()
       out.open("origin \(origin.name)")
@@ -173,126 +269,20 @@ struct VarnishConversion {
     }
     out.gap()
     out.open("site *")
-    if !route.contains(where: { $0.hasPrefix("origin ") }) {
-      out.line("origin \(origins.first?.name ?? "default");")
-    }
+    out.line("origin \(way ?? "nowhere");")
     var cache: [String] = []
     if let lifetime { cache.append("ttl 2xx \(lifetime);") }
     if let grace { cache.append("stale_while_revalidate \(grace);") }
     let own = "cache { "
-    for line in route where line.hasPrefix(own) {
+    for line in route where line.hasPrefix(own) && !cache.contains("set_cookie strip;") {
       cache.append(String(line.dropFirst(own.count).dropLast(2)))
     }
     out.open("route /")
     for line in route where !line.hasPrefix(own) { out.line(line) }
+    if way == nil { out.line("respond 503;") }
     if !cache.isEmpty { out.line("cache { \(cache.joined(separator: " ")) }") }
     out.close()
     out.close()
     result.text = out.text
-  }
-}
-
-/// A statement of a VCL: words up to `;`, or a block behind them.
-struct VarnishStatement {
-  var words: [String]
-  var block: [VarnishStatement]?
-  var line: Int
-
-  /// The statement as it stood, cut, for a remark.
-  var shown: String {
-    let text = words.joined(separator: " ")
-    return text.count > 60 ? String(text.prefix(60)) + "…" : text
-  }
-}
-
-/// Reads a VCL into statements; C in it is passed over.
-enum VarnishParser {
-  static func parse(_ text: String) -> [VarnishStatement] {
-    var reader = Reader(bytes: Array(text.utf8))
-    return reader.statements(depth: 0)
-  }
-
-  private struct Reader {
-    let bytes: [UInt8]
-    var offset = 0
-    var line = 1
-
-    mutating func statements(depth: Int) -> [VarnishStatement] {
-      var list: [VarnishStatement] = []
-      var words: [String] = []
-      var start = line
-      while let byte = peek() {
-        if words.isEmpty { start = line }
-        switch byte {
-        case UInt8(ascii: ";"):
-          offset += 1
-          if !words.isEmpty { list.append(VarnishStatement(words: words, line: start)) }
-          words = []
-        case UInt8(ascii: "{"):
-          offset += 1
-          let block = statements(depth: min(depth + 1, 64))
-          list.append(VarnishStatement(words: words, block: block, line: start))
-          words = []
-        case UInt8(ascii: "}"):
-          offset += 1
-          if depth > 0 {
-            if !words.isEmpty { list.append(VarnishStatement(words: words, line: start)) }
-            return list
-          }
-        case UInt8(ascii: "\""): words.append(quoted())
-        default: words.append(bare())
-        }
-      }
-      return list
-    }
-
-    /// The next byte that is neither white space nor in a comment.
-    private mutating func peek() -> UInt8? {
-      while offset < bytes.count {
-        let byte = bytes[offset]
-        let next = offset + 1 < bytes.count ? bytes[offset + 1] : 0
-        if byte == 0x0A { line += 1 }
-        if byte <= 0x20 {
-          offset += 1
-        } else if byte == UInt8(ascii: "#") || byte == UInt8(ascii: "/") && next == byte {
-          while offset < bytes.count, bytes[offset] != 0x0A { offset += 1 }
-        } else if byte == UInt8(ascii: "/") && next == UInt8(ascii: "*") {
-          offset += 2
-          while offset + 1 < bytes.count, bytes[offset] != 0x2A || bytes[offset + 1] != 0x2F {
-            if bytes[offset] == 0x0A { line += 1 }
-            offset += 1
-          }
-          offset = min(offset + 2, bytes.count)
-        } else {
-          return byte
-        }
-      }
-      return nil
-    }
-
-    private mutating func quoted() -> String {
-      offset += 1
-      let start = offset
-      while offset < bytes.count, bytes[offset] != UInt8(ascii: "\""), bytes[offset] != 0x0A {
-        offset += 1
-      }
-      let text = String(decoding: bytes[start..<offset], as: UTF8.self)
-      offset = min(offset + 1, bytes.count)
-      return text
-    }
-
-    /// A word; `=` is one of its own.
-    private mutating func bare() -> String {
-      let start = offset
-      if bytes[offset] == UInt8(ascii: "=") {
-        while offset < bytes.count, bytes[offset] == UInt8(ascii: "=") { offset += 1 }
-      } else {
-        while offset < bytes.count, bytes[offset] > 0x20, !";{}\"=#".utf8.contains(bytes[offset]) {
-          offset += 1
-        }
-        if offset == start { offset += 1 }
-      }
-      return String(decoding: bytes[start..<min(offset, bytes.count)], as: UTF8.self)
-    }
   }
 }

@@ -1,0 +1,205 @@
+import Configuration
+import Conversion
+import Testing
+
+/// What is wrong with a text as a configuration; empty: nothing.
+private func errors(_ text: String) -> String {
+  let loaded = ConfigurationFile.parse(text, name: "edge.conf", directory: "/")
+  return Diagnostic.text(loaded.diagnostics.filter { $0.severity == .error })
+}
+
+/// Carries over what stands in `http`, with a server behind "app"; the result must be a configuration.
+private func converted(_ text: String) -> Converted {
+  let result = ConvertedProgram.nginx.convert("http {\n\(text)\n}\n")
+  #expect(errors(result.text) == "", "\(result.text)")
+  return result
+}
+
+/// The lines between a head and its closing brace, without their indent.
+private func block(_ head: String, of converted: Converted) -> [String] {
+  let lines = converted.text.split(separator: "\n").map { $0.drop { $0 == " " } }
+  guard let start = lines.firstIndex(where: { $0 == "\(head) {" }) else { return ["no \(head)"] }
+  return lines[(start + 1)...].prefix { $0 != "}" }.map(String.init)
+}
+
+extension Converted {
+  fileprivate func names(_ line: Int, _ text: String) -> Bool {
+    remarks.contains { $0.line == line && $0.text.contains(text) }
+  }
+}
+
+@Suite("nginx.conf, what must not be misread")
+struct NginxConversionTests {
+  @Test func `what nobody may see stays closed`() {
+    let result = converted(
+      """
+      upstream app { server 10.0.0.1:80; }
+      server {
+        listen 80;
+        server_name a.example;
+        deny 10.9.0.0/16;
+        location / { proxy_pass http://app; }
+        location = /xmlrpc.php { deny all; proxy_pass http://app; }
+        location /office { allow 10.0.0.0/8; deny all; proxy_pass http://app; }
+        location /open { allow all; proxy_pass http://app; }
+        location /hidden { internal; proxy_pass http://app; }
+        location /staff {
+          auth_basic "Staff"; proxy_pass http://app;
+          location /staff/in { proxy_pass http://app; }
+          location /staff/out { auth_basic off; proxy_pass http://app; }
+        }
+      }
+      """)
+    #expect(block("route = /xmlrpc.php", of: result) == ["origin nowhere;", "respond 403;"])
+    #expect(block("route /hidden", of: result) == ["origin nowhere;", "respond 404;"])
+    #expect(block("route /staff", of: result) == ["origin nowhere;", "respond 403;"])
+    #expect(block("route /staff/in", of: result) == ["origin nowhere;", "respond 403;"])
+    #expect(
+      block("route /staff/out", of: result) == ["origin app;", "deny 10.9.0.0/16;", "cache off;"])
+    #expect(
+      block("route /office", of: result) == ["origin app;", "allow 10.0.0.0/8;", "cache off;"])
+    #expect(block("route /open", of: result) == ["origin app;", "cache off;"])
+    #expect(block("route /", of: result) == ["origin app;", "deny 10.9.0.0/16;", "cache off;"])
+    #expect(result.names(11, "internal"))
+    #expect(result.names(13, "auth_basic"))
+  }
+
+  @Test func `a whole server that is closed is so in each of its locations`() {
+    let result = converted(
+      """
+      upstream app { server 10.0.0.1:80; }
+      deny all;
+      server { server_name a.example; location / { proxy_pass http://app; } }
+      server { server_name b.example; allow 10.0.0.1; deny all; location / { proxy_pass http://app; } }
+      """)
+    #expect(block("route /", of: result) == ["origin nowhere;", "respond 403;"])
+    #expect(result.text.contains("allow 10.0.0.1;"))
+  }
+
+  @Test func `a location without a way here goes nowhere`() {
+    let result = converted(
+      """
+      upstream php-handler { server 127.0.0.1:9000; }
+      server {
+        server_name a.example;
+        root /srv/www;
+        location / { }
+        location /app { fastcgi_pass php-handler; }
+        location /pictures { alias /srv/pictures; }
+        location /any { proxy_pass http://$arg_host; }
+        location /try { try_files $uri @app; }
+      }
+      server { server_name b.example; location /x { add_header X-A b; } }
+      """)
+    #expect(block("route /", of: result) == ["files /srv/www;"])
+    for (head, line) in [("/app", 7), ("/pictures", 8), ("/any", 9), ("/try", 10), ("/x", 12)] {
+      #expect(block("route \(head)", of: result) == ["origin nowhere;", "respond 503;"])
+      #expect(result.remarks.contains { $0.line == line && $0.text.contains("503") }, "\(head)")
+    }
+    #expect(!result.text.contains("9000"), "\(result.text)")
+  }
+
+  @Test(arguments: [
+    "", "server { }", "server { return 404; }", "server { location / { return 204; } }",
+    "server { listen unix:/run/x; server_name ~^x$ www.*; }",
+    "server { return 301 https://$host$request_uri; }",
+    "server { listen 80; listen [::]:80; listen 80 default_server; server_name a A .a; }",
+    "upstream u { } server { location / { proxy_pass http://u; } }",
+    "server { location /a { return 200 x; } location /a { return 201; } location \"/a b\" { } }",
+    "server { location / { return 200 a; return 201 b; proxy_set_header A b; proxy_pass http://x; } }",
+    "server { location / { proxy_pass http://x; proxy_set_header TE a; add_header Age 1; } location /z { } }",
+  ])
+  func `what has no upstream is a configuration too`(text: String) {
+    #expect(converted(text).text.contains("origin nowhere"), "\(text)")
+  }
+
+  @Test func `servers that are down are not asked, and sockets are`() {
+    let result = converted(
+      """
+      upstream app { server 10.0.0.1:80 down; server unix:/run/app.sock max_conns=0; }
+      upstream off { server 10.0.0.2:80 down; }
+      server {
+        server_name a.example;
+        location / { proxy_pass http://app; }
+        location /off { proxy_pass http://off; }
+        location /socket { proxy_pass http://unix:/run/other.sock:/base/; }
+        location /tls { proxy_pass https://10.0.0.3; }
+      }
+      """)
+    #expect(!result.text.contains("10.0.0.1") && !result.text.contains("10.0.0.2"))
+    #expect(block("origin app", of: result) == ["server unix:/run/app.sock;"])
+    #expect(result.text.contains("server unix:/run/other.sock;"), "\(result.text)")
+    #expect(result.text.contains("server https://10.0.0.3:443;"))
+    #expect(block("route /off", of: result) == ["origin nowhere;", "respond 503;"])
+    #expect(result.names(2, "10.0.0.1:80 down") && result.names(3, "upstream off"))
+    #expect(result.names(7, "503") && result.names(8, "rewrite path"))
+  }
+
+  @Test func `an upstream that is asked over TLS is not asked without`() {
+    let result = converted(
+      """
+      upstream app { server 10.0.0.1:8443; }
+      server { location / { proxy_pass https://app; } location /plain { proxy_pass http://app; } }
+      """)
+    #expect(block("origin app-tls", of: result) == ["server https://10.0.0.1:8443;"])
+    #expect(block("origin app", of: result) == ["server 10.0.0.1:8443;"])
+    #expect(block("route /", of: result).first == "origin app-tls;")
+  }
+
+  @Test func `listeners are those that are meant`() {
+    let result = converted(
+      """
+      server { listen 8443 quic reuseport; listen localhost:8080; listen [::1]:8081; listen www.example:80;
+        server_name a.example; location / { return 204; } }
+      """)
+    let listeners = result.text.split(separator: "\n").filter { $0.hasPrefix("listen ") }
+    #expect(listeners == ["listen 127.0.0.1:8080;", "listen [::1]:8081;"])
+    #expect(result.names(2, "quic") && result.names(2, "www.example:80"))
+  }
+
+  @Test func `redirects go where they went`() {
+    let result = converted(
+      """
+      server { server_name a.example; return 301 https://$host:8443$request_uri; }
+      server { server_name b.example; return 301 https://other.example$request_uri; location /x { } }
+      server { server_name c.example; return 302 https://$host/login; }
+      server { server_name d.example e.example; location / { return 301 https://$host$request_uri; } }
+      server { server_name d.example; location / { return 204; } }
+      server { server_name e.example; location / { return 205; } }
+      """)
+    #expect(block("site a.example", of: result).first == "redirect_to_https on port=8443;")
+    #expect(!block("site b.example", of: result).joined().contains("redirect_to_https"))
+    #expect(
+      result.text.contains("redirect 301 \"https://other.example${path}?${query}\";"),
+      "\(result.text)")
+    #expect(result.names(3, "location /x"))
+    #expect(result.text.contains("redirect 302 \"https://${host}/login\";"))
+    for (host, status) in [("d", 204), ("e", 205)] {
+      let site = block("site \(host).example", of: result)
+      #expect(site.first == "redirect_to_https on;" && site.contains("respond \(status);"))
+    }
+  }
+
+  @Test func `fields say what they said`() {
+    let result = converted(
+      """
+      upstream app { server 10.0.0.1:80; }
+      server {
+        proxy_set_header X-All yes;
+        location / { proxy_pass http://app; proxy_set_header Host x.internal; }
+        location /a { proxy_pass http://app; proxy_set_header Accept-Encoding ""; }
+        location /b { proxy_pass http://app; }
+        location /c { proxy_pass http://app; proxy_set_header Host $arg_x; }
+      }
+      """)
+    #expect(block("route /", of: result) == ["origin app-as-x.internal;", "cache off;"])
+    #expect(block("origin app-as-x.internal", of: result).last == "host x.internal;")
+    #expect(
+      block("route /a", of: result) == [
+        "origin app;", "unset header.accept-encoding;", "cache off;",
+      ])
+    #expect(
+      block("route /b", of: result) == ["origin app;", "set header.x-all \"yes\";", "cache off;"])
+    #expect(result.names(8, "proxy_set_header Host $arg_x"))
+  }
+}
