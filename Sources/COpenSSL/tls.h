@@ -135,7 +135,8 @@ struct weir_socket {
 static inline int weir_bio_keep(struct weir_socket *s, const char *bytes, int count) {
   if (!s->held) s->start = s->end = s->room = 0;
   if (s->room - s->end < (size_t)count) {
-    size_t room = s->end + (size_t)count + 1024;
+    // A second piece is one of many: more memory at once.
+    size_t room = s->end + (size_t)count + (s->end > 4096 ? 17408 : 1024);
     unsigned char *larger = OPENSSL_realloc(s->held, room);
     if (!larger) return -1;
     s->held = larger;
@@ -233,6 +234,10 @@ static inline void weir_bio_readable(SSL *s) { weir_bio_socket(s)->drained = 0; 
 static inline void weir_bio_hold(SSL *s) { weir_bio_socket(s)->holds = 1; }
 static inline void weir_bio_end_hold(SSL *s) { weir_bio_socket(s)->holds = 0; }
 static inline int weir_bio_holds(SSL *s) { return weir_bio_socket(s)->held != NULL; }
+static inline size_t weir_bio_held(SSL *s) {
+  struct weir_socket *w = weir_bio_socket(s);
+  return w->held ? w->end - w->start : 0;
+}
 // Sends what is held: 0 if nothing is left, 1 if the socket takes no more now, -1 if it is beyond use.
 static inline int weir_bio_let_go(SSL *s) {
   if (!weir_bio_holds(s)) return 0;

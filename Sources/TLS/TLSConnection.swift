@@ -41,6 +41,11 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   package private(set) var holds = false
   /// Whether something of that kind is to go out by itself, as soon as the socket takes it.
   private var owes = false
+  /// Whether records are gathered to go out together.
+  private var isBurst = false
+  /// How many bytes of records go out together: what segmentation by the kernel takes at once. They are
+  /// all that a connection holds of a burst while its peer takes nothing.
+  private static let burst = 48 << 10
   /// Whether what `receive` last returned was early data (RFC 8446 §8): it may be a replay, and only a
   /// safe request may be answered before the handshake is done (RFC 8470).
   package private(set) var hasEarlyData = false
@@ -313,6 +318,15 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
       phase == .established
       ? unsafe SSL_write_ex(ssl, bytes.baseAddress, bytes.count, &count)
       : unsafe SSL_write_early_data(ssl, bytes.baseAddress, bytes.count, &count)
+    if isBurst {
+      // What the end of the handshake left is in front of it.
+      holds = false
+      guard result == 1 else {
+        _ = endBurst()
+        return outcome(of: 0)
+      }
+      return unsafe weir_bio_held(ssl) < Self.burst ? .bytes(count) : sendBurst(count)
+    }
     if holds || owes {
       // What was held has gone out in front of it, or goes with what waits of it.
       holds = false
@@ -320,6 +334,14 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
     }
     if result == 1 { return .bytes(count) }
     return outcome(of: 0)
+  }
+
+  /// Sends what a burst has gathered, and goes on with it if the socket took all. `count`: how many bytes the
+  /// last record has, which need not be offered again in any case but a failure.
+  private mutating func sendBurst(_ count: Int) -> TLSResult {
+    if case .failed(let failure) = endBurst() { return .failed(failure) }
+    beginBurst()
+    return .bytes(count)
   }
 
   /// Where the kernel makes the records, its own way of taking bytes is used.
@@ -340,11 +362,31 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
     }
   }
 
+  // MARK: Many records
+
+  /// Has the records of what is sent next go out together, some at a time, until `endBurst`: a call of the
+  /// system for each costs more than copying them.
+  package mutating func beginBurst() {
+    guard gathers, !isBurst, phase == .established, !kernelSends, !hasUnsent else { return }
+    isBurst = true
+    unsafe weir_bio_hold(ssl)
+  }
+
+  /// Sends what is left of a burst; `.bytes(0)` if nothing waits. To be called before anything else is asked
+  /// of the connection but `send`.
+  package mutating func endBurst() -> TLSResult {
+    guard isBurst else { return .bytes(0) }
+    isBurst = false
+    unsafe weir_bio_end_hold(ssl)
+    return settle()
+  }
+
   // MARK: The end
 
   /// Says that nothing more will be sent. `.bytes(0)` when it is with the kernel; what waits from before
   /// is sent first.
   package mutating func sendCloseNotify() -> TLSResult {
+    if isBurst { _ = endBurst() }
     if !gathers || !unsent.isEmpty {
       let flushed = flush()
       if flushed.count == nil { return flushed }

@@ -227,6 +227,13 @@ final class HTTP2Connection: HTTP2ContentProvider {
   // MARK: Out
 
   private func write() {
+    writeFrames()
+    guard phase == .open, let secure else { return }
+    let result = secure.endBurst()
+    if result.count == nil { result.wouldBlock ? blocked() : close() }
+  }
+
+  private func writeFrames() {
     var left = Self.bytesPerTurn
     while phase == .open, flushKept() {
       guard session.wantsToSend else { return }
@@ -236,6 +243,8 @@ final class HTTP2Connection: HTTP2ContentProvider {
         into: &worker.frames, from: self, limit: Self.gathered, now: worker.now.monotonic)
       let count = worker.frames.count + tail.count
       left -= count
+      // Large content, of which there is more than a record.
+      if !tail.isEmpty { secure?.beginBurst() }
       if count > 0 { send(worker.frames.view, tail) }
       if copied.count > 0 { copied.removeAll() }
       if phase == .open { takeEvents() }

@@ -112,6 +112,12 @@ final class SecureLink {
     tls.send(first, second, gatherer: gatherer, now: now).outcome
   }
 
+  /// Has the records of what is sent next go out together, until `endBurst`.
+  func beginBurst() { tls.beginBurst() }
+
+  /// Sends what is left of them; 0 when all of it is out.
+  func endBurst() -> IOResult { tls.endBurst().outcome }
+
   /// Whether a record waits for the socket.
   var hasUnsent: Bool { tls.hasUnsent }
 
