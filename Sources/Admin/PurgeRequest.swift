@@ -24,11 +24,6 @@ struct PurgeRequest: Equatable {
   /// Whom the answer waits for.
   var wait = PurgeWait()
 
-  /// The most tags, URLs or hosts of an order.
-  static let maxCount = 1_000
-  /// The most bytes of a tag: as many as `max_tag_length` permits in responses.
-  static let maxTagLength = 4_096
-
   /// Reads an order. A member that is not known is refused, not passed over: it may be one of a later
   /// version that narrows the purge.
   static func read(_ content: [UInt8]) throws(Problem) -> PurgeRequest {
@@ -163,7 +158,7 @@ extension PurgeRequest {
     }
 
     private func tags(_ member: JSON.Member) throws(Problem) -> [String] {
-      let tags = try strings(member, "tag", of: 1...PurgeRequest.maxTagLength)
+      let tags = try strings(member, "tag", of: 1...PurgeTargets.longestTag)
       for (index, tag) in tags.enumerated() {
         guard tag.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == ASCII.tab }) else {
           throw Problem(
@@ -183,10 +178,10 @@ extension PurgeRequest {
         guard case .array(let elements) = member.value else {
           throw Problem(.invalidPurge, "\"\(member.name)\" must be an array of strings.")
         }
-        guard (1...PurgeRequest.maxCount).contains(elements.count) else {
+        guard (1...PurgeTargets.mostNames).contains(elements.count) else {
           throw Problem(
             .invalidPurge,
-            "\"\(member.name)\" must have 1 to \(PurgeRequest.maxCount) elements; it has "
+            "\"\(member.name)\" must have 1 to \(PurgeTargets.mostNames) elements; it has "
               + "\(elements.count).")
         }
         values = elements

@@ -25,7 +25,6 @@ package struct TagLimits: Sendable, Equatable {
 
 /// Reads the tags of a response.
 package enum Tags {
-
   /// What separates the tags of a field.
   package enum Separator: Sendable {
     /// Spaces and tabs: Surrogate-Key.

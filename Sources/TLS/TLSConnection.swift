@@ -43,8 +43,9 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
   private var owes = false
   /// Whether records are gathered to go out together.
   private var isBurst = false
-  /// How many bytes of records go out together: what segmentation by the kernel takes at once. They are
-  /// all that a connection holds of a burst while its peer takes nothing.
+  /// After so many bytes of records they go out together: three that are full, within what segmentation by
+  /// the kernel takes at once. With the last record they are all that a connection holds of a burst while
+  /// its peer takes nothing.
   private static let burst = 48 << 10
   /// Whether what `receive` last returned was early data (RFC 8446 §8): it may be a replay, and only a
   /// safe request may be answered before the handshake is done (RFC 8470).
@@ -237,6 +238,10 @@ package struct TLSConnection: ~Copyable, @unchecked Sendable {
 
   /// Whether something that `send` took still waits for the socket to be writable.
   package var hasUnsent: Bool { !unsent.isEmpty || owes }
+
+  /// How many bytes of records wait for the socket, or for what is sent next; that they become fewer is
+  /// progress.
+  package var heldCount: Int { unsafe weir_bio_held(ssl) }
 
   /// Sends what waits: `.bytes(0)` when nothing is left.
   package mutating func flush() -> TLSResult {

@@ -28,18 +28,10 @@ struct FleetLimitFaultTests {
       pops = try (0..<count).map { index in
         try ProcessPoP(
           "pop-\(index)",
-          configuration: """
-            node_name pop-\(index);
-            workers 1;
-            listen 127.0.0.1:0;
-            admin 127.0.0.1:0 { token "\(TestNode.token)"; }
-            access_log off;
-            store ./store { size 16MiB; }
-            fleet shop { server 127.0.0.1:\(engine); }
-            limit shared { token_bucket 100/s burst=50; key host; scope region \(limit); }
-            origin app 127.0.0.1:\(port);
-            site * { route / { origin app; limit shared; } }
-            """)
+          configuration: popConfiguration(
+            index, origin: port, fleet: "server 127.0.0.1:\(engine);",
+            site: "route / { origin app; limit shared; }",
+            top: "limit shared { token_bucket 100/s burst=50; key host; scope region \(limit); }"))
       }
       for pop in pops { try await pop.start() }
       try await meet()
@@ -65,6 +57,25 @@ struct FleetLimitFaultTests {
       func sum() -> Int { passed.load(ordering: .relaxed) + refused.load(ordering: .relaxed) }
       let end = sum() + count
       try await inTheEnd("\(count) more requests") { sum() >= end }
+    }
+
+    /// Kills the engine, and waits until all PoPs have noticed.
+    func lose(_ engine: RedisProcess) async throws {
+      engine.kill()
+      for pop in pops {
+        try await inTheEnd("\(pop.name) has noticed") {
+          await figure("weir_fleet_limits_connected", pop) == 0
+        }
+      }
+    }
+
+    /// Kills a PoP and starts it again, with requests before and after.
+    func killOne() async throws {
+      try await pops[2].kill()
+      try await asked(500)
+      try await pops[2].start()
+      try await meet()
+      try await asked(500)
     }
 
     /// Asks while something happens; returns how many were let through, and the seconds from before the
@@ -105,21 +116,11 @@ struct FleetLimitFaultTests {
     let before = try await region.load { try await region.asked(2_000) }
     #expect(Double(before.passed) <= most + Self.rate * before.seconds)
     let over = try await region.load {
-      engine.kill()
-      for pop in region.pops {
-        try await inTheEnd("\(pop.name) has noticed") {
-          await region.figure("weir_fleet_limits_connected", pop) == 0
-        }
-      }
+      try await region.lose(engine)
       try await region.asked(1_000)
       try engine.start()
       try await region.meet()
-      let killed = region.pops[2]
-      try await killed.kill()
-      try await region.asked(500)
-      try await killed.start()
-      try await region.meet()
-      try await region.asked(500)
+      try await region.killOne()
     }
     // Where the engine is away shares of the rate and the burst add up to one of each; a PoP that was killed
     // has not told what it spent last.
@@ -132,20 +133,10 @@ struct FleetLimitFaultTests {
       3, engine: engine.port, "consistency=exact timeout=10s when_down=closed")
     let over = try await region.load {
       try await region.asked(500)
-      engine.kill()
-      for pop in region.pops {
-        try await inTheEnd("\(pop.name) has noticed") {
-          await region.figure("weir_fleet_limits_connected", pop) == 0
-        }
-      }
+      try await region.lose(engine)
       try engine.start()
       try await region.meet()
-      let killed = region.pops[2]
-      try await killed.kill()
-      try await region.asked(500)
-      try await killed.start()
-      try await region.meet()
-      try await region.asked(500)
+      try await region.killOne()
     }
     #expect(Double(over.passed) <= Self.burst + Self.rate * over.seconds)
   }

@@ -19,6 +19,24 @@ func inTheEnd(_ what: @autoclosure () -> String, _ condition: () async throws ->
   }
 }
 
+/// The configuration of a PoP of one worker.
+func popConfiguration(
+  _ index: Int, origin port: UInt16, fleet: String, site: String, top: String = ""
+) -> String {
+  """
+  node_name pop-\(index);
+  workers 1;
+  listen 127.0.0.1:0;
+  admin 127.0.0.1:0 { token "\(TestNode.token)"; }
+  access_log off;
+  store ./store { size 16MiB; }
+  fleet shop { \(fleet) }
+  \(top)
+  origin app 127.0.0.1:\(port);
+  site * { \(site) }
+  """
+}
+
 /// A node of a fleet: `weir run` in a directory that outlives it.
 final class ProcessPoP: Sendable {
   private struct Running {
@@ -137,17 +155,8 @@ final class FleetOfProcesses: Sendable {
     pops = try blocks.enumerated().map { index, block in
       try ProcessPoP(
         "pop-\(index)",
-        configuration: """
-          node_name pop-\(index);
-          workers 1;
-          listen 127.0.0.1:0;
-          admin 127.0.0.1:0 { token "\(TestNode.token)"; }
-          access_log off;
-          store ./store { size 16MiB; }
-          fleet shop { \(block) }
-          origin app 127.0.0.1:\(port);
-          site * { origin app; }
-          """, environment: environments.isEmpty ? [] : environments[index])
+        configuration: popConfiguration(index, origin: port, fleet: block, site: "origin app;"),
+        environment: environments.isEmpty ? [] : environments[index])
     }
     for pop in pops { try await pop.start() }
     try await inTheEnd("all are in step") { await self.areAllInStep() }

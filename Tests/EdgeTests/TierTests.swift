@@ -19,6 +19,20 @@ struct TierTests {
         """, pool: pool, workers: 1, clock: NodeClock())
   }
 
+  /// A PoP in step that has `/a` stored, with settings of the top and of its fleet.
+  private func parent(
+    of origin: ScriptedOrigin, _ engine: RedisProcess, _ top: String, _ fleet: String
+  ) async throws -> TestNode {
+    let node = try TestNode.start(
+      origin: origin.port,
+      top: "\(top) fleet shop { server 127.0.0.1:\(engine.port); \(fleet) }", workers: 1,
+      clock: NodeClock())
+    try await inStep(node)
+    _ = try await node.get("/a")
+    try await node.settle()
+    return node
+  }
+
   private func inStep(_ node: TestNode) async throws {
     try await eventually("in step") {
       node.figures.contains("\nweir_fleet_in_step 1\n")
@@ -130,13 +144,7 @@ struct TierTests {
   func `what a child says of purges is believed`(_ top: String, _ fleet: String) async throws {
     let engine = try RedisProcess()
     let origin = try await origin(Watched(1))
-    let node = try TestNode.start(
-      origin: origin.port,
-      top: "\(top) fleet shop { server 127.0.0.1:\(engine.port); \(fleet) }", workers: 1,
-      clock: NodeClock())
-    try await inStep(node)
-    _ = try await node.get("/a")
-    try await node.settle()
+    let node = try await parent(of: origin, engine, top, fleet)
     #expect(try await node.get("/a").isHit)
     #expect(try await !node.get("/a", "Weir-Purged: 1;*").isHit)
     #expect(origin.requests.count == 2)
@@ -151,13 +159,7 @@ struct TierTests {
   ) async throws {
     let engine = try RedisProcess()
     let origin = try await origin(Watched(1))
-    let node = try TestNode.start(
-      origin: origin.port,
-      top: "\(top) fleet shop { server 127.0.0.1:\(engine.port); \(fleet) }", workers: 1,
-      clock: NodeClock())
-    try await inStep(node)
-    _ = try await node.get("/a")
-    try await node.settle()
+    let node = try await parent(of: origin, engine, top, fleet)
     #expect(try await node.get("/a", "Weir-Purged: 1;*").isHit)
     // Nor is it passed on.
     _ = try await node.get("/b", "Weir-Purged: 1;*")

@@ -83,6 +83,44 @@ import Testing
     #expect(ends.server.endBurst() == .bytes(0))
   }
 
+  @Test func `what a slow peer takes of one shows`() throws {
+    var ends = try OpenEnds(.tls13)
+    _ = ends.client.text()
+    let all = bytes(1 << 20)
+    var sent = 0
+    while !ends.server.hasUnsent {
+      ends.server.beginBurst()
+      let result = all.withView {
+        ends.server.send($0.dropping(first: sent).prefix(3 * 16_384), now: 1)
+      }
+      sent += try #require(result.count)
+      try #require(sent < all.count)
+      _ = ends.server.endBurst()
+    }
+    // The socket takes nothing more; then its peer takes some, which makes room for a part of what waits.
+    let held = ends.server.heldCount
+    #expect(held > 0)
+    #expect(ends.server.flush() == .wantsWrite)
+    var isUnchanged = ends.server.heldCount == held
+    #expect(isUnchanged)
+    var got = ByteBuffer()
+    while isUnchanged {
+      let result = ends.client.receive(onto: &got, limit: 4_096)
+      try #require(result.failure == nil)
+      try #require(result != .wantsRead)
+      try #require(ends.server.flush().failure == nil)
+      isUnchanged = ends.server.heldCount == held
+    }
+    // All of it comes in the end.
+    while got.count < sent {
+      _ = ends.server.flush()
+      _ = ends.client.receive(onto: &got, limit: 65_536)
+    }
+    #expect(got.view.array == Array(all.prefix(sent)))
+    let rest = ends.server.heldCount
+    #expect(rest == 0)
+  }
+
   @Test func `a connection that ends within one says all`() throws {
     var ends = try OpenEnds(.tls13)
     ends.server.beginBurst()

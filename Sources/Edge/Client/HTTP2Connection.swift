@@ -293,7 +293,10 @@ final class HTTP2Connection: HTTP2ContentProvider {
   /// Sends what waits in the connection's TLS; whether nothing is left there.
   private func flushRecord(_ secure: SecureLink) -> Bool {
     guard isWritable else { return false }
+    let held = secure.heldCount
     let result = secure.flush()
+    // A peer that takes some of a burst is slow, and not silent.
+    if secure.heldCount < held { blockedUntil = .max }
     guard result.count != nil else {
       if result.wouldBlock { blocked() } else { close() }
       return false

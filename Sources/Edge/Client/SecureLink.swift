@@ -121,6 +121,9 @@ final class SecureLink {
   /// Whether a record waits for the socket.
   var hasUnsent: Bool { tls.hasUnsent }
 
+  /// How many bytes of records wait; that they become fewer is progress.
+  var heldCount: Int { tls.heldCount }
+
   /// Whether the end of the handshake waits for what is sent next, with which it goes out.
   var holds: Bool { tls.holds }
 

@@ -190,10 +190,8 @@ extension Exchange {
     of wish: PurgeWish, _ head: RequestHead, _ worker: Worker, _ store: ObjectStore
   ) throws(PurgeDefect) -> PurgeOrder.Target {
     if wish.isTooMuch {
-      throw PurgeDefect(
-        """
-        At most \(PurgeWish.limits.count) tags of \(PurgeWish.limits.length) bytes are purged at once.
-        """)
+      let (count, length) = (PurgeTargets.mostNames, PurgeTargets.longestTag)
+      throw PurgeDefect("At most \(count) tags of \(length) bytes are purged at once.")
     }
     if !wish.tags.isEmpty {
       let configuration = generation.shared.configuration
@@ -244,12 +242,9 @@ extension Worker {
 
 /// What a PURGE request names.
 struct PurgeWish {
-  /// The most tags that it may name, and the most bytes of each: those of an order by the admin API.
-  static let limits = TagLimits(count: 1_000, length: 4_096)
-
   /// The tags, as bytes.
   private(set) var tags: [[UInt8]] = []
-  /// Whether it names more or longer tags than `limits`.
+  /// Whether it names more or longer tags than may be purged at once.
   private(set) var isTooMuch = false
   /// Whether what it reaches becomes stale instead of going.
   private(set) var isSoft = false
@@ -290,7 +285,7 @@ struct PurgeWish {
   private mutating func add(_ value: ByteView, _ separator: Tags.Separator) {
     Tags.split(value, by: separator) { tag in
       // A purge of some of them would be taken for one of all.
-      guard tags.count < Self.limits.count, tag.count <= Self.limits.length else {
+      guard tags.count < PurgeTargets.mostNames, tag.count <= PurgeTargets.longestTag else {
         isTooMuch = true
         return
       }

@@ -55,6 +55,11 @@ package struct PurgeDefect: Error, Sendable, Equatable {
 
 /// What a configuration says about URLs and sites, as far as purges ask. For one thread.
 package final class PurgeTargets {
+  /// The most tags, URLs or hosts of an order.
+  package static let mostNames = 1_000
+  /// The most bytes of a tag in an order: as many as `max_tag_length` permits in responses.
+  package static let longestTag = 4_096
+
   private let routes: RouteTable
   let sites: [[String]]
   private let head = RequestHead()
