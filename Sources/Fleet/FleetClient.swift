@@ -25,6 +25,7 @@ package final class FleetGate: Sendable {
   }
 
   private let state: Atomic<UInt8>
+  private let afterLoss = Atomic(false)
 
   /// A gate that stands so.
   package init(_ mode: Mode) { state = Atomic(mode.rawValue) }
@@ -37,7 +38,14 @@ package final class FleetGate: Sendable {
   @inline(__always)
   package var isClosed: Bool { state.load(ordering: .relaxed) != 0 }
 
-  func set(_ mode: Mode) { state.store(mode.rawValue, ordering: .relaxed) }
+  /// Whether this PoP has lost the log and is not in step again, while what it serves from the store is
+  /// validated.
+  package var isAfterLoss: Bool { afterLoss.load(ordering: .relaxed) }
+
+  func set(_ mode: Mode, isAfterLoss: Bool) {
+    state.store(mode.rawValue, ordering: .relaxed)
+    afterLoss.store(isAfterLoss, ordering: .relaxed)
+  }
 }
 
 /// How this PoP stands, for figures and reports.
@@ -88,6 +96,7 @@ package final class FleetClient: Sendable {
   package let pop: UInt64
   let inbox: Inbox<FleetMessage>
   let state = Mutex(FleetStatus())
+  let interval: Atomic<Int64>
   private let store: ObjectStore
   private let thread = Mutex<LoopThread?>(nil)
   private let note: @Sendable (String) -> Void
@@ -101,8 +110,13 @@ package final class FleetClient: Sendable {
     self.note = note
     gate = FleetGate(settings.whenBehind == .bypass ? .bypass : .revalidate)
     pop = store.fleetBook().pop
+    interval = Atomic(settings.validationInterval)
     inbox = try Inbox()
   }
+
+  /// Nanoseconds from one validation that this PoP asks of an origin to the next, once all that is stored
+  /// has become stale: its part of the fleet's rate.
+  package var validationInterval: Int64 { interval.load(ordering: .relaxed) }
 
   /// How this PoP stands.
   package var status: FleetStatus { state.withLock { $0 } }

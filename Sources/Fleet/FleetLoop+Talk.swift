@@ -28,15 +28,21 @@ extension FleetLoop {
   private static let shortestInterval: Int64 = 5_000_000
   private static let pollInterval: Int64 = 15_000_000
   private static let mostUnderWay = 4
+  /// Nanoseconds between questions of who there is.
+  private static let companyInterval: Int64 = 10_000_000_000
 
   func talkerDid(_ event: RedisLink.Event) {
     switch event {
     case .opened:
       sendAgain()
+      talkerOpened()
       lastBeat = .min / 2
+      // By then the others will have said that they are there.
+      companyAsked = now &- Self.companyInterval &+ 2 * Self.beatInterval
     case .closed(let server, let failure):
       beatsUnderWay = 0
       polls = 0
+      isAskingPrimary = false
       failed(server, failure)
     }
   }
@@ -49,6 +55,7 @@ extension FleetLoop {
     finishWaits()
     guard talker.isOpen else { return }
     append()
+    askPrimary()
     beat()
     poll()
   }
@@ -147,10 +154,12 @@ extension FleetLoop {
   // MARK: Words of the others
 
   private func poll() {
-    guard !waits.isEmpty || !lists.isEmpty, polls < Self.mostUnderWay,
+    let isDue = now &- companyAsked >= Self.companyInterval
+    guard isDue || !waits.isEmpty || !lists.isEmpty, polls < Self.mostUnderWay,
       now &- lastPoll >= Self.pollInterval
     else { return }
     lastPoll = now
+    companyAsked = now
     polls += 1
     var list = FleetList(members: [], now: 0, last: .start)
     talker.send(["TIME"], now: now) { reply in
@@ -187,6 +196,7 @@ extension FleetLoop {
     }
     var list = list
     list.members = kept
+    company.note(list, now: now)
     if !lists.isEmpty { answer(list) }
     for index in waits.indices { waits[index].reach = reach(of: waits[index], list) }
     finishWaits()

@@ -34,12 +34,18 @@ final class FleetLoop {
 
   // The connection that reads.
   private(set) lazy var reader = RedisLink(
-    settings.engine, token: Token.reader, seed: seed
+    settings.readEngine ?? settings.engine, token: Token.reader, seed: seed
   ) { [unowned self] event in readerDid(event) }
   var epoch = 0
   /// Raised when the follower begins again from what is durable.
   var generation = 0
   var report: LogReport?
+  /// Whether the log may be read from a replica: then it counts only what the primary says that there is.
+  var readsReplica: Bool { settings.readEngine != nil }
+  /// Whether there was nobody to ask when the connection began.
+  var isUnasked = false
+  var isAskingPrimary = false
+  var primaryAsked: Int64 = .min / 2
   var isReading = false
   var standingNoted: LogPosition?
   var standingNotedAt: Int64 = 0
@@ -50,7 +56,7 @@ final class FleetLoop {
   ) { [unowned self] event in talkerDid(event) }
   // The connection that listens to what is told ahead.
   private(set) lazy var listener = RedisLink(
-    settings.engine, token: Token.listener, seed: seed &+ 4
+    settings.readEngine ?? settings.engine, token: Token.listener, seed: seed &+ 4
   ) { [unowned self] event in listenerDid(event) }
   var lastPing: Int64 = 0
   /// Limits that the region shares.
@@ -71,6 +77,9 @@ final class FleetLoop {
   var waits: [FleetWait] = []
   var polls = 0
   var lastPoll: Int64 = 0
+  /// Who there is, and when that was last asked for.
+  var company = FleetCompany()
+  var companyAsked: Int64 = .min / 2
   var lists: [(deadline: Int64, done: @Sendable (FleetList?) -> Void)] = []
 
   /// Since when it has been out of step.
@@ -91,6 +100,7 @@ final class FleetLoop {
     self.note = note
     now = clock.monotonic()
     follower = LogFollower(store.fleetBook())
+    follower.needsWord = settings.readEngine != nil
     poller = try Poller.open(capacity: 16)
     try poller.addReader(client.inbox.waker.descriptor, token: Token.inbox)
     seed = follower.book.pop ^ UInt64(truncatingIfNeeded: now)
@@ -187,7 +197,9 @@ final class FleetLoop {
     } else if outSince == nil {
       outSince = now
     }
-    client.gate.set(mode(isInStep))
+    client.gate.set(mode(isInStep), isAfterLoss: follower.isAfterLoss)
+    client.interval.store(
+      company.interval(settings.validationInterval, own: follower.book.pop), ordering: .relaxed)
     status.isInStep = isInStep
     status.phase = phaseText
     status.position = position

@@ -25,11 +25,15 @@ final class TestPoP {
     var all: [String] { lines.withLock { $0 } }
   }
 
-  init(_ name: String, region: String = "eu", engine: RedisSettings) throws {
+  init(
+    _ name: String, region: String = "eu", engine: RedisSettings, readEngine: RedisSettings? = nil
+  ) throws {
     self.name = name
     directory = try TemporaryDirectory()
-    settings = FleetSettings(
+    var settings = FleetSettings(
       fleet: "shop", pop: name, region: region, version: "1", engine: engine)
+    settings.readEngine = readEngine
+    self.settings = settings
     notes = Notes()
     try open()
   }
