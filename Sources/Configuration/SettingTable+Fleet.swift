@@ -26,7 +26,7 @@ extension Setting {
       aliases: ["read_server"],
       """
       A replica of the engine near this PoP, from which the log is read; user, password and `tls` are the \
-      same. Several are tried in turn, then the `server`s. What there is to read the primary says, so a replica \
+      same. Several are tried in turn, then the `server`s (not with `sentinel`). What there is to read the primary says, so a replica \
       that lags does not make a PoP serve what was purged.
       """
     ) { server, reader in reader.addFleetServer(server, to: \.replicas) },
