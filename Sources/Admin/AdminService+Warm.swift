@@ -83,7 +83,8 @@ struct WarmOrder {
       throw Problem(
         .invalidWarm,
         "An order has \"urls\" (an array) or \"sitemap\" (a string), and may have \"rate\" (a number), "
-          + "\"site\" (a string), \"fleet\" (true, \"all\" or \"region\") and \"timeout_ms\" (a number).")
+          + "\"site\" (a string), \"fleet\" (true, \"all\" or \"region\") and \"timeout_ms\" (a number)."
+      )
     }
   }
 

@@ -5,6 +5,7 @@ internal import Configuration
 internal import Edge
 internal import EventLoop
 package import Fleet
+internal import Synchronization
 
 extension Warming: FleetWarmer {
   package var takesOrders: Bool { state.withLock { $0.isOpen && !$0.isStopping } }
