@@ -29,7 +29,8 @@ struct WarmCommand: ParsableCommand {
   @Flag(help: "Wait until it is done.") var wait = false
   @Flag(help: "Have all PoPs of the fleet fetch them.") var fleet = false
   @Flag(help: "With --fleet: only the PoPs of the node's region.") var region = false
-  @Option(help: ArgumentHelp("With --fleet: how long to wait until they have taken it.", valueName: "ms"))
+  @Option(
+    help: ArgumentHelp("With --fleet: how long to wait until they have taken it.", valueName: "ms"))
   var timeout: Int?
 
   func validate() throws {
@@ -58,7 +59,8 @@ struct WarmCommand: ParsableCommand {
 
   func run() throws {
     if let cancel {
-      return try show(try node.ask("DELETE", "/v1/warm/\(AskedNode.segment(cancel))"), isLast: false)
+      return try show(
+        try node.ask("DELETE", "/v1/warm/\(AskedNode.segment(cancel))"), isLast: false)
     }
     if let progress { return try follow(progress) }
     let content = try node.ask("POST", "/v1/warm", json: order)
@@ -177,6 +179,8 @@ private struct WarmedFleet: Decodable {
       if let failure = pop.failure { print("\(pop.name): \(TextTable.shown(failure))") }
     }
     if !heard { print("the engine does not say who else there is") }
-    if !told { print("the others are not told: they are once the engine can be reached, within ten minutes") }
+    if !told {
+      print("the others are not told: they are once the engine can be reached, within ten minutes")
+    }
   }
 }
