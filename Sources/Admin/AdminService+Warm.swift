@@ -47,6 +47,9 @@ struct WarmOrder {
     guard order.urls.isEmpty != (order.sitemap == nil) else {
       throw Problem(.invalidWarm, "What is to be fetched is \"urls\", or a \"sitemap\".")
     }
+    guard order.names.allSatisfy({ $0.utf8.count <= longestURL }) else {
+      throw Problem(.invalidWarm, "A URL has at most \(longestURL) bytes.")
+    }
     return order
   }
 
@@ -90,6 +93,9 @@ struct WarmOrder {
 
   /// What it names: URLs, or the sitemap's.
   var names: [String] { sitemap.map { [$0] } ?? urls }
+
+  /// The most bytes of a URL, as in orders to purge.
+  private static let longestURL = 65_000
 }
 
 extension AdminService {
