@@ -280,6 +280,10 @@ struct WarmBoardTests {
       try give(order(UInt64(round)), at: one)
       try until("two takes it") { two.warmer?.begun.count == round }
       #expect(try two.client.status.applied == UInt64(20 * round))
+      // Who is slower to read the log than two is told to read so far first.
+      let after = try #require(two.warmer?.begun.last?.order.after)
+      let before = try engine.command("XRANGE", "weir:{shop}:purges", "-", after.text)
+      #expect(before.elements.count == 20 * round)
     }
   }
 
