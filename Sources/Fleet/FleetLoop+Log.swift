@@ -126,7 +126,7 @@ extension FleetLoop {
   }
 
   /// Whether the log was looked at since the connection began.
-  private var isVerified: Bool {
+  var isVerified: Bool {
     switch follower.phase {
     case .cut, .rejoining: false
     case .catchingUp, .following: true

@@ -36,6 +36,7 @@ extension FleetLoop {
     case .opened:
       sendAgain()
       talkerOpened()
+      board?.connected()
       lastBeat = .min / 2
       // By then the others will have said that they are there.
       companyAsked = now &- Self.companyInterval &+ 2 * Self.beatInterval
@@ -53,6 +54,7 @@ extension FleetLoop {
   func talk() {
     listen()
     finishWaits()
+    board?.turn()
     guard talker.isOpen else { return }
     append()
     askPrimary()
@@ -142,7 +144,7 @@ extension FleetLoop {
     let member = FleetMember(
       pop: follower.book.pop, name: settings.pop, region: settings.region,
       version: settings.version, position: position, isInStep: isInStep,
-      waiting: status.waiting, seen: engineNow)
+      waiting: status.waiting, seen: engineNow, canWarm: board?.isWelcome ?? false)
     talker.send(
       ["HSET", settings.membersKey, String(member.pop, radix: 16), member.text], now: now
     ) { [unowned self] reply in
@@ -168,14 +170,7 @@ extension FleetLoop {
         &+ (reply?.elements.last?.number ?? 0) / 1_000
     }
     talker.send(["HGETALL", settings.membersKey], now: now) { reply in
-      let elements = reply?.elements ?? []
-      for index in stride(from: 0, to: elements.count - 1, by: 2) {
-        if let pop = elements[index].text, let text = elements[index + 1].text,
-          let member = FleetMember(pop: pop, text: text)
-        {
-          list.members.append(member)
-        }
-      }
+      list.members = Self.members(reply)
     }
     talker.send(["XINFO", "STREAM", settings.logKey], now: now) { [unowned self] reply in
       polls = max(0, polls - 1)
@@ -183,6 +178,15 @@ extension FleetLoop {
       list.last = reply["last-generated-id"]?.text.flatMap { LogPosition($0) } ?? .start
       list.members.sort { ($0.region, $0.name, $0.pop) < ($1.region, $1.name, $1.pop) }
       heard(list)
+    }
+  }
+
+  /// The fleet's list as the engine answers it.
+  static func members(_ reply: RedisReply?) -> [FleetMember] {
+    let elements = reply?.elements ?? []
+    return stride(from: 0, to: elements.count - 1, by: 2).compactMap { index in
+      guard let pop = elements[index].text, let text = elements[index + 1].text else { return nil }
+      return FleetMember(pop: pop, text: text)
     }
   }
 

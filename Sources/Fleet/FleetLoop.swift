@@ -61,6 +61,8 @@ final class FleetLoop {
   var lastPing: Int64 = 0
   /// Limits that the region shares.
   private let budgets: BudgetTalk?
+  /// Orders to warm; nil: this PoP does no such thing.
+  private(set) var board: WarmBoard?
 
   var sentThrough: UInt64 = 0
   /// Own orders that were sent and not read back yet.
@@ -90,7 +92,7 @@ final class FleetLoop {
 
   init(
     _ settings: FleetSettings, store: ObjectStore, client: FleetClient, budgets: FleetBudgets?,
-    translate: @escaping @Sendable ([UInt8]) -> PurgeOrder,
+    warmer: (any FleetWarmer)?, translate: @escaping @Sendable ([UInt8]) -> PurgeOrder,
     note: @escaping @Sendable (String) -> Void
   ) throws(Errno) {
     self.settings = settings
@@ -110,12 +112,14 @@ final class FleetLoop {
       BudgetTalk(
         settings, budgets, pop: pop, now: now, ring: { inbox.post(.limited) }, note: note)
     }
+    board = warmer.map { WarmBoard(self, $0) }
   }
 
   func run() {
     while !isStopping { turn() }
     for wait in waits { wait.done(wait.reach) }
     for list in lists { list.done(nil) }
+    board?.stop()
     reader.stop(poller: poller)
     talker.stop(poller: poller)
     listener.stop(poller: poller)
@@ -165,6 +169,11 @@ final class FleetLoop {
         waits.append(
           FleetWait(number: number, scope: scope, deadline: now &+ timeout, done: done))
       case .list(let done): lists.append((now &+ 2_000_000_000, done))
+      case .warm(let order, let urls, let timeout, let done):
+        if let board { board.tell(order, urls, timeout: timeout, done) } else { done(.init()) }
+      case .warmed(let order, let age, let done):
+        if let board { board.ask(order, age: age, done) } else { done(.init()) }
+      case .endWarming(let name): board?.end(name)
       case .stop: isStopping = true
       }
     }

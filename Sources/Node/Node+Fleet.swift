@@ -67,7 +67,7 @@ extension Node {
     let budgets = FleetBudgets(
       limits: { [weak context] in context?.current.limits.regional ?? [] },
       tell: { [weak context] in context?.tell($0) })
-    try fleet.start(budgets: budgets) { orders.order($0) }
+    try fleet.start(budgets: budgets, warmer: warming) { orders.order($0) }
   }
 
   /// The fleet's figures.

@@ -3,6 +3,7 @@ import EventLoop
 import Fleet
 import Redis
 import RedisTesting
+import Synchronization
 import Testing
 
 @testable import ObjectStore
@@ -35,15 +36,27 @@ struct FleetClientTests {
     try engine.command(
       "ACL", "SETUSER", "weir", "on", ">secret", "~weir:{shop}:*", "resetchannels",
       "&weir:{shop}:*", "-@all", "+role", "+ping", "+time", "+set", "+exists", "+xinfo|stream",
-      "+xrange", "+xread", "+xadd", "+eval", "+publish", "+subscribe", "+hset", "+hgetall", "+hdel")
+      "+xrange", "+xread", "+xadd", "+eval", "+publish", "+subscribe", "+hset", "+hgetall", "+hdel",
+      "+get")
     var named = settings(engine)
     named.user = "weir"
     named.password = "secret"
-    let one = try TestPoP("one", engine: named)
-    let two = try TestPoP("two", engine: named)
+    let one = try TestPoP("one", engine: named, warmer: TestWarmer())
+    let two = try TestPoP("two", engine: named, warmer: TestWarmer())
     try one.inStep()
     try two.inStep()
     #expect(try one.reach(of: one.purge("shoes")).isComplete)
+    let order = FleetWarmOrder(
+      number: 1, who: "one/a", region: "", isSitemap: false, count: 1, rate: 1, sites: [])
+    one.warmer?.set(order.name, FleetWarmResult(.running))
+    let isTaken = Mutex(false)
+    #expect(
+      try one.client.warm(order, Array("http://a/".utf8), timeout: 120_000_000_000) { reach in
+        isTaken.withLock { $0 = reach.parts.allSatisfy { $0.result.state == .running } }
+      })
+    try until("it is taken") { isTaken.withLock { $0 } }
+    try one.client.endWarming(order.name)
+    try until("it ends") { two.warmer?.state(of: order.name) == .cancelled }
     #expect(try engine.command("ACL", "LOG") == .array([]))
   }
 
