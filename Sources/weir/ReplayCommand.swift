@@ -83,16 +83,20 @@ struct ReplayCommand: ParsableCommand {
     } catch {
       throw Start.refusal("cannot start: \(error)")
     }
-    let display = ReplayDisplay(isOn: !results.quiet)
+    let line = StatusLine(isOn: !results.quiet)
+    var shown = -1
     var wasStopped = false
     while !run.isOver {
       if Signals.wait(for: [SIGINT, SIGTERM], nanoseconds: 250_000_000) != nil {
         if wasStopped { run.progress.abort() } else { run.progress.stop() }
         wasStopped = true
       }
-      display.show(run.progress)
+      // The latest second, if it is another than before.
+      guard let second = run.progress.latest, second.index != shown else { continue }
+      shown = second.index
+      line.show { second.text(width: $0) }
     }
-    display.clear()
+    line.clear()
     return run.finish()
   }
 }
