@@ -107,6 +107,25 @@ struct ReplayCommandTests {
     }
   }
 
+  @Test func `over HTTP/2, too, a client gets the place of one that is idle`() async throws {
+    let directory = try TemporaryDirectory()
+    try await TestCertificates(in: directory).leaf("a", "IP:127.0.0.1")
+    let node = try await Served(
+      "listen 127.0.0.1:0 tls; certificate a.pem key a.key; \(Self.site)", in: directory)
+    let lines = (0..<12).map { #"{"client":"192.0.2.\#($0 % 6)","target":"/\#($0)"}"# + "\n" }
+    for clients in ["1", "5"] {
+      let report = try await Replay(
+        lines.joined(),
+        [
+          "--to", "https://127.0.0.1:\(node.port)", "--insecure", "--http2", "--connections",
+          "client",
+          "--max-connections", "2", "--clients", clients,
+        ]
+      ).report()
+      #expect(report["answers"]?.int == 12 && report["failed"]?.int == 0, "\(report)")
+    }
+  }
+
   private static let clients = """
     {"client":"192.0.2.1","target":"/1"}
     {"client":"192.0.2.2","target":"/2"}

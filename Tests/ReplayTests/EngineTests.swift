@@ -254,6 +254,54 @@ struct EngineTests {
     #expect(report.answers == 30 && report.connectionsOpened == 3)
   }
 
+  @Test(arguments: [ConnectionUse.perClient, .fresh(share: 0.5), .fresh(share: 1)])
+  func `who needs a connection gets the place of one that is idle`(_ use: ConnectionUse) throws {
+    let lines = (0..<40).map { #"{"client":"10.0.0.\#($0 % 20)","target":"/\#($0)"}"# + "\n" }
+    let stage = try Stage(lines.joined())
+    for clients in [1, 4] {
+      let report = try stage.replay { plan in
+        plan.connections = use
+        plan.clients = clients
+        plan.maxConnections = 2
+      }
+      #expect(report.answers == 40 && report.failed == 0, "\(report.errors)")
+      if use != .fresh(share: 0.5) { #expect(report.connectionsOpened == 40) }
+    }
+  }
+
+  @Test func `what is answered after the end is no part of the rate`() throws {
+    var tally = Tally()
+    tally.answers = 100
+    tally.cut(at: 2_000_000_000)
+    // A slow one.
+    tally.answers = 101
+    tally.lastAnswer = 30_000_000_000
+    tally.cut(at: 30_000_000_000)
+    var other = Tally()
+    other.answers = 20
+    other.lastAnswer = 1_000_000_000
+    func rate(_ tally: Tally) -> Double {
+      let plan = ReplayPlan(address: SocketAddressForTests.local, host: "test")
+      return ReplayReport(
+        tally, plan: plan, name: "", began: "", timeline: [], source: SourceOutcome()
+      ).rate
+    }
+    #expect(rate(tally) == 50 && rate(other) == 20)
+    var both = Tally()
+    both.add(tally)
+    both.add(other)
+    #expect(rate(both) == 60 && both.answers == 121)
+    // Where nothing was answered in time, there is what was answered later.
+    var late = Tally()
+    late.cut(at: 1_000_000_000)
+    late.answers = 3
+    late.lastAnswer = 6_000_000_000
+    #expect(rate(late) == 0.5)
+    var all = Tally()
+    all.add(late)
+    #expect(rate(all) == 0.5)
+  }
+
   @Test func `a compressed recording is played whole, and stops when enough was sent`() throws {
     // 100,000 times "/some/path", of which a few bytes are left: many thousand lines come of one portion.
     let packed = try #require(
