@@ -3,9 +3,11 @@
 
 Each server is loaded as there, once to fill it and once while perf samples its processes. The samples are put
 together by what they belong to: the kernel, OpenSSL, nghttp2, the server's own code, Swift's runtime, and the other
-libraries (of which the C library is most). The row `purge` is purges of tags one after the other.
+libraries (of which the C library is most). The row `purge` is purges of tags one after the other, `start` is from
+nothing to the first answer, a few times.
 """
 
+import collections
 import json
 import os
 import re
@@ -17,7 +19,7 @@ from types import SimpleNamespace
 
 from compare import SERVERS, TITLES, Bench, Files, about, contenders
 from purge import PurgeOrigin, wrk
-from stage import LOAD_CPUS, ORIGIN_CPU, Stage, parser, play, say
+from stage import LOAD_CPUS, ORIGIN_CPU, SERVER_CPU, Stage, parser, play, say
 
 # How many samples a second of processor time: no divisor or multiple of what the kernel does at a rate of its own.
 FREQUENCY = 1_999
@@ -33,22 +35,29 @@ KINDS = {
 }
 TOP = 5
 # Where Weir has not always been first, beside the one that was.
-USUAL = {"100k": "nginx", "h2-100k": "h2o", "h2-10m": "h2o", "miss": "haproxy", "purge": "varnish"}
+USUAL = {"100k": "nginx", "h2-100k": "h2o", "h2-10m": "h2o", "miss": "haproxy", "start": "nginx",
+         "purge": "varnish"}  # fmt: skip
+OTHERS = ["start", "purge"]
+STARTS = 5
+
+
+def recording(path, *more):
+    """The beginning of a command that samples."""
+    return ["perf", "record", "--quiet", "-e", "cpu-clock", "-F", str(FREQUENCY), "-g", "-o", path, *more]
 
 
 class Profile:
     """Samples of a server's processes, from `__enter__` to `__exit__`."""
 
     def __init__(self, server):
-        self.server, self.path = server, os.path.join(server.directory, "perf.data")
+        self.server, self.path, self.own = server, os.path.join(server.directory, "perf.data"), set()
 
     def __enter__(self):
         pids = self.server.pids()
         # As perf has them: a file that was replaced has a remark behind its name.
         self.own = {os.path.basename(os.readlink(f"/proc/{pid}/exe").split(" (")[0]) for pid in pids}
         self.perf = subprocess.Popen(
-            ["taskset", "-c", LOAD_CPUS, "perf", "record", "--quiet", "-e", "cpu-clock", "-F", str(FREQUENCY)]
-            + ["-g", "-o", self.path, "-p", ",".join(map(str, pids))],
+            ["taskset", "-c", LOAD_CPUS, *recording(self.path, "-p", ",".join(map(str, pids)))],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         # Until it has its file it sees nothing.
@@ -159,6 +168,40 @@ def of_purges(bench, names):
     return found
 
 
+def of_starts(bench, origin, names):
+    found = []
+    for name in names:
+        say(f"{name}: starts")
+        several = [of_start(bench, origin, name, number) for number in range(STARTS)]
+        kinds = {kind: sum(one["kinds"][kind] for one in several) / STARTS for kind in KINDS}
+        functions = collections.Counter()
+        for one in several:
+            for share, file, function in one["functions"]:
+                functions[file, function] += share / STARTS
+        most = [(share, file, function) for (file, function), share in functions.most_common(20)]
+        found.append(("cold start", name, {"kinds": kinds, "functions": most}))
+    return found
+
+
+def of_start(bench, origin, name, number):
+    server = SERVERS[name](f"start-{name}-{number}", bench.root, origin.port, SERVER_CPU, 1_000, bench.options.weir)
+    profile, spawn = Profile(server), server.spawn
+
+    def sampled(*command):
+        profile.own.add(os.path.basename(os.path.realpath(shutil.which(command[0]) or command[0])))
+        return spawn(*recording(profile.path, "--", *command))
+
+    server.spawn = sampled
+    try:
+        bench.first_answer(server)
+    finally:
+        server.stop()
+    try:
+        return profile.shares()
+    finally:
+        shutil.rmtree(server.directory, ignore_errors=True)
+
+
 def put_into(path, text):
     begin, end = "<!-- profiles -->\n", "<!-- end -->\n"
     with open(path) as file:
@@ -173,13 +216,13 @@ def put_into(path, text):
 def main():
     made = parser("profiles", __doc__)
     made.add_argument("--servers", help="which of them, separated by commas (weir and the one to beat)")
-    made.add_argument("--only", default=",".join(USUAL), metavar="ROW,…", help="of " + ", ".join([*TITLES, "purge"]))
+    made.add_argument("--only", default=",".join(USUAL), metavar="ROW,…", help="of " + ", ".join([*TITLES, *OTHERS]))
     made.add_argument("--seconds", type=int, default=4, help="length of a row (4)")
     made.add_argument("--json", action="store_true", help="print twenty functions of each as JSON instead")
     made.add_argument("--out", metavar="FILE", help="put the table between the markers <!-- profiles --> of FILE")
     options = made.parse_args()
     rows = options.only.split(",")
-    if unknown := set(rows) - {*TITLES, "purge"}:
+    if unknown := set(rows) - {*TITLES, *OTHERS}:
         made.error(f"unknown row {', '.join(sorted(unknown))}")
     if unknown := set((options.servers or "weir").split(",")) - set(SERVERS):
         made.error(f"unknown server {', '.join(sorted(unknown))}")
@@ -190,7 +233,12 @@ def main():
         bench = Bench(how, stage.root)
         for row in rows:
             names = options.servers.split(",") if options.servers else ["weir", USUAL.get(row, "nginx")]
-            found += of_purges(bench, names) if row == "purge" else of_row(bench, origin, row, names)
+            if row == "purge":
+                found += of_purges(bench, names)
+            elif row == "start":
+                found += of_starts(bench, origin, names)
+            else:
+                found += of_row(bench, origin, row, names)
     if not found:
         raise SystemExit("bench: there is nothing to profile")
     report = about({name: None for _, name, _ in found}, "profiles") + table(found)
