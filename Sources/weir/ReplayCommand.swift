@@ -52,9 +52,7 @@ struct ReplayCommand: ParsableCommand {
   func run() throws {
     if results.compare { return try results.compare(recordings[0], recordings[1]) }
     if standIn.origin { return try standIn.run(recordings, format: target.format()) }
-    Signals.prepare()
-    Machine.raiseDescriptorLimit()
-    var plan = try target.plan()
+    var (plan, addresses) = try target.plan()
     plan.inputs = recordings
     try pace.apply(to: &plan)
     try changes.apply(to: &plan)
@@ -64,7 +62,9 @@ struct ReplayCommand: ParsableCommand {
       StandardError.say("\(path): \(Errno.current)")
       throw ExitCode(66)
     }
-    try target.reach(plan)
+    plan.address = try target.reach(addresses)
+    Signals.prepare()
+    Machine.raiseDescriptorLimit()
     let (report, source) = try replayed(plan)
     for (file, line) in source.badLines {
       StandardError.write("\(file):\(line.number): \(line.reason): \(line.text)\n")

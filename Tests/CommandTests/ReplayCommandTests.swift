@@ -278,6 +278,38 @@ struct ReplayCommandTests {
     await origin.stop()
   }
 
+  @Test func `a pipe that nobody writes to keeps nobody from ending it`() async throws {
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
+    let directory = try TemporaryDirectory()
+    try directory.write("recording", "/a\n")
+    #expect(unsafe mkfifo(directory.file("pipe"), 0o600) == 0)
+    let replay = try WeirProcess(
+      ["replay", "recording", "pipe", "--json", "--to", "http://127.0.0.1:\(origin.port)"],
+      in: directory)
+    // The recording before it is sent all the same.
+    try await origin.waitForRequests(1)
+    replay.send(SIGINT)
+    #expect(try await replay.exitStatus() == 0, "\(replay.said)")
+    #expect(try JSONValue(parsing: replay.printed)["sent"]?.int == 1)
+  }
+
+  @Test func `an origin that still reads its recording is ended by a signal`() async throws {
+    let directory = try TemporaryDirectory()
+    let pipe = directory.file("pipe")
+    #expect(unsafe mkfifo(pipe, 0o600) == 0)
+    let origin = try WeirProcess(
+      ["replay", "pipe", "--origin", "--listen", "127.0.0.1:0"], in: directory)
+    // This is had when the origin has opened its end, and waits for more.
+    var number: Int32 = -1
+    try await eventually("the origin to read; \(origin.said)") {
+      number = unsafe weir_open(pipe, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0)
+      return number >= 0
+    }
+    defer { close(number) }
+    origin.send(SIGINT)
+    #expect(try await origin.exitStatus() == 128 + SIGINT, "\(origin.said)")
+  }
+
   @Test func `bad lines are shown with their numbers, and are never fatal`() async throws {
     let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
     let bad = (0..<8).map { "no request \($0)\u{1b}[31m\n" }.joined()

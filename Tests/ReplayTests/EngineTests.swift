@@ -1,6 +1,7 @@
 // The engine against the stand-in origin, on real sockets.
 
 import Bytes
+import CLinux
 import EventLoop
 import FoundationEssentials
 import Testing
@@ -267,6 +268,14 @@ struct EngineTests {
       #expect(report.answers == 40 && report.failed == 0, "\(report.errors)")
       if use != .fresh(share: 0.5) { #expect(report.connectionsOpened == 40) }
     }
+  }
+
+  @Test func `of a server's addresses the first that answers is taken`() throws {
+    let stage = try Stage("/a\n")
+    let closed = SocketAddress(high: 0, low: 0xFFFF_7F00_0002, port: 1)
+    #expect(try ReplayPlan.reachable(of: [closed, stage.origin.address]) == stage.origin.address)
+    #expect(throws: Errno(ECONNREFUSED)) { try ReplayPlan.reachable(of: [closed]) }
+    #expect(throws: Errno.self) { try ReplayPlan.reachable(of: []) }
   }
 
   @Test func `what is answered after the end is no part of the rate`() throws {
