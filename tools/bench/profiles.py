@@ -107,7 +107,9 @@ def readable(names):
         ).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
         plain = names
-    return {name: re.sub(r"^.* in |<.*?>|\(.*", "", text).strip() for name, text in zip(names, plain)}
+    # Nor the processor that one of the C library is for, or its version.
+    spare = r"^.* in |<.*?>|\(.*|@.*|(?<=^__mem[a-z]{3})_.*|(?<=^__mem[a-z]{4})_.*"
+    return {name: re.sub(spare, "", text).strip() for name, text in zip(names, plain)}
 
 
 def table(found):
