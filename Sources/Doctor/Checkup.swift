@@ -109,7 +109,9 @@ package struct Checkup {
 
   private var crashes: [CheckFinding] {
     guard let store = configuration.store else { return [] }
-    return CrashFolder(store: store.path).summaries.map(CrashChecks.finding)
+    let folder = CrashFolder(store: store.path)
+    let drops = folder.drops
+    return folder.summaries.map { CrashChecks.finding($0, drops: drops) }
   }
 
   private var certificates: [CheckFinding] {
