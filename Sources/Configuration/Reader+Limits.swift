@@ -5,16 +5,19 @@ extension Reader {
   mutating func readLimit(_ arguments: inout Arguments) {
     draft.limit = Draft().limit
     let name = arguments.next(.name, &findings)
+    let errors = findings.errorCount
     let seen = read(.limit, arguments.body, of: arguments.directive)
+    // Where the rule itself could not be read, another stands in its place, about which nobody asked.
+    let isRead = findings.errorCount == errors
     guard let name, declare(name, "limit", in: \.limits) else { return }
     draft.limit.name = name.value
-    checkLimit(seen)
+    checkLimit(seen, isRead: isRead)
     checkScope(seen)
     draft.node.limits.append(draft.limit)
   }
 
   /// Settings that the rule of a limit has no use for.
-  private mutating func checkLimit(_ seen: Seen) {
+  private mutating func checkLimit(_ seen: Seen, isRead: Bool) {
     let useless: [String]
     switch draft.limit.rule {
     case .tokenBucket, .quota: useless = []
@@ -31,8 +34,7 @@ extension Reader {
       useless = ["counts", "cost", "on", "status", "body", "headers", "key", "per"]
       declared.connectionLimits.insert(draft.limit.name)
     }
-    // Where the rule itself could not be read, another stands in its place, about which nobody asked.
-    if let range = seen.settings["cost"], seen.settings[draft.limit.rule.name] != nil {
+    if isRead, let range = seen.settings["cost"] {
       checkCost(draft.limit.cost, at: range)
     }
     for setting in useless {
