@@ -84,7 +84,22 @@ struct NginxExpression {
       chain.append("\(start) url_decode(path) matches r\"\(expression.pattern)\" { \(rules) }")
     }
     // Behind the route's settings, of which the origin is the first.
-    return lines.prefix(1) + chain + lines.dropFirst()
+    guard expressions.contains(where: { !$0.isAnswer }) else {
+      return lines.prefix(1) + chain + lines.dropFirst()
+    }
+    // Who goes on is not to meet the route's own rules.
+    let own = lines.filter(isRule)
+    if !own.isEmpty { chain.append("else { \(own.joined(separator: " ")) }") }
+    return lines.prefix(1) + chain + lines.dropFirst().filter { !isRule($0) }
+  }
+
+  /// Whether a request that it fits ends with it.
+  private var isAnswer: Bool {
+    rules.last.map { $0.hasPrefix("respond ") || $0.hasPrefix("redirect ") } ?? false
+  }
+
+  private static func isRule(_ line: String) -> Bool {
+    ["respond ", "redirect ", "when ", "set ", "unset "].contains { line.hasPrefix($0) }
   }
 }
 
@@ -184,6 +199,7 @@ extension NginxConversion {
       case "origin" where words[1].hasPrefix(Self.nowhere): break
       case "allow", "deny": networks[words[0], default: []].append(words[1])
       case "cache" where line == "cache off;": rules.append("cache bypass;")
+      case "on": drop(entry, "on response { when url_decode(path) matches r\"…\" { set … } }")
       case "files", "cache", "max_body", "upgrade":
         drop(entry, "rules cannot say \(line) it stays as the route has it")
       default: rules.append(line)

@@ -264,6 +264,33 @@ struct NginxConversionTests {
       "\(result.text)")
   }
 
+  @Test func `who an expression sends on does not meet the route's own rules`() {
+    let result = converted(
+      #"""
+      upstream app { server 10.0.0.1:80; }
+      upstream api { server 10.0.0.2:80; }
+      server {
+        server_name a.example; root /srv;
+        location / { return 301 /new; }
+        location ~ ^/api/ { proxy_pass http://api; add_header X-A b; proxy_cache one; }
+        location /set { proxy_pass http://app; proxy_set_header X-B c; proxy_cache one; }
+        location /files { }
+      }
+      """#)
+    let chain = #"when url_decode(path) matches r"^/api/" { origin api; }"#
+    #expect(
+      block("route /", of: result) == [
+        "origin nowhere;", chain, #"else { redirect 301 "/new"; }"#,
+      ])
+    #expect(
+      block("route /set", of: result) == [
+        "origin app;", chain, #"else { set header.x-b "c"; }"#, "cache on;",
+      ])
+    #expect(block("route /files", of: result) == ["files /srv;", chain])
+    #expect(result.names(7, "add_header") || result.names(7, "on response"))
+    #expect(result.names(7, "cache on"))
+  }
+
   @Test func `what certbot writes sends to TLS`() {
     let result = converted(
       """
