@@ -35,7 +35,7 @@ extension Reader {
       declared.connectionLimits.insert(draft.limit.name)
     }
     if isRead, let range = seen.settings["cost"] {
-      checkCost(draft.limit.cost, at: range)
+      checkCost(draft.limit.cost, of: draft.limit.rule, at: range)
     }
     for setting in useless {
       guard let range = seen.settings[setting] else { continue }
@@ -75,10 +75,12 @@ extension Reader {
   }
 
   /// What costs more than there ever is, is always refused.
-  private mutating func checkCost(_ cost: UInt64, at range: SourceRange) {
+  private mutating func checkCost(
+    _ cost: UInt64, of rule: LimitRuleConfiguration, at range: SourceRange
+  ) {
     let most: UInt64
     let setting: String
-    switch draft.limit.rule {
+    switch rule {
     case .tokenBucket(_, let burst): (most, setting) = (burst, "burst=\(cost)")
     case .quota(let count, _): (most, setting) = (count, "a quota of \(cost)")
     case .leakyBucket, .concurrency, .bandwidth, .responseBandwidth, .connections: return
@@ -267,6 +269,7 @@ extension Reader {
     let stage = arguments.named(
       "on", .choice([("request", LimitStage.request), ("miss", .miss)]), &findings)
     guard let name else { return }
+    if let cost { used.limitCosts.append((name.value, cost)) }
     addRouteLimit(name, cost: cost?.value, stage: stage?.value)
   }
 
@@ -354,6 +357,7 @@ extension Reader {
     }
     checkBandwidths()
     checkLimitKeys()
+    checkRouteCosts()
     if let range = declared.proxyListeners.first, draft.node.trustedProxies.networks.isEmpty,
       findings.errorCount == 0
     {
@@ -366,6 +370,15 @@ extension Reader {
 
 // Bandwidth.
 extension Reader {
+  /// What routes have requests cost, where all else is right.
+  private mutating func checkRouteCosts() {
+    guard findings.errorCount == 0 else { return }
+    for (name, cost) in used.limitCosts {
+      guard let limit = draft.node.limits.first(where: { $0.name == name }) else { continue }
+      checkCost(cost.value, of: limit.rule, at: cost.range)
+    }
+  }
+
   /// A response has one pace of its own, and one of its key.
   private mutating func checkBandwidths() {
     for site in draft.node.sites {
