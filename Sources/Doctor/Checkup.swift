@@ -116,7 +116,9 @@ package struct Checkup {
 
   private var certificates: [CheckFinding] {
     var seen: Set<String> = []
-    let all = configuration.certificates + configuration.sites.flatMap(\.certificates)
+    let all =
+      configuration.certificates + configuration.sites.flatMap(\.certificates)
+      + [configuration.admin?.certificate].compactMap { $0 }
     return all.filter { seen.insert($0.chain).inserted }.map { certificate in
       let name = "certificate"
       do throws(TLSLoadError) {
