@@ -35,6 +35,26 @@ import Testing
     #expect(apply.output.contains("\\fB\\-\\-confirm\\-within\\fR \\fItime\\fR"))
   }
 
+  @Test func `a container has no token that its image has`() async throws {
+    let steps = try String(
+      contentsOf: URL(filePath: Self.root + "tools/packaging/Containerfile"), encoding: .utf8)
+    #expect(steps.contains("rm -rf /etc/weir/admin.token "))
+    let edit = try #require(steps.firstMatch(of: /sed -i ('[^']+') \/etc\/weir\/edge.conf/)).1
+    let directory = try TemporaryDirectory()
+    let made = try await Program.run([
+      "bash", "-c",
+      "sed \(edit) \(Self.root)tools/packaging/edge.conf | sed 's|files /usr.*|files .;|' >"
+        + directory.file("edge.conf"),
+    ])
+    #expect(made.status == 0, "\(made.output)")
+    let text = try await Program.run(["cat", directory.file("edge.conf")]).output
+    #expect(text.contains("\nadmin 127.0.0.1:9090;\n") && !text.contains("token_file"), "\(text)")
+    let check = try await Program.run([
+      WeirProcess.executable, "check", directory.file("edge.conf"),
+    ])
+    #expect(check.status == 0, "\(check.output)")
+  }
+
   @Test func `bash takes its completions`() async throws {
     let outcome = try await Program.run([
       "bash", "-c", "\(WeirProcess.executable) --generate-completion-script bash | bash -n",
