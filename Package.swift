@@ -99,7 +99,8 @@ let package = Package(
       name: "AccessLog", dependencies: ["CLinux", "CZlib", "Bytes", "EventLoop"],
       swiftSettings: hot),
     .target(
-      name: "ObjectStore", dependencies: ["CLinux", "Bytes", "EventLoop", "LMDB", "Checksum"],
+      name: "ObjectStore",
+      dependencies: ["CLinux", "Bytes", "EventLoop", "LMDB", "Checksum", "Crashes"],
       swiftSettings: hot),
     .target(
       name: "Origins",
@@ -158,7 +159,8 @@ let package = Package(
     .target(
       name: "Node",
       dependencies: [
-        "CLinux", "Bytes", "EventLoop", "Configuration", "Metrics", "AccessLog", "ObjectStore",
+        "CLinux", "Bytes", "Crashes", "EventLoop", "Configuration", "Metrics", "AccessLog",
+        "ObjectStore",
         "Origins", "RateLimiting", "StaticFiles", "Authentication", "Tracing", "Edge", "Admin",
         "GeoDatabase", "TLS", "Accounting", "Fleet", "Redis",
       ], swiftSettings: strict),

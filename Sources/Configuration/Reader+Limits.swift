@@ -5,16 +5,19 @@ extension Reader {
   mutating func readLimit(_ arguments: inout Arguments) {
     draft.limit = Draft().limit
     let name = arguments.next(.name, &findings)
+    let errors = findings.errorCount
     let seen = read(.limit, arguments.body, of: arguments.directive)
+    // Where the rule itself could not be read, another stands in its place, about which nobody asked.
+    let isRead = findings.errorCount == errors
     guard let name, declare(name, "limit", in: \.limits) else { return }
     draft.limit.name = name.value
-    checkLimit(seen)
+    checkLimit(seen, isRead: isRead)
     checkScope(seen)
     draft.node.limits.append(draft.limit)
   }
 
   /// Settings that the rule of a limit has no use for.
-  private mutating func checkLimit(_ seen: Seen) {
+  private mutating func checkLimit(_ seen: Seen, isRead: Bool) {
     let useless: [String]
     switch draft.limit.rule {
     case .tokenBucket, .quota: useless = []
@@ -31,9 +34,8 @@ extension Reader {
       useless = ["counts", "cost", "on", "status", "body", "headers", "key", "per"]
       declared.connectionLimits.insert(draft.limit.name)
     }
-    // Where the rule itself could not be read, another stands in its place, about which nobody asked.
-    if let range = seen.settings["cost"], seen.settings[draft.limit.rule.name] != nil {
-      checkCost(draft.limit.cost, at: range)
+    if isRead, let range = seen.settings["cost"] {
+      checkCost(draft.limit.cost, of: draft.limit.rule, at: range)
     }
     for setting in useless {
       guard let range = seen.settings[setting] else { continue }
@@ -73,10 +75,12 @@ extension Reader {
   }
 
   /// What costs more than there ever is, is always refused.
-  private mutating func checkCost(_ cost: UInt64, at range: SourceRange) {
+  private mutating func checkCost(
+    _ cost: UInt64, of rule: LimitRuleConfiguration, at range: SourceRange
+  ) {
     let most: UInt64
     let setting: String
-    switch draft.limit.rule {
+    switch rule {
     case .tokenBucket(_, let burst): (most, setting) = (burst, "burst=\(cost)")
     case .quota(let count, _): (most, setting) = (count, "a quota of \(cost)")
     case .leakyBucket, .concurrency, .bandwidth, .responseBandwidth, .connections: return
@@ -265,6 +269,7 @@ extension Reader {
     let stage = arguments.named(
       "on", .choice([("request", LimitStage.request), ("miss", .miss)]), &findings)
     guard let name else { return }
+    if let cost { used.limitCosts.append((name.value, cost)) }
     addRouteLimit(name, cost: cost?.value, stage: stage?.value)
   }
 
@@ -352,6 +357,7 @@ extension Reader {
     }
     checkBandwidths()
     checkLimitKeys()
+    checkRouteCosts()
     if let range = declared.proxyListeners.first, draft.node.trustedProxies.networks.isEmpty,
       findings.errorCount == 0
     {
@@ -364,6 +370,15 @@ extension Reader {
 
 // Bandwidth.
 extension Reader {
+  /// What routes have requests cost, where all else is right.
+  private mutating func checkRouteCosts() {
+    guard findings.errorCount == 0 else { return }
+    for (name, cost) in used.limitCosts {
+      guard let limit = draft.node.limits.first(where: { $0.name == name }) else { continue }
+      checkCost(cost.value, of: limit.rule, at: cost.range)
+    }
+  }
+
   /// A response has one pace of its own, and one of its key.
   private mutating func checkBandwidths() {
     for site in draft.node.sites {

@@ -123,6 +123,8 @@ struct Reader {
     var limits: [Placed<String>] = []
     /// Where each route, by its name, names its limits.
     var routeLimits: [String: [String: SourceRange]] = [:]
+    /// What requests of routes cost, by the names of limits.
+    var limitCosts: [(limit: String, cost: Placed<UInt64>)] = []
     var tokens: [Placed<String>] = []
     var services: [Placed<String>] = []
   }

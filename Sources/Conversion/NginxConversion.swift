@@ -51,14 +51,28 @@ struct NginxConversion {
     "tcp_nopush", "tcp_nodelay", "pid", "types_hash_max_size", "server_tokens",
     "keepalive_requests",
     "worker_rlimit_nofile", "proxy_http_version", "proxy_buffering", "proxy_buffers",
-    "proxy_buffer_size", "proxy_busy_buffers_size", "server_names_hash_bucket_size", "default_type",
+    "proxy_buffer_size", "proxy_busy_buffers_size", "server_names_hash_bucket_size",
     "ssl_session_cache", "ssl_prefer_server_ciphers", "proxy_cache_lock", "proxy_cache_revalidate",
-    "worker_cpu_affinity", "accept_mutex", "zone", "proxy_temp_path", "charset", "etag",
+    "worker_cpu_affinity", "accept_mutex", "zone", "proxy_temp_path",
     "proxy_cache_background_update", "http2", "server_name_in_redirect", "daemon",
-    "open_file_cache",
   ]
 
   static func isNeedless(_ name: String) -> Bool { needless.contains(name) }
+
+  /// Names a setting that has no counterpart, with what there is instead.
+  mutating func dropSetting(_ directive: NginxDirective) {
+    switch directive.name {
+    case "index" where directive.arguments == ["index.html"]: break
+    case "index": drop(directive, "files DIR { index NAME…; } in an origin")
+    case "etag" where directive.arguments == ["on"]: break
+    case "etag": drop(directive, "files have validators always")
+    case "default_type", "charset":
+      drop(directive, "on response { set header.content-type …; }")
+    case let name where name.hasPrefix("open_file_cache"):
+      drop(directive, "the kernel keeps files in memory already")
+    default: drop(directive)
+    }
+  }
 
   mutating func drop(_ directive: NginxDirective, _ why: String? = nil) {
     result.remark(directive.line, "\(directive.shown)" + (why.map { ": \($0)" } ?? ""))
@@ -77,13 +91,16 @@ struct NginxConversion {
     case "http": readAll(directive.block ?? [], in: "http")
     case "upstream": break
     case "server": server(directive)
+    case "proxy_cache_path" where store != nil: drop(directive, "a node has one store")
     case "proxy_cache_path":
       store = directive.arguments.first
       for argument in directive.arguments where argument.hasPrefix("max_size=") {
         storeSize = Self.size(String(argument.dropFirst(9)))
       }
     case "limit_req_zone": limitZone(directive)
-    case "client_max_body_size": maxBody = directive.arguments.first.flatMap(Self.size)
+    case "client_max_body_size":
+      maxBody = directive.arguments.first.flatMap(Self.bodySize)
+      if maxBody == nil { drop(directive) }
     case "user": drop(directive, "user NAME; at the top level, if the node is started as root")
     case "include" where directive.arguments.first?.hasSuffix("mime.types") == true: break
     case "include": drop(directive, "convert the file by itself, and include what comes of it")
@@ -93,7 +110,7 @@ struct NginxConversion {
     case "map":
       drop(directive, "map(\"file\", key) in rules, with the pairs in a file of their own")
     case let name where Self.needless.contains(name): break
-    default: drop(directive)
+    default: dropSetting(directive)
     }
   }
 
@@ -126,7 +143,13 @@ struct NginxConversion {
       case "random": lines.append("balance random_two;")
       case "keepalive" where Self.number(entry.arguments.first ?? "", after: "", to: 10_000):
         lines.append("keepalive \(entry.arguments[0]);")
-      case "zone", "keepalive_requests", "keepalive_timeout": break
+      case "keepalive_timeout":
+        guard let time = entry.arguments.first.flatMap(Self.time), time.first != "0" else {
+          drop(entry)
+          continue
+        }
+        lines.append("keepalive_timeout \(time);")
+      case "zone", "keepalive_requests": break
       default: drop(entry)
       }
     }
@@ -209,6 +232,11 @@ extension NginxConversion {
     return Int(text).flatMap { $0 > 0 ? "\($0)" : nil }
   }
 
+  /// The largest content; 0 is as much as there is.
+  static func bodySize(_ text: String) -> String? {
+    text == "0" ? "1024TiB" : size(text)
+  }
+
   /// A time such as 10m, 1h or 30.
   static func time(_ text: String) -> String? {
     if let seconds = Int(text) { return "\(seconds)s" }
@@ -238,7 +266,10 @@ extension NginxConversion {
       let burst = limit.burst.map { " burst=\($0)" } ?? ""
       out.line("limit \(limit.name) { token_bucket \(limit.rate)\(burst); key \(limit.key); }")
     }
+    let routes = sites.flatMap(\.routes).flatMap(\.lines)
     for name in originOrder {
+      // What answers in a rule only needs none.
+      if name.hasPrefix(Self.nowhere), !routes.contains("origin \(name);") { continue }
       out.gap()
       out.open("origin \(name)")
       for line in origins[name] ?? [] { out.line(line) }

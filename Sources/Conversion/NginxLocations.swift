@@ -50,6 +50,59 @@ struct NginxScope {
   }
 }
 
+/// A location that is an expression: nginx takes the first of them that fits, before every location that is
+/// the beginning of a path, unless that says `^~`.
+struct NginxExpression {
+  static let modifiers = ["~", "~*"]
+  /// As it stands in `r"…"`.
+  var pattern: String
+  var rules: [String]
+
+  /// An expression as it stands in `r"…"`, where a quote is all that means something else; nil if it cannot.
+  static func pattern(_ text: String, isCaseless: Bool) -> String? {
+    var pattern = isCaseless ? "(?i)" : ""
+    var isEscaped = false
+    for scalar in text.unicodeScalars {
+      guard scalar.value >= 0x20, scalar.value != 0x7F else { return nil }
+      switch scalar {
+      case "\"" where isEscaped: pattern += "x22"
+      case "\"": pattern += "\\x22"
+      default: pattern.unicodeScalars.append(scalar)
+      }
+      isEscaped = scalar == "\\" && !isEscaped
+    }
+    if isEscaped || text.isEmpty { return nil }
+    return pattern.hasSuffix("\\") ? pattern + "(?:)" : pattern
+  }
+
+  /// The lines of a route with expressions before its own. nginx looks at paths without escapes.
+  static func join(_ expressions: [NginxExpression], to lines: [String]) -> [String] {
+    var chain: [String] = []
+    for expression in expressions {
+      let start = chain.isEmpty ? "when" : "else when"
+      let rules = expression.rules.joined(separator: " ")
+      chain.append("\(start) url_decode(path) matches r\"\(expression.pattern)\" { \(rules) }")
+    }
+    // Behind the route's settings, of which the origin is the first.
+    guard expressions.contains(where: { !$0.isAnswer }) else {
+      return lines.prefix(1) + chain + lines.dropFirst()
+    }
+    // Who goes on is not to meet the route's own rules.
+    let own = lines.filter(isRule)
+    if !own.isEmpty { chain.append("else { \(own.joined(separator: " ")) }") }
+    return lines.prefix(1) + chain + lines.dropFirst().filter { !isRule($0) }
+  }
+
+  /// Whether a request that it fits ends with it.
+  private var isAnswer: Bool {
+    rules.last.map { $0.hasPrefix("respond ") || $0.hasPrefix("redirect ") } ?? false
+  }
+
+  private static func isRule(_ line: String) -> Bool {
+    ["respond ", "redirect ", "when ", "set ", "unset "].contains { line.hasPrefix($0) }
+  }
+}
+
 /// A location while it is read.
 private struct Way {
   /// The origin or the files.
@@ -72,16 +125,16 @@ extension NginxConversion {
     "js_content", "perl", "empty_gif", "dav_methods", "mp4", "flv", "hls", "proxy_pass",
   ]
 
-  /// A location and those in it, as routes.
-  mutating func location(_ entry: NginxDirective, _ outer: NginxScope, _ site: inout Site) {
+  /// A location and those in it, as routes; `outer` has the expressions around it, which count before its own
+  /// way.
+  mutating func location(
+    _ entry: NginxDirective, _ outer: NginxScope, _ around: [NginxExpression], _ site: inout Site
+  ) {
     let modifier = entry.arguments.count > 1 ? entry.arguments[0] : ""
+    // They stand in each route that they count in (`expressions`).
+    if NginxExpression.modifiers.contains(modifier) { return }
     guard let path = entry.arguments.last, path.hasPrefix("/"), ["", "=", "^~"].contains(modifier)
-    else {
-      return drop(
-        entry,
-        "locations that are expressions, what they deny too: write rules, when path matches r\"…\" { … }"
-      )
-    }
+    else { return drop(entry, "what leads to it has no counterpart") }
     let isPath = path.utf8.allSatisfy { byte in
       byte > 0x20 && byte < 0x7F && !"?#%\"'\\;{}$".utf8.contains(byte)
     }
@@ -91,14 +144,75 @@ extension NginxConversion {
     }
     var scope = outer.inner
     var way = Way()
+    read(entry, &scope, &way)
+    let inside = expressions(in: entry.block ?? [], scope) + (modifier.isEmpty ? around : [])
+    let place = site.routes.count
+    site.routes.append((head, []))
+    let own = lines(of: entry, scope, way)
+    site.routes[place].lines = modifier == "=" ? own : NginxExpression.join(inside, to: own)
+    for inner in entry.block ?? [] where inner.name == "location" {
+      location(inner, scope, inside, &site)
+    }
+  }
+
+  /// Reads what stands in a location, but for other locations.
+  private mutating func read(
+    _ entry: NginxDirective, _ scope: inout NginxScope, _ way: inout Way
+  ) {
     for inner in entry.block ?? [] { _ = scope.take(inner) }
     let host = scope.fields.last { $0.arguments.first?.lowercased() == "host" }
     for inner in entry.block ?? [] where inner.name != "location" { read(inner, host, &way) }
     for field in scope.fields { setHeader(field, &way.lines) }
-    let place = site.routes.count
-    site.routes.append((head, []))
-    site.routes[place].lines = lines(of: entry, scope, way)
-    for inner in entry.block ?? [] where inner.name == "location" { location(inner, scope, &site) }
+  }
+
+  /// The locations of a block that are expressions, as rules.
+  mutating func expressions(
+    in entries: [NginxDirective], _ outer: NginxScope
+  ) -> [NginxExpression] {
+    entries.compactMap { entry in
+      guard entry.name == "location", entry.arguments.count == 2,
+        NginxExpression.modifiers.contains(entry.arguments[0])
+      else { return nil }
+      let isCaseless = entry.arguments[0] == "~*"
+      guard let pattern = NginxExpression.pattern(entry.arguments[1], isCaseless: isCaseless) else {
+        drop(entry, "the expression cannot be one here; what it denies is not denied")
+        return nil
+      }
+      var scope = outer.inner
+      var way = Way()
+      read(entry, &scope, &way)
+      for inner in entry.block ?? [] where inner.name == "location" {
+        drop(inner, "it stands in an expression's location: write rules")
+      }
+      let rules = rules(of: entry, lines(of: entry, scope, way))
+      return rules.isEmpty ? nil : NginxExpression(pattern: pattern, rules: rules)
+    }
+  }
+
+  /// What a route's lines say as rules; what rules cannot say is named.
+  private mutating func rules(of entry: NginxDirective, _ lines: [String]) -> [String] {
+    var rules: [String] = []
+    var networks: [String: [String]] = [:]
+    for line in lines {
+      let words = line.dropLast().split(separator: " ", maxSplits: 1).map { String($0) }
+      switch words[0] {
+      case "origin" where words[1].hasPrefix(Self.nowhere): break
+      case "allow", "deny": networks[words[0], default: []].append(words[1])
+      case "cache" where line == "cache off;": rules.append("cache bypass;")
+      case "on": drop(entry, "on response { when url_decode(path) matches r\"…\" { set … } }")
+      case "files", "cache", "max_body", "upgrade":
+        drop(entry, "rules cannot say \(line) it stays as the route has it")
+      default: rules.append(line)
+      }
+    }
+    var access: [String] = []
+    if let denied = networks["deny"] {
+      access.append("when client.ip in [\(denied.joined(separator: ", "))] { respond 403; }")
+    }
+    if let allowed = networks["allow"] {
+      access.append("when !(client.ip in [\(allowed.joined(separator: ", "))]) { respond 403; }")
+    }
+    return access + rules
   }
 
   /// The lines of a route; one that has no way to an answer, or lets nobody in, answers itself.
@@ -178,7 +292,7 @@ extension NginxConversion {
       drop(inner, "the route answers 404")
       way.isInternal = true
     case "client_max_body_size":
-      guard let size = inner.arguments.first.flatMap(Self.size) else { return drop(inner) }
+      guard let size = inner.arguments.first.flatMap(Self.bodySize) else { return drop(inner) }
       way.lines.append("max_body \(size);")
     case "limit_req": limit(inner, &way.lines)
     case "add_header": addHeader(inner, &way.lines)
@@ -187,7 +301,7 @@ extension NginxConversion {
       way.handler = inner
       if name == "try_files" { way.line = nil }
     case let name where Self.isNeedless(name) || NginxScope.names.contains(name): break
-    default: drop(inner)
+    default: dropSetting(inner)
     }
   }
 

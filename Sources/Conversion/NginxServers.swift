@@ -29,9 +29,56 @@ extension NginxConversion {
     site.isPlain =
       entries.allSatisfy { $0.name != "listen" }
       || entries.contains { $0.name == "listen" && !$0.arguments.contains("ssl") }
+    sendToHTTPS(directive, &site)
     for entry in entries where entry.name != "location" { read(entry, &site) }
+    certificates(in: entries, &site)
+    if site.hosts.isEmpty {
+      for entry in entries where entry.name == "location" { drop(entry, "all is sent to https") }
+      return
+    }
     routes(of: directive, scope, &site)
     join(site, directive)
+  }
+
+  /// Certbot's way to send clients to TLS: `if ($host = NAME) { return 301 https://$host$request_uri; }` for
+  /// each name, before whatever else the server says. Those names become sites that redirect.
+  private mutating func sendToHTTPS(_ directive: NginxDirective, _ site: inout Site) {
+    for entry in directive.block ?? [] {
+      guard let (host, port) = Self.hostSentToHTTPS(entry) else { continue }
+      guard let place = site.hosts.firstIndex(of: host) else {
+        drop(entry, "the server has no such name")
+        continue
+      }
+      site.hosts.remove(at: place)
+      var redirect = Site(hosts: [host])
+      redirect.redirectsToHTTPS = true
+      redirect.httpsPort = port == 443 ? nil : port
+      redirect.isPlain = site.isPlain
+      redirects.append(redirect)
+    }
+  }
+
+  private static func hostSentToHTTPS(_ entry: NginxDirective) -> (host: String, port: Int)? {
+    guard entry.name == "if", let block = entry.block, block.count == 1, block[0].name == "return",
+      let port = portOfHTTPS(block[0])
+    else { return nil }
+    let words = entry.arguments.joined(separator: " ")
+      .split { $0 == " " || $0 == "(" || $0 == ")" }
+    guard words.count == 3, words[0] == "$host", words[1] == "=" else { return nil }
+    return (words[2].lowercased(), port)
+  }
+
+  /// Certificates and keys belong together in their order.
+  private mutating func certificates(in entries: [NginxDirective], _ site: inout Site) {
+    let chains = entries.filter { $0.name == "ssl_certificate" }
+    let keys = entries.filter { $0.name == "ssl_certificate_key" }
+    for (chain, key) in zip(chains, keys) {
+      guard let chain = chain.arguments.first, let key = key.arguments.first else { continue }
+      let names = [chain, key].map(ConfigurationWriter.word)
+      site.lines.append("certificate \(names[0]) key \(names[1]);")
+    }
+    for chain in chains.dropFirst(keys.count) { drop(chain, "it has no ssl_certificate_key here") }
+    for key in keys.dropFirst(chains.count) { drop(key, "it has no ssl_certificate here") }
   }
 
   /// Reads what a server's paths are answered with.
@@ -55,22 +102,26 @@ extension NginxConversion {
       }
       site.routes = [("/", answer)]
     } else {
-      for entry in entries where entry.name == "location" { location(entry, scope, &site) }
-      addRoot(directive, scope, &site)
+      let expressions = expressions(in: entries, scope)
+      for entry in entries where entry.name == "location" {
+        location(entry, scope, expressions, &site)
+      }
+      addRoot(directive, scope, expressions, &site)
     }
   }
 
   /// What no location says is a file below the server's root.
   private mutating func addRoot(
-    _ directive: NginxDirective, _ scope: NginxScope, _ site: inout Site
+    _ directive: NginxDirective, _ scope: NginxScope, _ expressions: [NginxExpression],
+    _ site: inout Site
   ) {
     guard !site.routes.contains(where: { $0.head == "/" }), !site.redirectsToHTTPS else { return }
-    if scope.root == nil && !site.routes.isEmpty { return }
+    if scope.root == nil && !site.routes.isEmpty && expressions.isEmpty { return }
     var root = directive
     root.name = "location"
     root.arguments = ["/"]
     root.block = []
-    location(root, scope, &site)
+    location(root, scope, expressions, &site)
   }
 
   /// The hosts of a server name; nil if it has no counterpart.
@@ -122,15 +173,10 @@ extension NginxConversion {
     case let name where NginxScope.names.contains(name): break
     case "server_name": break
     case "listen": listen(entry)
-    case "ssl_certificate":
-      site.lines.append("certificate \(ConfigurationWriter.word(entry.arguments.first ?? "")) key ")
-    case "ssl_certificate_key":
-      if let place = site.lines.firstIndex(where: { $0.hasSuffix(" key ") }) {
-        site.lines[place] += ConfigurationWriter.word(entry.arguments.first ?? "") + ";"
-      } else {
-        drop(entry, "it stands before its certificate")
-      }
-    case "index": break
+    case "ssl_certificate", "ssl_certificate_key": break
+    case "if" where Self.hostSentToHTTPS(entry) != nil: break
+    // Nobody comes so far.
+    case "return" where site.hosts.isEmpty: break
     case "return":
       if site.answer != nil || site.redirectsToHTTPS {
         drop(entry, "another return stands before it")
@@ -144,7 +190,7 @@ extension NginxConversion {
     case "client_max_body_size", "ssl_protocols", "ssl_ciphers":
       drop(entry, "max_body in route, or tls { … } at the top level")
     case let name where Self.isNeedless(name): break
-    default: drop(entry)
+    default: dropSetting(entry)
     }
   }
 

@@ -12,6 +12,9 @@ struct VarnishConversion {
   /// Whether a backend is chosen in a way that is not known here.
   private var isOriginUnknown = false
   private var lifetime: String?
+  /// Probes with names, and those of them that a backend has.
+  private var probes: [String: VarnishStatement] = [:]
+  private var usedProbes: Set<String> = []
   private var grace: String?
 
   /// The subroutines that each request passes, or each response, unless it was answered before.
@@ -23,7 +26,16 @@ struct VarnishConversion {
   static func convert(_ text: String) -> Converted {
     var conversion = VarnishConversion()
     let statements = VarnishParser.parse(text)
-    for statement in statements { conversion.read(statement) }
+    for statement in statements where statement.words.first == "probe" {
+      if statement.words.count == 2 { conversion.probes[statement.words[1]] = statement }
+    }
+    for statement in statements where statement.words.first != "probe" {
+      conversion.read(statement)
+    }
+    for statement in statements where statement.words.first == "probe" {
+      if conversion.usedProbes.contains(statement.words.last ?? "") { continue }
+      conversion.result.remark(statement.line, "\(statement.shown): no backend has it")
+    }
     for name in subroutines {
       let bodies = statements.filter { $0.words.starts(with: ["sub", name]) }.map { $0.block ?? [] }
       conversion.read(Array(bodies.joined()), of: name)
@@ -38,7 +50,6 @@ struct VarnishConversion {
     switch words.first {
     case "vcl", "import": break
     case "backend": backend(statement)
-    case "probe": result.remark(statement.line, "\(statement.shown): health GET PATH; in origin")
     case "acl":
       result.remark(statement.line, "\(statement.shown): allow, deny and purge_from take networks")
     case "sub":
@@ -144,7 +155,11 @@ struct VarnishConversion {
   }
 
   private mutating func probe(_ entry: VarnishStatement, _ lines: inout [String]) {
-    guard let block = entry.block, let url = block.first(where: { $0.words.first == ".url" }) else {
+    let name = entry.words.count == 3 && entry.block == nil ? entry.words[2] : nil
+    let isKnown = name.map { !usedProbes.insert($0).inserted } ?? false
+    guard let block = entry.block ?? name.flatMap({ probes[$0]?.block }),
+      let url = block.first(where: { $0.words.first == ".url" })
+    else {
       return result.remark(entry.line, "\(entry.shown): health GET PATH; in origin")
     }
     var line = "health GET \(ConfigurationWriter.word(url.words.last ?? "/"))"
@@ -155,7 +170,9 @@ struct VarnishConversion {
       case ".interval": if let time = Self.time(value) { line += " every=\(time)" }
       case ".timeout": if let time = Self.time(value) { line += " timeout=\(time)" }
       case ".expected_response": line += " expect=\(value)"
-      default: result.remark(part.line, "\(part.shown): fall= and rise= of health count in a row")
+      default:
+        if isKnown { continue }
+        result.remark(part.line, "\(part.shown): fall= and rise= of health count in a row")
       }
     }
     lines.append(line + ";")

@@ -4,11 +4,13 @@
 //     time: 2026-11-22T01:02:03Z
 //     process: 1234
 //     …
+//     object: 0123456789abcdef0123456789abcdef
 //     backtrace:
 //       0 weir+0x1a2b3c Edge.Exchange.begin(…) -> ()+17
 //     requests, the newest first:
 //       worker 0: shop.example/p/17
 
+package import Bytes
 internal import CLinux
 
 /// What is known of a crash.
@@ -34,6 +36,8 @@ package struct CrashReport: Sendable, Equatable {
   package var address: UInt64?
   /// The name of the thread; nil if nothing was written down, as after SIGKILL.
   package var thread: String?
+  /// The stored object that this thread worked on, by its keyed hash; nil: none.
+  package var object: Hash128?
   package var frames: [Frame] = []
   /// The requests that each worker began last, the newest first, by worker; none for those that had none.
   package var requests: [(worker: Int, targets: [String])] = []
@@ -67,8 +71,9 @@ package struct CrashReport: Sendable, Equatable {
       let targets = RequestNotes.read(bytes, from: page)
       if !targets.isEmpty { requests.append((worker, targets)) }
     }
-    guard Self.number(bytes, 0, 8) == 0x3173_7263_7269_6577 else { return }
-    time = Int64(bitPattern: Self.number(bytes, 32, 8))
+    guard Self.number(bytes, 0, 8) == CrashArea.magic else { return }
+    object = CrashArea.objectPlace(bytes).flatMap { CrashArea.object(bytes, at: $0) }
+    time = Self.seconds(of: bytes)
     if Int32(truncatingIfNeeded: Self.number(bytes, 12, 4)) > 0 {
       address = Self.number(bytes, 16, 8)
     }
@@ -80,6 +85,20 @@ package struct CrashReport: Sendable, Equatable {
     frames = Self.frames(
       all.firstIndex(of: counter).map { Array(all[$0...]) } ?? [counter] + all, identity, executable
     )
+  }
+
+  /// When the process of an area has died, by the first bytes of that.
+  private static func seconds(of bytes: [UInt8]) -> Int64 {
+    Int64(bitPattern: number(bytes, 32, 8))
+  }
+
+  /// The same as a text.
+  static func time(of bytes: [UInt8]) -> String { text(ofTime: seconds(of: bytes)) }
+
+  /// By which signal the process of an area has died; nil: it has written down none.
+  package static func signal(of bytes: [UInt8]) -> Int32? {
+    guard bytes.count >= CrashArea.size, number(bytes, 0, 8) == CrashArea.magic else { return nil }
+    return Int32(truncatingIfNeeded: number(bytes, 8, 4))
   }
 
   private static func number(_ bytes: [UInt8], _ start: Int, _ length: Int) -> UInt64 {
@@ -112,6 +131,7 @@ package struct CrashReport: Sendable, Equatable {
     text += "signal: \(signal) (\(signalName))\n"
     if let address { text += "address: 0x\(String(address, radix: 16))\n" }
     if let thread { text += "thread: \(thread)\n" }
+    if let object { text += "object: \(CrashNaming.digits(object))\n" }
     if !frames.isEmpty { text += "backtrace:\n" }
     for (index, frame) in frames.enumerated() {
       text += "  \(index) \(frame.place)" + (frame.name.map { " \($0)" } ?? "") + "\n"

@@ -9,19 +9,25 @@ internal import CLinux
 ///
 ///     0             how many were noted
 ///     256 × (n + 1) slot n of 8: length (16 bits), whether more was there (8), then the text
+///     2,304         the stored object that it works on (`ObjectNote`): a request begins without one
 @safe
 package final class RequestNotes {
   static let slots = 8
   static let slotSize = 256
   /// The most bytes of a host and path that are noted.
   static let longest = slotSize - 4
+  static let objectPlace = (slots + 1) * slotSize
   private let place: UnsafeMutableRawPointer
   private let owns: Bool
+  /// The object that the worker works on.
+  package let object: ObjectNote
 
   /// Notes in the page at `place`; `owns`: it was allocated for it.
   init(_ place: UnsafeMutableRawPointer, owns: Bool) {
     unsafe self.place = unsafe place
     self.owns = owns
+    // Safe: within the page, which lives as long as this, or as the process.
+    object = unsafe ObjectNote(place + Self.objectPlace, owns: false)
   }
 
   deinit {
@@ -30,6 +36,7 @@ package final class RequestNotes {
 
   /// Notes that a request begins.
   package func note(host: ByteView, path: ByteView) {
+    object.end()
     let count = unsafe place.load(as: UInt64.self)
     let hostLength = min(host.count, Self.longest / 2)
     let pathLength = min(path.count, Self.longest - hostLength)

@@ -109,12 +109,16 @@ package struct Checkup {
 
   private var crashes: [CheckFinding] {
     guard let store = configuration.store else { return [] }
-    return CrashFolder(store: store.path).summaries.map(CrashChecks.finding)
+    let folder = CrashFolder(store: store.path)
+    let drops = folder.drops
+    return folder.summaries.map { CrashChecks.finding($0, drops: drops) }
   }
 
   private var certificates: [CheckFinding] {
     var seen: Set<String> = []
-    let all = configuration.certificates + configuration.sites.flatMap(\.certificates)
+    let all =
+      configuration.certificates + configuration.sites.flatMap(\.certificates)
+      + [configuration.admin?.certificate].compactMap { $0 }
     return all.filter { seen.insert($0.chain).inserted }.map { certificate in
       let name = "certificate"
       do throws(TLSLoadError) {

@@ -6,6 +6,7 @@ internal import Accounting
 internal import Admin
 internal import Bytes
 package import Configuration
+internal import Crashes
 package import Edge
 package import EventLoop
 internal import Fleet
@@ -314,14 +315,34 @@ package final class Node: Sendable {
           }
         })
       options.hasPredecessor = hasPredecessor
+      let suspects = CrashFolder(store: settings.path).suspects(told: CrashArea.namings)
+      options.dropped = suspects.compactMap(\.first?.object)
       let store = try ObjectStore.open(options)
       if let text = store.openingNote { note("store: \(text)") }
+      noteDropped(suspects, of: settings.path, note)
       return store
     } catch {
       note(
         "store: \(error). The node goes on without a store: nothing is cached. weir doctor looks for the "
           + "cause; restart the node when it is gone.")
       return nil
+    }
+  }
+
+  /// Says which objects were dropped, and has later starts know.
+  private static func noteDropped(
+    _ suspects: [[CrashNaming]], of store: String, _ note: @Sendable (String) -> Void
+  ) {
+    guard !suspects.isEmpty else { return }
+    for object in suspects.compactMap(\.first?.object) {
+      note(
+        "store: object \(CrashNaming.digits(object)), which two crashes name, is dropped: it is fetched "
+          + "anew when it is asked for (weir doctor shows the reports)")
+    }
+    do throws(Errno) {
+      try CrashFolder(store: store).noteDropped(suspects, now: NodeClock().now().wall / 1_000)
+    } catch {
+      note("store: what was dropped cannot be noted, the next start drops it again: \(error)")
     }
   }
 

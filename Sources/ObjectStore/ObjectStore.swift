@@ -1,4 +1,5 @@
 package import Bytes
+package import Crashes
 import LMDB
 import Synchronization
 
@@ -57,7 +58,10 @@ package final class ObjectStore: Sendable {
     directory.beginOpening()
     defer { directory.endOpening() }
     do throws(OpeningFault) {
-      return ObjectStore(try OpenedStore.open(directory, options, fault: fault), note: note)
+      let store = ObjectStore(try OpenedStore.open(directory, options, fault: fault), note: note)
+      // While the mark stands: what cannot even be deleted ends in a store that is set aside.
+      store.drop(options.dropped)
+      return store
     } catch {
       guard case .bad(let reason) = error else {
         throw StoreError(path: options.path, reason: "the store cannot be opened: \(error)")
@@ -71,13 +75,25 @@ package final class ObjectStore: Sendable {
     }
   }
 
-  /// A way to read, for one thread. At most `StoreOptions.readers` may exist at a time.
-  package func makeReader() throws(StoreError) -> StoreReader {
+  /// Deletes objects; nobody finds them from now on, even if the disk does not take it. Blocks.
+  private func drop(_ hashes: [Hash128]) {
+    let found = hashes.compactMap { hash in core.table.find(hash).map { (hash, $0) } }
+    guard !found.isEmpty else { return }
+    for (hash, slot) in found where slot.markDamaged() {
+      _ = core.queue.push(.removeDamaged(hash, id: slot.entry.id), isSmall: true)
+    }
+    flush()
+  }
+
+  /// A way to read, for one thread, which notes what it looks at. At most `StoreOptions.readers` may exist
+  /// at a time.
+  package func makeReader(noting note: ObjectNote = ObjectNote()) throws(StoreError) -> StoreReader
+  {
     guard let slot = core.takeReaderSlot() else {
       throw StoreError(path: core.directory.path, reason: "more readers than were asked for")
     }
     do throws(LMDBError) {
-      return try StoreReader(core: core, slot: slot)
+      return try StoreReader(core: core, slot: slot, note: note)
     } catch {
       core.returnReaderSlot(slot)
       throw StoreError(path: core.directory.path, reason: "no reader can be made: \(error)")

@@ -5,6 +5,7 @@
 
 import Bytes
 import CLinux
+import Crashes
 import EventLoop
 import LMDB
 import Synchronization
@@ -125,7 +126,8 @@ extension OpenedStore {
       note: options.note,
       fault: fault)
     let warmerReader = try translated { () throws(LMDBError) in
-      try StoreReader(core: core, slot: core.takeReaderSlot() ?? 1)
+      try StoreReader(
+        core: core, slot: core.takeReaderSlot() ?? 1, note: CrashArea.note(of: .warmer))
     }
     return OpenedStore(
       core: core, writer: writer, journal: journal, journalFile: journalFile,

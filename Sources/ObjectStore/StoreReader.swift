@@ -7,6 +7,7 @@
 package import Bytes
 internal import CLinux
 internal import Checksum
+internal import Crashes
 internal import LMDB
 internal import Synchronization
 
@@ -23,10 +24,13 @@ package final class StoreReader: @unchecked Sendable {
   private var late: ReadTransaction
   private var isInTurn = false
   var patterns = PatternList()
+  /// Which object the thread works on, for the report of a crash.
+  private let note: ObjectNote
 
-  init(core: StoreCore, slot: Int) throws(LMDBError) {
+  init(core: StoreCore, slot: Int, note: ObjectNote) throws(LMDBError) {
     self.core = core
     self.slot = slot
+    self.note = note
     current = try core.environment.beginRead()
     late = try core.environment.beginRead()
     current.reset()
@@ -65,6 +69,7 @@ package final class StoreReader: @unchecked Sendable {
   package func endTurn() {
     guard isInTurn else { return }
     isInTurn = false
+    note.end()
     current.reset()
     late.reset()
     core.epochs.leave(slot)
@@ -115,7 +120,7 @@ package final class StoreReader: @unchecked Sendable {
   /// A stored response again, in a later turn: nil once it is replaced, removed or evicted. Purges are
   /// not looked at, so that what was begun can be finished; does not count as a use.
   package func record(id: UInt64, hash: Hash128) -> StoredResponse? {
-    guard beginTurn(), let slot = core.table.find(hash), let bytes = bytes(slot.entry, hash),
+    guard works(on: hash), let slot = core.table.find(hash), let bytes = bytes(slot.entry, hash),
       let record = RecordView(bytes), record.birth == id, record.keyHash == hash, !record.isRules
     else { return nil }
     return StoredResponse(
@@ -129,6 +134,7 @@ package final class StoreReader: @unchecked Sendable {
   @inline(__always)
   private func fetch(_ hash: Hash128, isUse: Bool = true) -> StoredResponse? {
     guard let slot = core.table.find(hash), !slot.entry.isDamaged else { return nil }
+    note.begin(hash)
     guard let bytes = bytes(slot.entry, hash) else { return nil }
     // All of a small response is about to be read, one line after the other: ask for it at once. Safe:
     // the view covers what is asked for.
@@ -220,7 +226,9 @@ package final class StoreReader: @unchecked Sendable {
 
   /// The bytes of the object that a hash names, not looked at.
   func stored(_ hash: Hash128) -> ByteView? {
-    core.table.find(hash).flatMap { bytes($0.entry, hash) }
+    guard let slot = core.table.find(hash) else { return nil }
+    note.begin(hash)
+    return bytes(slot.entry, hash)
   }
 
   @inline(__always)
@@ -275,6 +283,15 @@ package final class StoreReader: @unchecked Sendable {
   }
 
   // MARK: Bodies
+
+  /// Notes, before its content is read in a later turn, which object the thread works on; false if LMDB gives
+  /// no transaction.
+  @discardableResult
+  package func works(on hash: Hash128) -> Bool {
+    guard beginTurn() else { return false }
+    note.begin(hash)
+    return true
+  }
 
   /// The bytes of a body's chunk; nil if it is not there or damaged: then `ObjectStore.remove` the
   /// object. The first use in a process verifies the checksum (about 15 µs for a full chunk).

@@ -1,3 +1,5 @@
+package import Bytes
+
 /// What a store is opened with.
 package struct StoreOptions: Sendable {
   /// The directory that holds the store's files; made if it is missing.
@@ -17,6 +19,9 @@ package struct StoreOptions: Sendable {
   /// Whether another process may still be sending bodies from the store: none is deleted before
   /// `ObjectStore.predecessorIsGone()`.
   package var hasPredecessor = false
+
+  /// Objects, by their keyed hashes, that are deleted before anything is read of them: crashes name them.
+  package var dropped: [Hash128] = []
 
   /// Called, on the writer's thread, with what an operator should know.
   package var note: @Sendable (String) -> Void

@@ -1,6 +1,7 @@
 import Bytes
 import CLinux
 import Checksum
+import Crashes
 import LMDB
 
 extension Writer {
@@ -267,6 +268,7 @@ extension Writer {
   {
     let checked = core.ledger.sequence
     guard try makeRoom(8, transaction) else { return .refused }
+    working.begin(freshening.keyHash)
     guard let entry = find(freshening.keyHash),
       let bytes = try transaction.get(core.databases.records(entry.queue), entry.id),
       let record = RecordView(bytes), record.birth == freshening.id, !record.isRules,
@@ -297,6 +299,7 @@ extension Writer {
     _ hash: Hash128, _ transaction: borrowing WriteTransaction, if isMeant: (RecordView) -> Bool
   ) throws(LMDBError) {
     guard let entry = find(hash) else { return }
+    working.begin(hash)
     let bytes = try transaction.get(core.databases.records(entry.queue), entry.id)
     if let record = bytes.flatMap({ RecordView($0) }), !isMeant(record) { return }
     try delete(id: entry.id, queue: entry.queue, transaction)
@@ -312,6 +315,7 @@ extension Writer {
     guard let bytes = try transaction.get(databases.index(queue), id), let index = IndexView(bytes)
     else { throw .corrupted }
     let hash = index.keyHash
+    working.begin(hash)
     let body = index.bodyID
     let length = index.bodyLength
     try noteReached(id, queue, index, isMarked: false, transaction)

@@ -8,6 +8,7 @@
 // that began before them.
 
 import Bytes
+import Crashes
 import LMDB
 import Synchronization
 
@@ -127,9 +128,12 @@ extension Writer {
       return true
     }
     for id in far {
-      guard let bytes = try transaction.get(core.databases.records(queue), id),
-        let record = RecordView(bytes),
+      guard
         let index = try transaction.get(core.databases.index(queue), id).flatMap({ IndexView($0) })
+      else { continue }
+      working.begin(index.keyHash)
+      guard let bytes = try transaction.get(core.databases.records(queue), id),
+        let record = RecordView(bytes)
       else { continue }
       var state = core.ledger.index.state(
         of: record.tags, since: record.sequence, through: through)

@@ -1,5 +1,6 @@
 import Bytes
 import CLinux
+import Crashes
 import LMDB
 import Synchronization
 
@@ -106,6 +107,7 @@ extension Writer {
     var facts: ObjectFacts?
     if index.hasFarTags || patterns.isAnyNewer(than: index.sequence) {
       // Else the record is left alone: its pages may not be in memory.
+      working.begin(index.keyHash)
       let record = try transaction.get(core.databases.records(queue), id)
       guard let record = record.flatMap({ RecordView($0) }) else { return .none }
       tags = record.tags
@@ -122,6 +124,7 @@ extension Writer {
     _ transaction: borrowing WriteTransaction
   ) throws(LMDBError) {
     let databases = core.databases
+    working.begin(head.hash)
     guard let record = try transaction.get(databases.records(queue), head.id),
       let index = try transaction.get(databases.index(queue), head.id)
     else { throw .corrupted }

@@ -20,6 +20,7 @@
 
 import Bytes
 import CLinux
+import Crashes
 import EventLoop
 import LMDB
 import Synchronization
@@ -132,6 +133,8 @@ final class Writer: @unchecked Sendable {
   var reached = ReachedCounts()
   var group = Group()
   var ghosts = GhostSet()
+  /// Which object the thread works on, for the report of a crash.
+  let working = CrashArea.note(of: .writer)
   var scratch = ByteBuffer()
   var recordScratch = ByteBuffer()
 
@@ -263,6 +266,7 @@ final class Writer: @unchecked Sendable {
     lastCommit = monotonicTime()
     reached.await(core.ledger.takeAwaited())
     defer {
+      working.end()
       core.epochs.leave(StoreCore.writerSlot)
       core.epochs.collect()
     }

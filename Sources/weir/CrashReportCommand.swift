@@ -24,10 +24,13 @@ struct CrashPlace {
       + (user.map { ["--user", $0] } ?? [])
   }
 
-  /// The variables for a node that leaves its traces in a file of that number.
-  static func environment(_ area: Int32?) -> [String] {
-    guard let area else { return [] }
-    var variables = ["\(CrashArea.variable)=\(area)"]
+  /// The variables for a node that leaves its traces in a file of that number, and is told what those before
+  /// it worked on.
+  static func environment(_ area: Int32?, _ namings: [CrashNaming]) -> [String] {
+    let told = namings.map(\.text).joined(separator: ",")
+    var variables = told.isEmpty ? [] : ["\(CrashArea.namingsVariable)=\(told)"]
+    guard let area else { return variables }
+    variables.append("\(CrashArea.variable)=\(area)")
     // Swift's own backtracer keeps a process that has crashed alive while it reads symbols, and the next
     // node waits for that: only for who asks for it.
     let backtracer = "SWIFT_BACKTRACE"
@@ -35,8 +38,13 @@ struct CrashPlace {
     return variables
   }
 
-  /// Has this process leave traces for its supervisor, if that has given it a place for them.
+  /// Has this process leave traces for its supervisor, if that has given it a place for them; takes over
+  /// what that says of its predecessors.
   static func leaveTraces() {
+    if let told = NodeArguments.environment(CrashArea.namingsVariable) {
+      unsafe unsetenv(CrashArea.namingsVariable)
+      CrashArea.take(told.split(separator: ",").compactMap { CrashNaming(text: $0) })
+    }
     guard let text = NodeArguments.environment(CrashArea.variable), let number = Int32(text),
       number > 2
     else { return }
@@ -44,6 +52,51 @@ struct CrashPlace {
     let file = Descriptor(owning: number)
     if !CrashArea.use(file, CrashIdentity.own(version: Version.text)) {
       StandardError.note("a crash of this node would leave no report: its memory cannot be mapped")
+    }
+  }
+}
+
+extension CrashPlace {
+  /// Makes reports of what processes without a supervisor have left behind. As the node's user.
+  func reportLeftovers() {
+    guard let store else { return }
+    let folder = CrashFolder(store: store)
+    for (process, bytes) in CrashLeftover.take(from: folder) {
+      guard let signal = CrashReport.signal(of: bytes) else { continue }
+      let report = CrashReport(
+        bytes, process: process, signal: signal, signalName: Processes.name(ofSignal: signal),
+        executable: "/proc/self/exe", now: Time.seconds)
+      report.keep(in: folder)
+    }
+  }
+
+  /// Has this process leave traces beside the store, where it has no supervisor to hold them; nil if it
+  /// cannot, or there is no store. As the node's user, before there is a second thread.
+  func leaveTracesAlone() -> CrashLeftover? {
+    guard let store else { return nil }
+    reportLeftovers()
+    do throws(Errno) {
+      let left = try CrashLeftover(in: CrashFolder(store: store), process: Processes.own)
+      if left.use(CrashIdentity.own(version: Version.text)) { return left }
+      left.end()
+      StandardError.note("a crash of this node would leave no report: its memory cannot be mapped")
+    } catch {
+      StandardError.note("a crash of this node would leave no report: \(store)/crashes: \(error)")
+    }
+    return nil
+  }
+}
+
+extension CrashReport {
+  /// Writes it into a folder, and says where; if that cannot be, says the report itself.
+  func keep(in folder: CrashFolder) {
+    do throws(Errno) {
+      let path = try folder.write(self)
+      StandardError.say("node \(process) leaves a report: \(path) (weir doctor shows it)")
+    } catch {
+      StandardError.say(
+        "node \(process) leaves this report, which cannot be kept beside the store: \(error)")
+      StandardError.write(text)
     }
   }
 }
@@ -87,13 +140,6 @@ struct CrashReportCommand: ParsableCommand {
       StandardError.write(report.text)
       return
     }
-    do throws(Errno) {
-      let path = try CrashFolder(store: store).write(report)
-      StandardError.say("node \(process) leaves a report: \(path) (weir doctor shows it)")
-    } catch {
-      StandardError.say(
-        "node \(process) leaves this report, which cannot be kept beside the store: \(error)")
-      StandardError.write(report.text)
-    }
+    report.keep(in: CrashFolder(store: store))
   }
 }

@@ -58,6 +58,7 @@ struct NodeCommand: ParsableCommand {
       // The system has forgotten that with the change.
       if let supervisor, !Processes.follow(parent: supervisor) { return }
     }
+    CrashPlace(configuration).reportLeftovers()
     for number in inherited { Processes.closeOnExec(number) }
     if let configCopy { Processes.closeOnExec(configCopy) }
     let listeners = NodeListeners.inherited(data: data.numbers, admin: admin)

@@ -130,7 +130,11 @@ enum Processes {
   private static func end(of status: Int32) -> NodeEnd {
     if weir_wifexited(status) != 0 { return .exited(weir_wexitstatus(status)) }
     let signal = weir_wtermsig(status)
-    let name = unsafe strsignal(signal).map { unsafe String(cString: $0) }
-    return .died(signal: signal, name: name ?? "unknown")
+    return .died(signal: signal, name: name(ofSignal: signal))
+  }
+
+  /// The system's words for a signal.
+  static func name(ofSignal signal: Int32) -> String {
+    unsafe strsignal(signal).map { unsafe String(cString: $0) } ?? "unknown"
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 internal import CLinux
 import Configuration
+import Crashes
 import EventLoop
 import Node
 import Supervision
@@ -50,6 +51,8 @@ struct RunCommand: ParsableCommand {
       if let user = configuration.user, let problem = Privileges.become(user) {
         throw Start.refusal(problem)
       }
+      let left = CrashPlace(configuration).leaveTracesAlone()
+      defer { left?.end() }
       try Start.node(configuration, text?.text, listeners, endsAtSecondSignal: true)
       return
     }

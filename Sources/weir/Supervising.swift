@@ -19,6 +19,9 @@ final class Supervising {
   /// What each node leaves behind if it crashes; and those that were killed from here.
   private var traces: [Int32: CrashFile] = [:]
   private var killed: Set<Int32> = []
+  /// What the last nodes worked on that have crashed: the next one is there before their reports are.
+  private var namings: [CrashNaming] = []
+  private static let mostNamings = 8
   private let crashes: CrashPlace
   private var rules: Supervisor
   private var status: Int32?
@@ -71,6 +74,7 @@ final class Supervising {
     if !isGoingOn { happened(.begin) }
     while true {
       while let (process, end) = Processes.takeEnded() {
+        noteObject(process, end)
         happened(.ended(process: process, end))
         // After that: the next node comes first.
         if let left = traces.removeValue(forKey: process) { report(process, end, left) }
@@ -135,6 +139,14 @@ final class Supervising {
         channels[process] = nil
       }
     }
+  }
+
+  /// Notes what a node worked on that has crashed.
+  private func noteObject(_ process: Int32, _ end: NodeEnd) {
+    guard case .died = end, !killed.contains(process), let left = traces[process],
+      let naming = CrashArea.naming(in: left, process: process)
+    else { return }
+    namings = namings.suffix(Self.mostNamings - 1) + [naming]
   }
 
   /// Has a report made of what a node has left behind, by a process of its own: what is read there was
@@ -276,7 +288,7 @@ final class Supervising {
     let process = try Processes.start(
       executable, arguments + more,
       inheriting: Array(descriptors) + [traces?.number].compactMap { $0 },
-      environment: CrashPlace.environment(traces?.number))
+      environment: CrashPlace.environment(traces?.number, namings))
     channels[process] = own
     self.traces[process] = traces
     return process

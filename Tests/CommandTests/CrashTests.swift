@@ -8,12 +8,19 @@ import Testing
   private func reports(_ directory: TemporaryDirectory) async throws -> [String] {
     try await Program.run(["sh", "-c", "ls -1 \(directory.file("store/crashes")) 2>/dev/null"])
       .output
-      .split(separator: "\n").map { String($0) }
+      .split(separator: "\n").map { String($0) }.filter { $0.hasPrefix("crash-") }
   }
 
   private func start(
     _ origin: ScriptedOrigin, store: String = "store ./store { size 64MiB; }"
   ) throws -> (directory: TemporaryDirectory, process: WeirProcess) {
+    let directory = try configured(origin, store: store)
+    return (directory, try WeirProcess(["run"], in: directory))
+  }
+
+  private func configured(
+    _ origin: ScriptedOrigin, store: String = "store ./store { size 64MiB; }"
+  ) throws -> TemporaryDirectory {
     let directory = try TemporaryDirectory()
     try directory.write(
       "edge.conf",
@@ -22,7 +29,7 @@ import Testing
       origin app 127.0.0.1:\(origin.port);
       site * { origin app; }
       """)
-    return (directory, try WeirProcess(["run"], in: directory))
+    return directory
   }
 
   @Test func `a fault is written down with what was asked, and doctor shows it`() async throws {
@@ -93,6 +100,114 @@ import Testing
     let report = try await Program.run(["cat", directory.file("store/crashes/\(names[0])")]).output
     #expect(report.contains("signal: 9 (Killed)") && report.contains("worker 0: a.example/x"))
     #expect(!report.contains("backtrace"))
+  }
+
+  /// A library that has every thread trap which reads from the store what it must not.
+  private func poison(_ directory: TemporaryDirectory) async throws -> String {
+    try directory.write(
+      "poison.c",
+      """
+      #define _GNU_SOURCE
+      #include <dlfcn.h>
+      #include <string.h>
+      struct value { size_t size; void *data; };
+      typedef int get(void *, unsigned, struct value *, struct value *);
+      int mdb_get(void *transaction, unsigned database, struct value *key, struct value *found) {
+        get *real = (get *)dlsym(RTLD_NEXT, "mdb_get");
+        int code = real(transaction, database, key, found);
+        if (code == 0 && memmem(found->data, found->size, "poisonous", 9)) __builtin_trap();
+        return code;
+      }
+      """)
+    let library = directory.file("poison.so")
+    let made = try await Program.run([
+      "clang", "-shared", "-fPIC", "-O1", "-o", library, directory.file("poison.c"), "-ldl",
+    ])
+    try #require(made.status == 0, "\(made.output)")
+    return library
+  }
+
+  @Test func `an object that two crashes name is dropped, and nothing else`() async throws {
+    let answers = Watched(0)
+    let origin = try await ScriptedOrigin.answering { request in
+      let isFirst =
+        request.target == "/basket/17"
+        && answers.update {
+          $0 += 1; return $0
+        } == 1
+      return Reply(200, ["Cache-Control: max-age=3600"], isFirst ? "poisonous" : "well")
+    }
+    let directory = try configured(origin)
+    let library = try await poison(directory)
+    let process = try WeirProcess(
+      ["run"], in: directory, environment: ["LD_PRELOAD=\(library)"])
+    var port = try await process.port()
+    /// What a request to a path is answered; nil if the node dies of it.
+    func answer(_ path: String) async throws -> PeerResponse? {
+      let client = try await RawClient.connect(to: port)
+      defer { client.close() }
+      return try? await client.get(path, host: "shop.example")
+    }
+    try await eventually("another object is stored") {
+      try await answer("/other")?.header("cache-status")?.contains("; hit") == true
+    }
+    // Once it is stored, each look at it is the node's end.
+    for start in 2...3 {
+      try await eventually("node \(start - 1) has died of its object") {
+        if process.nodes.count < start { _ = try await answer("/basket/17") }
+        return process.nodes.count == start
+      }
+      port = try await process.port(ofStart: start)
+    }
+    try await process.waitUntilSaid(", which two crashes name, is dropped: ")
+    #expect(try await answer("/basket/17")?.text == "well")
+    #expect(try await answer("/other")?.header("cache-status")?.contains("; hit") == true)
+    #expect(process.nodes.count == 3 && answers.value == 2)
+    try await eventually("both reports are there") { try await reports(directory).count == 2 }
+    for name in try await reports(directory) {
+      let report = try await Program.run(["cat", directory.file("store/crashes/\(name)")]).output
+      #expect(report.contains("\nobject: ") && !report.contains("poisonous"), "\(report)")
+    }
+    let elsewhere = try TemporaryDirectory()
+    let doctor = try WeirProcess(["doctor", directory.file("edge.conf")], in: elsewhere)
+    _ = try await doctor.exitStatus()
+    #expect(doctor.printed.contains(", which two crashes name: dropped from the store at 20"))
+    process.send(SIGTERM)
+    #expect(try await process.exitStatus() == 0)
+    // The same reports count once.
+    let next = try WeirProcess(["run"], in: directory)
+    port = try await next.port()
+    #expect(try await answer("/basket/17")?.header("cache-status")?.contains("; hit") == true)
+    #expect(!next.said.contains("is dropped"))
+    next.send(SIGTERM)
+    _ = try await next.exitStatus()
+  }
+
+  @Test func `without a supervisor the next start makes the report`() async throws {
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
+    let directory = try configured(origin)
+    // Swift's own backtracer, where there is one, takes its time behind ours.
+    let process = try WeirProcess(
+      ["run", "--no-supervisor"], in: directory, environment: ["SWIFT_BACKTRACE=enable=no"])
+    let client = try await RawClient.connect(to: try await process.port())
+    #expect(try await client.get("/x?token=geheim", host: "a.example").status == 200)
+    process.send(SIGSEGV)
+    #expect(try await process.exitStatus() == 128 + SIGSEGV)
+    #expect(try await reports(directory).isEmpty)
+    let next = try WeirProcess(["run", "--no-supervisor"], in: directory)
+    try await next.port()
+    #expect(next.said.contains("weir: node \(process.number) leaves a report: "), "\(next.said)")
+    let names = try await reports(directory)
+    #expect(names.count == 1)
+    let report = try await Program.run(["cat", directory.file("store/crashes/\(names[0])")]).output
+    #expect(report.contains("\nsignal: 11 (Segmentation fault)\n"))
+    #expect(report.contains("\nbacktrace:\n  0 ") && report.contains("worker 0: a.example/x\n"))
+    #expect(!report.contains("geheim"))
+    next.send(SIGTERM)
+    #expect(try await next.exitStatus() == 0)
+    // Who ends by itself leaves nothing.
+    let left = try await Program.run(["ls", directory.file("store/crashes")]).output
+    #expect(left == names[0] + "\n")
   }
 
   @Test func `without a store the report is said`() async throws {

@@ -40,6 +40,7 @@ struct DocumentedCommand: Sendable, CustomTestStringConvertible {
 
   private static func commands(in line: Substring) -> [Substring] {
     var commands: [Substring] = []
+    let line = line.hasPrefix("    $ weir ") ? Substring("    " + line.dropFirst(6)) : line
     if line.hasPrefix("    weir ") || line.hasPrefix("weir ") {
       // A line may have two of them beside each other, and a remark.
       let code = line.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)[0]

@@ -97,6 +97,11 @@ import Testing
     let said = try await trial.weir("check")
     #expect(said.status == 78)
     expect(said.text, "not the private key of \(a).pem", "made together")
+    // The operator's own wears out like any other.
+    let admin = try Trial(
+      Self.configuration("admin 127.0.0.1:0 { certificate \(a).pem key \(a).key; token_file t; }"))
+    try admin.directory.write("t", "a-token-that-is-long-enough\n")
+    expect(try await admin.doctor("certificate"), "\(a).pem is good for ")
     let gone = try Trial(
       Self.configuration("certificate \(a).crt key \(a).key;", listen: "listen 127.0.0.1:0 tls;"))
     expect(try await gone.weir("check").text, "\(a).crt", "No such file")

@@ -222,6 +222,44 @@ struct RunTests {
     #expect(try await answer(on: port) == 404)
   }
 
+  @Test func `a node that dies of a configuration on trial is followed by one without it`()
+    async throws
+  {
+    func text(_ status: Int) -> String {
+      """
+      listen 127.0.0.1:0; workers 1;
+      admin unix:./admin.sock { token "\(TestNode.token)"; }
+      origin app 127.0.0.1:1;
+      site * { origin app; respond \(status); }
+      """
+    }
+    let (directory, asking) = (try TemporaryDirectory(), try TemporaryDirectory())
+    try directory.write("edge.conf", text(201))
+    try directory.write("new.conf", text(202))
+    let process = try WeirProcess(["run"], in: directory)
+    let ready = "weir: listening on 127.0.0.1:"
+    func starts() -> [Substring] {
+      process.lines.filter { $0.hasPrefix(ready) && $0.contains(", admin on ") }
+    }
+    try await eventually("the node is ready; it said:\n\(process.said)") { starts().count == 1 }
+    let port = try #require(UInt16(starts()[0].dropFirst(ready.count).prefix { $0 != " " }))
+    for (round, (isConfirmed, status)) in [(false, 201), (true, 202)].enumerated() {
+      let words =
+        ["config", "apply", directory.file("new.conf"), "--config", directory.file("edge.conf")]
+        + (isConfirmed ? [] : ["--confirm-within", "1h"])
+      let apply = try WeirProcess(words, in: asking)
+      #expect(try await apply.exitStatus() == 0, "\(apply.said)")
+      #expect(try await answer(on: port) == 202)
+      kill(try #require(process.nodes.last), SIGKILL)
+      try await eventually("another node; it said:\n\(process.said)") {
+        starts().count == round + 2
+      }
+      #expect(try await answer(on: port) == status)
+    }
+    process.send(SIGTERM)
+    _ = try await process.exitStatus()
+  }
+
   @Test func `systemd is told when the node answers, reloads, is well and stops`() async throws {
     let directory = try TemporaryDirectory()
     try directory.write("edge.conf", Running.configuration(""))

@@ -98,7 +98,7 @@ struct ConversionTests {
     #expect(has(1, "user www-data"))
     #expect(has(11, "max_fails=3"))
     #expect(has(26, "add_header X-Cache"))
-    #expect(has(31, "location ~ \\.php$"))
+    #expect(has(31, "fastcgi_pass"))
     #expect(has(33, "content_by_lua_block"))
     #expect(has(35, "proxy_pass https://app.internal/base/"))
     #expect(remarks.map(\.line) == remarks.map(\.line).sorted())

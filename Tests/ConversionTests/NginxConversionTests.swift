@@ -202,4 +202,164 @@ struct NginxConversionTests {
       block("route /b", of: result) == ["origin app;", "set header.x-all \"yes\";", "cache off;"])
     #expect(result.names(8, "proxy_set_header Host $arg_x"))
   }
+
+  @Test func `what expressions deny is denied, and what they answer is answered`() {
+    let result = converted(
+      #"""
+      upstream app { server 10.0.0.1:80; }
+      upstream api { server 10.0.0.2:80; }
+      server {
+        server_name a.example;
+        location / { proxy_pass http://app; }
+        location ~ /\. { deny all; }
+        location ~* \.(bak|sql)$ { return 404; }
+        location ~ ^/in/ { internal; proxy_pass http://app; }
+        location ~ "^/o{2}" { allow 10.0.0.0/8; deny all; proxy_pass http://app; }
+        location ~ \.php$ { fastcgi_pass unix:/run/php.sock; }
+        location ~ ^/v[0-9]/ { proxy_pass http://api; client_max_body_size 1m; }
+        location ~ ^/staff { auth_basic "Staff"; proxy_pass http://app; }
+        location ~ ^/one/(.+)$ { return 301 /two/$1; }
+        location = /exact.sql { proxy_pass http://app; }
+        location ^~ /static/ { proxy_pass http://app; location ~ \.map$ { return 403; } }
+        location /more { proxy_pass http://app; location ~ "\"x" { return 410; } }
+        location @named { proxy_pass http://app; }
+      }
+      """#)
+    let chain = [
+      #"when url_decode(path) matches r"/\." { respond 403; }"#,
+      #"else when url_decode(path) matches r"(?i)\.(bak|sql)$" { respond 404; }"#,
+      #"else when url_decode(path) matches r"^/in/" { respond 404; }"#,
+      #"else when url_decode(path) matches r"^/o{2}" { when !(client.ip in [10.0.0.0/8]) { respond 403; } origin app; cache bypass; }"#,
+      #"else when url_decode(path) matches r"\.php$" { respond 503; }"#,
+      #"else when url_decode(path) matches r"^/v[0-9]/" { origin api; cache bypass; }"#,
+      #"else when url_decode(path) matches r"^/staff" { respond 403; }"#,
+      #"else when url_decode(path) matches r"^/one/(.+)$" { respond 503; }"#,
+    ]
+    #expect(block("route /", of: result) == ["origin app;"] + chain + ["cache off;"])
+    #expect(block("route = /exact.sql", of: result) == ["origin app;", "cache off;"])
+    #expect(
+      block("route ^~ /static/", of: result) == ["no route ^~ /static/"]
+        && block("route /static/", of: result) == [
+          "origin app;", #"when url_decode(path) matches r"\.map$" { respond 403; }"#, "cache off;",
+        ])
+    let more = block("route /more", of: result)
+    #expect(more[1] == #"when url_decode(path) matches r"\x22x" { respond 410; }"#, "\(more)")
+    #expect(more[2] == "else " + chain[0])
+    #expect(result.names(12, "max_body 1MiB") && result.names(13, "auth_basic"))
+    #expect(result.names(11, "fastcgi_pass") && result.names(14, "return 301"))
+    #expect(result.names(18, "location @named"))
+  }
+
+  @Test func `expressions count where no path is said`() {
+    let result = converted(
+      #"""
+      server { server_name a.example; root /srv; location ~ /\.ht { deny all; } location /x { return 204; } }
+      server { server_name b.example; location ~ ^/a { return 200 a; } location = /x { return 204; } }
+      """#)
+    let denial = #"when url_decode(path) matches r"/\.ht" { respond 403; }"#
+    #expect(block("route /", of: result) == ["files /srv;", denial])
+    #expect(block("route /x", of: result) == ["origin nowhere;", denial, "respond 204;"])
+    #expect(
+      result.text.contains(#"when url_decode(path) matches r"^/a" { respond 200 "a"; }"#),
+      "\(result.text)")
+  }
+
+  @Test func `who an expression sends on does not meet the route's own rules`() {
+    let result = converted(
+      #"""
+      upstream app { server 10.0.0.1:80; }
+      upstream api { server 10.0.0.2:80; }
+      server {
+        server_name a.example; root /srv;
+        location / { return 301 /new; }
+        location ~ ^/api/ { proxy_pass http://api; add_header X-A b; proxy_cache one; }
+        location /set { proxy_pass http://app; proxy_set_header X-B c; proxy_cache one; }
+        location /files { }
+      }
+      """#)
+    let chain = #"when url_decode(path) matches r"^/api/" { origin api; }"#
+    #expect(
+      block("route /", of: result) == [
+        "origin nowhere;", chain, #"else { redirect 301 "/new"; }"#,
+      ])
+    #expect(
+      block("route /set", of: result) == [
+        "origin app;", chain, #"else { set header.x-b "c"; }"#, "cache on;",
+      ])
+    #expect(block("route /files", of: result) == ["files /srv;", chain])
+    #expect(result.names(7, "add_header") || result.names(7, "on response"))
+    #expect(result.names(7, "cache on"))
+  }
+
+  @Test func `what certbot writes sends to TLS`() {
+    let result = converted(
+      """
+      server {
+        server_name a.example www.a.example; listen 80;
+        location / { return 204; }
+      }
+      server {
+        if ($host = www.a.example) { return 301 https://$host$request_uri; } # managed by Certbot
+        if ($host = a.example) { return 301 https://$host$request_uri; }
+        listen 80; server_name a.example www.a.example;
+        return 404; # managed by Certbot
+      }
+      server {
+        if ($host = b.example) { return 301 https://$host$request_uri; }
+        if ($host = z.example) { return 301 https://$host$request_uri; }
+        if ($arg_x) { return 403; }
+        listen 80; server_name b.example c.example;
+        return 404;
+      }
+      """)
+    #expect(
+      block("site a.example www.a.example", of: result).first == "redirect_to_https on;",
+      "\(result.text)")
+    #expect(result.text.contains("respond 204;"))
+    #expect(block("site b.example", of: result).first == "redirect_to_https on;")
+    let rest = block("site c.example", of: result)
+    #expect(rest.contains("respond 404;") && !rest.contains { $0.contains("redirect_to_https") })
+    #expect(result.remarks.map(\.line) == [14, 15], "\(result.remarks)")
+  }
+
+  @Test func `no setting goes unsaid`() {
+    let result = converted(
+      """
+      proxy_cache_path /one keys_zone=a:1m;
+      proxy_cache_path /two keys_zone=b:1m;
+      client_max_body_size 0;
+      default_type text/html; charset utf-8; etag off; open_file_cache max=10;
+      upstream app { server 10.0.0.1:80; keepalive_timeout 30s; }
+      upstream own { server 10.0.0.1:80; keepalive_timeout x; }
+      server {
+        server_name a.example; index index.php;
+        ssl_certificate /a.pem;
+        location / { proxy_pass http://app; client_max_body_size 0; index index.html; }
+        location /own { proxy_pass http://own; default_type text/css; etag on; }
+      }
+      server { server_name b.example; ssl_certificate_key /b.key; location / { return 204; } }
+      """)
+    #expect(block("origin app", of: result).last == "keepalive_timeout 30s;")
+    #expect(result.text.contains("client { max_body 1024TiB; }"))
+    #expect(block("route /", of: result).contains("max_body 1024TiB;"))
+    for (line, text) in [
+      (3, "/two"), (5, "default_type"), (5, "charset"), (5, "etag off"), (5, "open_file_cache"),
+      (7, "keepalive_timeout x"), (9, "index index.php"), (10, "ssl_certificate /a.pem"),
+      (12, "default_type"), (14, "ssl_certificate_key"),
+    ] { #expect(result.names(line, text), "\(line) \(text): \(result.remarks)") }
+    #expect(result.remarks.count == 10, "\(result.remarks)")
+  }
+
+  @Test func `a key may stand before its certificate`() {
+    let result = ConvertedProgram.nginx.convert(
+      """
+      server {
+        listen 443 ssl; ssl_certificate_key /a.key; ssl_certificate /a.pem;
+        ssl_certificate /b.pem; ssl_certificate_key /b.key; location / { return 204; }
+      }
+      """)
+    #expect(result.text.contains("certificate /a.pem key /a.key;"))
+    #expect(result.text.contains("certificate /b.pem key /b.key;"))
+    #expect(result.remarks.isEmpty, "\(result.remarks)")
+  }
 }

@@ -18,6 +18,22 @@ private func converted(_ text: String, backend: String = "") -> Converted {
 
 @Suite("VCL, what must not be misread")
 struct VarnishConversionTests {
+  @Test func `a probe with a name is that of each backend that has it`() {
+    let result = converted(
+      """
+      probe alive { .url = "/alive"; .interval = 3s; .window = 5; }
+      probe idle { .url = "/idle"; }
+      backend other { .host = "10.0.0.2"; .probe = alive; }
+      backend third { .host = "10.0.0.3"; .probe = missing; }
+      """, backend: "backend default { .host = \"10.0.0.1\"; .probe = alive; }")
+    let probes = result.text.split(separator: "\n").filter { $0.contains("health GET") }
+    #expect(
+      probes.map { $0.drop { $0 == " " } } == [
+        "health GET /alive every=3s;", "health GET /alive every=3s;",
+      ], "\(result.text)")
+    #expect(result.remarks.map(\.line) == [2, 3, 5], "\(result.remarks)")
+  }
+
   @Test func `long texts and C are no blocks`() {
     let result = converted(
       #"""

@@ -91,6 +91,93 @@ import Testing
     #expect(names.values.contains { $0.contains("CrashTests") }, "\(names)")
   }
 
+  /// An area in which a thread has died of a signal, at work on an object in each page.
+  private func area(thread: String, code: UInt8 = 1) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: CrashArea.size)
+    bytes.replaceSubrange(0..<8, with: "weircrs1".utf8)
+    bytes[12] = code
+    bytes[32] = 60
+    bytes.replaceSubrange(48..<48 + thread.utf8.count, with: thread.utf8)
+    for (index, place) in [2 * 4_096, 5 * 4_096].enumerated() {
+      bytes[place + RequestNotes.objectPlace + 8] = UInt8(10 + index)
+    }
+    bytes[CrashArea.objects] = 1
+    bytes[CrashArea.objects + ObjectNote.size] = 2
+    return bytes
+  }
+
+  @Test(arguments: [
+    ("weir-worker-0", Hash128(low: 0, high: 10)), ("weir-worker-3", Hash128(low: 0, high: 11)),
+    ("weir-worker-1", nil), ("weir-worker-999", nil), ("weir-worker--1", nil), ("weir-admin", nil),
+    ("store-writer", Hash128(low: 1, high: 0)), ("store-warmer", Hash128(low: 2, high: 0)),
+  ])
+  func `the object is that of the thread that has died`(_ thread: String, _ object: Hash128?) throws
+  {
+    let bytes = area(thread: thread)
+    let report = CrashReport(
+      bytes, process: 7, signal: 11, signalName: "x", executable: "", now: 1_000)
+    #expect(report.object == object)
+    let file = try CrashArea.make()
+    #expect(
+      unsafe bytes.withUnsafeBytes { unsafe pwrite(file.number, $0.baseAddress, $0.count, 0) }
+        == bytes.count)
+    let naming = CrashArea.naming(in: file, process: 7)
+    #expect(naming?.object == object)
+    if let naming {
+      // What the supervisor says is what the report will say.
+      #expect(naming.crash == "7@1970-01-01T00:01:00Z")
+      #expect(CrashNaming(text: naming.text) == naming)
+      #expect(CrashSummary(report.text, file: "f")?.naming == naming)
+    }
+    let killed = area(thread: thread, code: 0)
+    #expect(
+      CrashReport(killed, process: 7, signal: 11, signalName: "x", executable: "", now: 0).object
+        == nil)
+  }
+
+  @Test(arguments: [
+    "", "@", "00@1@2", "g0000000000000000000000000000000@1@2", "x@1@2@3",
+    "0000000000000000000000000000000+@1@2", "00000000000000000000000000000000@x@2",
+    "00000000000000000000000000000000@1@\u{1B}",
+  ])
+  func `what names no object is not read`(_ text: String) {
+    #expect(CrashNaming(text: text) == nil)
+  }
+
+  @Test func `an object is suspect from its second crash on, until it is dropped`() throws {
+    let store =
+      FileManager.default.temporaryDirectory.path + "/weir-suspects-\(Random.hash128().low)"
+    defer { try? FileManager.default.removeItem(atPath: store) }
+    let folder = CrashFolder(store: store)
+    func crash(_ process: Int32, _ object: Hash128, at time: Int64) throws -> CrashNaming {
+      var report = CrashReport(
+        [], process: process, signal: 11, signalName: "x", executable: "", now: time)
+      report.object = object
+      _ = try folder.write(report)
+      return CrashNaming(object: object, process: process, time: CrashReport.text(ofTime: time))
+    }
+    let (bad, other) = (Hash128(low: 1, high: 2), Hash128(low: 3, high: 4))
+    #expect(folder.suspects().isEmpty)
+    // In a container each process may be number 1.
+    let first = try crash(1, bad, at: 1_000)
+    _ = try crash(1, other, at: 1_001)
+    #expect(folder.suspects().isEmpty)
+    #expect(folder.suspects(told: [first]).isEmpty)
+    let second = CrashNaming(object: bad, process: 1, time: CrashReport.text(ofTime: 2_000))
+    #expect(folder.suspects(told: [second]).map(Set.init) == [[first, second]])
+    _ = try crash(1, bad, at: 2_000)
+    let suspects = folder.suspects(told: [second])
+    #expect(suspects.map(Set.init) == [[first, second]])
+    try folder.noteDropped(suspects, now: 3_000)
+    #expect(folder.suspects(told: [second]).isEmpty)
+    #expect(folder.drops.map(\.time) == ["1970-01-01T00:50:00Z"])
+    // It has to name it twice again.
+    let third = try crash(1, bad, at: 4_000)
+    #expect(folder.suspects().isEmpty)
+    let fourth = try crash(1, bad, at: 5_000)
+    #expect(folder.suspects().map(Set.init) == [[third, fourth]])
+  }
+
   @Test func `a handful of reports is kept, for one user only`() throws {
     let store =
       FileManager.default.temporaryDirectory.path + "/weir-crashes-\(Random.hash128().low)"

@@ -158,7 +158,7 @@ import Testing
       listen: "listen 127.0.0.1:0 tls; listen 127.0.0.1:0;",
       sites: """
         site * {
-          route /x { origin app; respond 200 "[${tls.ja4}]"; }
+          route /x { origin app; log program tls.ja4; respond 200 "[${tls.ja4}]"; }
           route / { origin app; limit programs; }
         }
         """)
@@ -170,6 +170,7 @@ import Testing
     let line = try #require(try secure.node.log().first)
     #expect(line["tls"]?.string == "TLSv1.3")
     #expect(line["cipher"]?.string == "TLS_AES_128_GCM_SHA256")
+    #expect(line["program"]?.string.map { "[\($0)]" } == String(shown.0), "\(line)")
     // Another program, as far as its hello goes.
     let other = ["--http2", "--tls-max", "1.2"]
     #expect(try await secure.curl("/x", other).output.contains("[t12d"))

@@ -168,6 +168,29 @@ import Testing
     }
   }
 
+  @Test func `what is to be dropped is gone before anybody looks, with its body`() throws {
+    try withStore { fixture in
+      var large = fixture.object("large", tags: ["t"])
+      large.body = try #require(fixture.chunks([UInt8](repeating: 1, count: 600_000)))
+      #expect(fixture.store(large) != .refused)
+      fixture.store(fixture.object("a", "A"))
+      fixture.store(fixture.object("v", "V", rule: "accept", values: "x"))
+      let hashes = ["large", "v", "never"].map { $0.withView { fixture.store.keyHash($0) } }
+      try fixture.reopen(dropping: hashes)
+      #expect(fixture.found("large") == nil && fixture.body("a") == "A")
+      guard case .miss = fixture.lookup("v") else {
+        Issue.record("the rules of a dropped key are still there")
+        return
+      }
+      fixture.reader.endTurn()
+      try fixture.reopen()
+      #expect(fixture.found("large") == nil && fixture.body("a") == "A")
+      fixture.reader.endTurn()
+      fixture.store(fixture.object("large", "new"))
+      #expect(fixture.body("large") == "new")
+    }
+  }
+
   @Test func `ids are not used again after a restart`() throws {
     try withStore { fixture in
       fixture.store(fixture.object("a", "A"))

@@ -117,14 +117,15 @@ final class StoreFixture {
   }
 
   /// Closes the store, lets `change` do something to its files, and opens it again.
-  func reopen(_ change: () -> Void = {}) throws {
+  func reopen(dropping dropped: [Hash128] = [], _ change: () -> Void = {}) throws {
     store.close()
     try withExtendedLifetime(Released(self)) {
       change()
-      store = try ObjectStore.open(
-        StoreOptions(
-          path: directory.file("s"), sizeLimit: limit, readers: 8,
-          condition: { WordCondition($0) }), fault: fault)
+      var options = StoreOptions(
+        path: directory.file("s"), sizeLimit: limit, readers: 8,
+        condition: { WordCondition($0) })
+      options.dropped = dropped
+      store = try ObjectStore.open(options, fault: fault)
       reader = try store.makeReader()
     }
   }

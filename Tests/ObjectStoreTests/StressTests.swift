@@ -262,6 +262,20 @@ import Testing
     }
   }
 
+  @Test func `what is to be dropped is not found where the disk takes no write either`() throws {
+    let fails = Atomic<Bool>(false)
+    try withStore(fault: { _ in fails.load(ordering: .relaxed) ? .inputOutput : nil }) { fixture in
+      fixture.store(fixture.object("a", "A"))
+      fixture.store(fixture.object("b", "B"))
+      let hash = "a".withView { fixture.store.keyHash($0) }
+      try fixture.reopen(dropping: [hash]) { fails.store(true, ordering: .relaxed) }
+      #expect(fixture.store.statistics.writingEnded)
+      #expect(fixture.body("a") == nil && fixture.body("b") == "B")
+      fails.store(false, ordering: .relaxed)
+      try fixture.reopen()
+    }
+  }
+
   @Test func `a failed sync ends writing, and what is stored is still found`() throws {
     let fails = Atomic<Bool>(false)
     try withStore(fault: { _ in fails.load(ordering: .relaxed) ? .inputOutput : nil }) { fixture in

@@ -312,6 +312,7 @@ extension Exchange {
     }
     let size = UInt64(ObjectStore.chunkSize)
     let offset = Int(position % size)
+    worker.reader?.works(on: storedHash)
     guard
       let chunk = worker.reader?.chunk(
         body: bodyID, number: UInt32(truncatingIfNeeded: position / size)),

@@ -193,8 +193,9 @@ package final class Worker {
     index = context.register(inbox)
     clock.follow(inbox.waker)
     now = clock.now()
+    notes = CrashArea.notes(ofWorker: index)
     do {
-      reader = try context.store?.makeReader()
+      reader = try context.store?.makeReader(noting: notes.object)
     } catch {
       preconditionFailure("the store was opened for fewer workers: \(error)")
     }
@@ -214,7 +215,6 @@ package final class Worker {
     requestCounters = RequestCounters(names: context.routeNames)
     context.metrics.register(counters: counters, requests: requestCounters)
     traffic = context.traffic.makeSketch()
-    notes = CrashArea.notes(ofWorker: index)
     var name = ByteBuffer()
     name.append(text: configuration.nodeName)
     nodeName = name
