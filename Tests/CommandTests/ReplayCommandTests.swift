@@ -286,6 +286,11 @@ struct ReplayCommandTests {
     let replay = try WeirProcess(
       ["replay", "recording", "pipe", "--json", "--to", "http://127.0.0.1:\(origin.port)"],
       in: directory)
+    defer {
+      // What waits in opening it would not end by SIGTERM either.
+      close(unsafe weir_open(directory.file("pipe"), O_RDWR | O_NONBLOCK, 0))
+      withExtendedLifetime(replay) {}
+    }
     // The recording before it is sent all the same.
     try await origin.waitForRequests(1)
     replay.send(SIGINT)
