@@ -38,6 +38,7 @@ struct ReplayCommand: ParsableCommand {
   @OptionGroup(title: "Origin for a trace") var standIn: ReplayStandIn
 
   func validate() throws {
+    try results.checkFiles()
     if results.compare {
       guard recordings.count == 2 else { throw ValidationError("--compare takes two reports") }
     } else if recordings.isEmpty {

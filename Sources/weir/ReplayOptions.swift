@@ -377,6 +377,19 @@ struct ReplayResults: ParsableArguments {
     }
   }
 
+  /// Refuses files that cannot be written, before an hour of load is lost to them.
+  func checkFiles() throws {
+    for path in [report, html].compactMap({ $0 }) {
+      var isFolder = false
+      let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      guard !isFolder else { throw Start.refusal("\(path) is a directory") }
+      let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+      guard unsafe access(isThere ? path : folder, W_OK) == 0 else {
+        throw Start.refusal("\(path) cannot be written: \(Errno.current)")
+      }
+    }
+  }
+
   /// Prints and writes a report; throws the exit status if the budget does not hold.
   func show(_ result: ReplayReport, _ budget: Budget?) throws {
     print(json ? result.json() : result.text(), terminator: "")

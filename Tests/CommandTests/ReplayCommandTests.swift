@@ -234,6 +234,18 @@ struct ReplayCommandTests {
     await origin.stop()
   }
 
+  @Test(arguments: [["--report", "gone/report"], ["--html", "."]])
+  func `a file that cannot be written is refused before anything is sent`(file: [String])
+    async throws
+  {
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
+    let replay = try Replay("/a\n", ["--to", "http://127.0.0.1:\(origin.port)"] + file)
+    #expect(try await replay.process.exitStatus() == 69)
+    #expect(replay.process.said.contains(file[1]))
+    #expect(origin.requests.isEmpty)
+    await origin.stop()
+  }
+
   @Test func `what limits decided is told apart`() async throws {
     let origin = try await ScriptedOrigin.answering { request in
       switch request.target {
