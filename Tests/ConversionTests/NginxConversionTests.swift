@@ -291,6 +291,32 @@ struct NginxConversionTests {
     #expect(result.names(7, "cache on"))
   }
 
+  @Test func `who may only read may only read`() {
+    let result = converted(
+      """
+      upstream app { server 10.0.0.1:80; }
+      server {
+        server_name a.example;
+        location / { proxy_pass http://app; limit_except GET { deny all; } }
+        location /in { proxy_pass http://app; limit_except GET POST { deny 10.0.0.9; allow 10.0.0.0/8; deny all; } }
+        location /known { proxy_pass http://app; limit_except GET { auth_basic "x"; } }
+        location /any { proxy_pass http://app; limit_except GET { allow all; } }
+        location /odd { proxy_pass http://app; limit_except "G ET" { deny all; } }
+        location ~ /x$ { proxy_pass http://app; limit_except GET { deny all; } }
+      }
+      """)
+    let readers = #"when !(request.method in ["GET", "HEAD"])"#
+    let posters = #"when !(request.method in ["GET", "POST", "HEAD"])"#
+    #expect(result.text.contains("else { \(readers) { respond 403; } }"), "\(result.text)")
+    #expect(result.text.contains("{ origin app; \(readers) { respond 403; } cache bypass; }"))
+    #expect(
+      result.text.contains(
+        "\(posters) && client.ip in [10.0.0.9] { respond 403; } "
+          + "\(posters) && !(client.ip in [10.0.0.0/8]) { respond 403; }"), "\(result.text)")
+    #expect(block("route /any", of: result).count == 3)
+    #expect(result.names(7, "auth_basic") && result.names(9, "limit_except"))
+  }
+
   @Test func `what certbot writes sends to TLS`() {
     let result = converted(
       """
