@@ -11,6 +11,8 @@ enum AdminMessage: Sendable {
   case purged(Purge, PurgeOutcome, FleetReach?)
   /// A change of a limit is in the fleet's log, or could not be brought there; and who has it, if that was asked.
   case tuned(LimitTold, FleetReach?)
+  /// What the PoPs of the fleet have made of an order to warm; whether that was just given.
+  case warmed(UInt64, FleetWarmReach, isNew: Bool, connection: UInt64)
   /// Who there is in the fleet; nil: the engine does not say.
   case fleet(FleetList?, connection: UInt64)
   /// The node has carried out an order for its configuration, or not.
@@ -80,7 +82,7 @@ final class AdminLoop {
 
   private var isFinished: Bool {
     guard let stopDeadline else { return false }
-    return service.purgesUnderWay == 0 || now.monotonic >= stopDeadline
+    return service.purgesUnderWay + service.warmingsUnderWay == 0 || now.monotonic >= stopDeadline
   }
 
   private func turn() {
@@ -125,6 +127,9 @@ final class AdminLoop {
       switch message {
       case .fleet(let list, let connection):
         connections.element(connection)?.respond(service.fleetAnswer(list))
+      case .warmed(let id, let reach, let isNew, let connection):
+        let response = service.finishWarming(id, reach, isNew: isNew)
+        connections.element(connection)?.respond(response)
       case .tuned(let told, let reach):
         connections.element(told.connection)?.respond(service.finish(told, reach))
       case .purged(let purge, let outcome, let reach):

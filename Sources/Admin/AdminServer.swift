@@ -21,7 +21,6 @@ internal import Synchronization
 package final class AdminServer: Sendable {
   private let loop: AdminLoopBox
   private let inbox: Inbox<AdminMessage>
-  private let warming: Warming?
   private let thread = Mutex<LoopThread?>(nil)
 
   /// A server on a listening socket; `start` runs it. It speaks TLS as long as the context has a
@@ -29,13 +28,13 @@ package final class AdminServer: Sendable {
   ///
   /// - Parameters:
   ///   - audit: where changes are written down.
-  ///   - ownAddress: a listener of the node's by which it can ask itself; nil: nothing can be warmed.
+  ///   - warming: what fetches ahead of clients; nil: nothing can be warmed.
   ///   - note: called on the server's thread with a line for the operator's log, for each change.
   ///   - configuration: what is asked about the node's configuration.
   ///   - accounting: what was served; nil: nothing is kept.
   package init(
     listener: Listener, context: NodeContext, audit: AuditLog? = nil,
-    ownAddress: SocketAddress? = nil,
+    warming: Warming? = nil,
     note: @escaping @Sendable (String) -> Void, configuration: (any ConfigurationControl)? = nil,
     accounting: AccountingBook? = nil
   ) throws(Errno) {
@@ -43,8 +42,6 @@ package final class AdminServer: Sendable {
     let path = UnixSocket.path(of: listener.socket)
     let isLoopback = Socket.localAddress(of: listener.socket)?.isLoopback ?? false
     let reach: AdminAccess.Reach = path != nil ? .socket : isLoopback ? .loopback : .network
-    let warming = ownAddress.map { Warming($0, clock: context.clock) }
-    self.warming = warming
     let service = AdminService(
       context: context,
       access: AdminAccess(context.tokens, reach),
@@ -74,7 +71,6 @@ package final class AdminServer: Sendable {
       thread = nil
       return running
     }
-    warming?.stop()
     guard let running else { return }
     inbox.post(.stop)
     running.join()

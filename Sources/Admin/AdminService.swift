@@ -28,6 +28,8 @@ final class AdminService {
 
   /// Purges that the journal has not answered.
   var purgesUnderWay = 0
+  /// Orders to warm whose answer waits for the fleet.
+  var warmingsUnderWay = 0
   /// Orders for the configuration that are not carried out yet.
   var ordersUnderWay = 0
   let context: NodeContext

@@ -105,7 +105,8 @@ struct Problem: Error {
       case .unknownPurge: "No purge of the last 1,024 has this id."
       case .invalidWarm: "JSON, but not an order to warm; `detail` says why."
       case .unknownWarming: "No order to warm has this id, or it is too long ago."
-      case .tooMuchToWarm: "50,000 URLs wait to be fetched already."
+      case .tooMuchToWarm:
+        "50,000 URLs wait to be fetched already, or 16 MiB of them to be taken by the fleet."
       case .noListener: "The node has no plain listener that it could ask itself by."
       case .purgeFailed:
         "The purge is in force, but could not be written: it may be lost when the node ends."

@@ -3,63 +3,19 @@
 // those of the data path, and nothing here knows about them.
 //
 // A few threads, started with the first order, take URLs at the rates of the orders. All in blocking
-// calls with a patience: nobody waits for them but who asked for their progress.
+// calls with a patience: nobody waits for them but who asked for their progress. Orders of other PoPs come by
+// the fleet (Warming+Fleet.swift).
 
 internal import Bytes
 internal import CLinux
+package import Configuration
 internal import Edge
-internal import EventLoop
+package import EventLoop
+internal import Fleet
 import Synchronization
 
-/// An order to warm, and how far it is.
-struct WarmReport: Sendable {
-  var id: UInt64
-  var who: String
-  /// When it was given, ms since the epoch.
-  var time: Int64
-  var total: Int
-  var done = 0
-  /// Answered from the store.
-  var hits = 0
-  /// Answered by the origin.
-  var fetched = 0
-  /// Refused, cut off, or answered with 400 or more.
-  var failed = 0
-  var bytes: UInt64 = 0
-  var isCancelled = false
-  /// The first thing that went wrong.
-  var firstFailure = ""
-
-  /// The report as JSON.
-  var text: JSONText {
-    .object([
-      ("id", .number(id)), ("who", .string(who)), ("time", .string(Timestamp.text(time))),
-      (
-        "state",
-        .string(isCancelled ? "cancelled" : done >= total ? "done" : "running")
-      ),
-      ("urls", number(total)), ("done", number(done)), ("hits", number(hits)),
-      ("fetched", number(fetched)), ("failed", number(failed)), ("bytes", .number(bytes)),
-      ("failure", firstFailure.isEmpty ? .null : .string(firstFailure)),
-    ])
-  }
-
-  private func number(_ value: Int) -> JSONText { .number(UInt64(clamping: value)) }
-}
-
-/// A URL to be asked for.
-struct WarmTarget: Sendable {
-  /// What `Host` says.
-  let authority: String
-  /// Path and query.
-  let target: String
-  /// How many levels of URLs its content names that are to be asked for: 1 for a sitemap, 2 where it may
-  /// be a list of sitemaps; 0: none.
-  var levels = 0
-}
-
 /// The threads and the orders.
-final class Warming: Sendable {
+package final class Warming: Sendable {
   /// The most URLs of an order, and of all that wait.
   static let limit = 50_000
   /// Orders that are remembered.
@@ -68,21 +24,24 @@ final class Warming: Sendable {
   private static let patience: Int32 = 30_000
   private static let sitemapLimit = 52_428_800
 
-  private struct Job {
+  struct Job {
     var report: WarmReport
     var waiting: [WarmTarget]
     var next = 0
-    /// Which URLs of sitemaps may be asked for.
-    let scope: SiteURLs
+    /// Which URLs may be asked for; nil: not known yet.
+    var scope: SiteURLs?
+    /// URLs of the fleet that are not read yet, a line each.
+    var unread: [UInt8]?
     /// Nanoseconds between two URLs.
     var pause: Int64
     /// When the next may go (monotonic).
     var due: Int64 = 0
   }
 
-  private struct State {
+  struct State {
     var jobs: [Job] = []
     var lastID: UInt64 = 0
+    var isOpen = false
     var isStopping = false
     var threads: [LoopThread] = []
     var wakers: [Waker] = []
@@ -90,42 +49,74 @@ final class Warming: Sendable {
 
   private let address: SocketAddress
   private let clock: NodeClock
-  private let state = Mutex(State())
+  let configuration: @Sendable () -> NodeConfiguration?
+  let state = Mutex(State())
 
-  /// - Parameter address: a listener of the node's, without TLS or a PROXY header.
-  init(_ address: SocketAddress, clock: NodeClock) {
+  /// - Parameters:
+  ///   - address: a listener of the node's, without TLS or a PROXY header.
+  ///   - configuration: what is in force, for the sites of orders of the fleet; nil: the node ends.
+  package init(
+    _ address: SocketAddress, clock: NodeClock,
+    configuration: @escaping @Sendable () -> NodeConfiguration?
+  ) {
     self.address = address
     self.clock = clock
+    self.configuration = configuration
   }
+
+  /// Takes orders of the fleet from now on: the node answers on its listener.
+  package func open() { state.withLock { $0.isOpen = true } }
 
   /// Takes an order; nil if too much waits already.
   func begin(
-    _ targets: [WarmTarget], rate: Int, scope: SiteURLs, who: String, time: Int64
+    _ targets: [WarmTarget], rate: Int, scope: SiteURLs, who: String, order: FleetWarmOrder? = nil
   ) throws(Errno) -> WarmReport? {
-    let (report, wakers) = state.withLock { state -> (WarmReport?, [Waker]) in
-      let waiting = state.jobs.reduce(0) { $0 + $1.waiting.count - $1.next }
-      guard !state.isStopping, waiting + targets.count <= Self.limit else { return (nil, []) }
+    var report = WarmReport(id: 0, who: who, time: 0, total: targets.count)
+    report.order = order
+    return try begin(report, rate: rate) { report in
+      Job(report: report, waiting: targets, scope: scope, pause: 0)
+    }
+  }
+
+  /// Notes an order, and has a thread take it.
+  func begin(
+    _ report: WarmReport, rate: Int, _ job: (WarmReport) -> Job
+  ) throws(Errno) -> WarmReport? {
+    let now = clock.now()
+    let (begun, wakers) = state.withLock { state -> (WarmReport?, [Waker]) in
+      var job = job(report)
+      guard !state.isStopping, Self.waiting(in: state) + job.waiting.count <= Self.limit else {
+        return (nil, [])
+      }
       state.lastID += 1
-      let report = WarmReport(id: state.lastID, who: who, time: time, total: targets.count)
-      state.jobs.append(
-        Job(
-          report: report, waiting: targets, scope: scope,
-          pause: 1_000_000_000 / Int64(max(rate, 1))))
+      job.report.id = state.lastID
+      job.report.time = now.wall
+      job.report.began = now.monotonic
+      job.pause = 1_000_000_000 / Int64(min(max(rate, 1), WarmOrder.rates.upperBound))
+      state.jobs.append(job)
       while state.jobs.count > Self.kept,
-        let old = state.jobs.firstIndex(where: { $0.report.done >= $0.report.total })
+        let old = state.jobs.firstIndex(where: { $0.report.isOver })
       {
         state.jobs.remove(at: old)
       }
-      return (report, state.wakers)
+      return (job.report, state.wakers)
     }
-    if report != nil && wakers.isEmpty { try startThreads() }
+    if begun != nil && wakers.isEmpty { try startThreads() }
     for waker in wakers { waker.wake() }
-    return report
+    return begun
   }
 
-  /// How far an order is.
-  func report(_ id: UInt64) -> WarmReport? {
-    state.withLock { $0.jobs.first { $0.report.id == id }?.report }
+  /// URLs that are to be asked for.
+  static func waiting(in state: borrowing State) -> Int {
+    state.jobs.reduce(0) { $0 + $1.waiting.count - $1.next }
+  }
+
+  /// How far an order is: by its number, or by its name in the fleet.
+  func report(_ name: String) -> WarmReport? {
+    let id = UInt64(name)
+    return state.withLock { state in
+      state.jobs.first { $0.report.id == id || $0.report.order?.name == name }?.report
+    }
   }
 
   /// All orders that are remembered, newest first.
@@ -135,16 +126,17 @@ final class Warming: Sendable {
   func cancel(_ id: UInt64) -> WarmReport? {
     state.withLock { state in
       guard let place = state.jobs.firstIndex(where: { $0.report.id == id }) else { return nil }
-      if state.jobs[place].report.done < state.jobs[place].report.total {
+      if !state.jobs[place].report.isOver {
         state.jobs[place].report.isCancelled = true
         state.jobs[place].next = state.jobs[place].waiting.count
+        state.jobs[place].unread = nil
       }
       return state.jobs[place].report
     }
   }
 
   /// Ends the threads; a URL that is under way is given up within a second.
-  func stop() {
+  package func stop() {
     let (threads, wakers) = state.withLock { state in
       state.isStopping = true
       defer { state.threads = [] }
@@ -173,6 +165,7 @@ final class Warming: Sendable {
 
   private enum Step {
     case ask(UInt64, WarmTarget)
+    case read(UInt64, FleetWarmOrder, [UInt8])
     case wait(Int32)
     case end
   }
@@ -182,6 +175,12 @@ final class Warming: Sendable {
     let now = clock.now().monotonic
     let step = state.withLock { state -> Step in
       if state.isStopping { return .end }
+      if let place = state.jobs.firstIndex(where: { $0.unread != nil }) {
+        defer { state.jobs[place].unread = nil }
+        if let order = state.jobs[place].report.order, let urls = state.jobs[place].unread {
+          return .read(state.jobs[place].report.id, order, urls)
+        }
+      }
       var pause = Int64.max
       for place in state.jobs.indices where state.jobs[place].next < state.jobs[place].waiting.count
       {
@@ -201,6 +200,9 @@ final class Warming: Sendable {
     switch step {
     case .end: return nil
     case .wait(let pause): return clock.standsStill && pause > 0 ? 1 : pause
+    case .read(let id, let order, let urls):
+      read(urls, of: order, into: id)
+      return 0
     case .ask(let id, let target):
       var content: [UInt8] = []
       let outcome = fetch(
@@ -222,7 +224,7 @@ final class Warming: Sendable {
     guard !job.report.isCancelled else { return }
     for (url, isSitemap) in found {
       guard job.waiting.count < limit, !isSitemap || levels > 0,
-        var target = job.scope.target(of: url)
+        var target = job.scope?.target(of: url)
       else { continue }
       target.levels = isSitemap ? levels : 0
       job.waiting.append(target)
@@ -307,68 +309,5 @@ final class Warming: Sendable {
       if isStopping { return false }
     }
     return false
-  }
-}
-
-/// What came of a URL.
-enum WarmOutcome: Equatable {
-  /// An answer, whole.
-  case answered(status: Int, isHit: Bool, bytes: UInt64)
-  /// None.
-  case failed(String)
-}
-
-/// Reads an answer on a connection that ends with it: the head is kept, the content counted.
-private struct AnswerReader: ~Copyable {
-  private var head = ByteBuffer()
-  private var isInHead = true
-  private var bytes: UInt64 = 0
-  private let limit: Int
-  private(set) var kept: [UInt8] = []
-
-  init(keeping limit: Int) { self.limit = limit }
-
-  mutating func take(_ view: ByteView) {
-    guard isInHead else { return content(view) }
-    // Heads are at most 64 KiB here; what is longer is none.
-    let before = head.count
-    head.append(view)
-    let end = ByteView("\r\n\r\n")
-    var place = max(0, before - 3)
-    while place + 4 <= head.count {
-      if head.view[place..<place + 4] == end {
-        isInHead = false
-        let rest = head.view.dropping(first: place + 4).array
-        head.truncate(to: place + 2)
-        return rest.withView { content($0) }
-      }
-      place += 1
-    }
-  }
-
-  private mutating func content(_ view: ByteView) {
-    bytes &+= UInt64(view.count)
-    if kept.count < limit { kept.append(contentsOf: view.prefix(limit - kept.count).array) }
-  }
-
-  /// The answer, once the connection has ended.
-  var outcome: WarmOutcome {
-    let words = head.view.prefix(16).string.split(separator: " ")
-    guard !isInHead, words.count > 1, let status = Int(words[1]) else {
-      return .failed("no answer")
-    }
-    let text = head.view.string.lowercased()
-    if let length = value(of: "content-length", in: text).flatMap({ UInt64($0) }), length != bytes {
-      return .failed("the answer was cut off")
-    }
-    let isHit = value(of: "cache-status", in: text)?.contains("; hit") ?? false
-    return .answered(status: status, isHit: isHit, bytes: bytes)
-  }
-
-  private func value(of name: String, in text: String) -> String? {
-    for line in text.split(separator: "\r\n") where line.hasPrefix("\(name):") {
-      return line.dropFirst(name.count + 1).trimmingPrefix(" ").description
-    }
-    return nil
   }
 }

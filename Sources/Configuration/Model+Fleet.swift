@@ -14,6 +14,8 @@ public struct FleetConfiguration: Sendable, Equatable {
   public var name: String
   /// Servers of the engine, or its Sentinels if `primary` names one: host and port.
   public var servers: [ServerAddress] = []
+  /// Replicas near this PoP that the log is read from; empty: it is read where it is written.
+  public var replicas: [ServerAddress] = []
   /// Servers of the engine of the region's limits; empty: it is the same.
   public var limitServers: [ServerAddress] = []
   /// The name by which Sentinels know the primary; nil: `servers` are the engine itself.
@@ -38,6 +40,8 @@ public struct FleetConfiguration: Sendable, Equatable {
   public var children: [String]?
   /// How many purges the log keeps, about.
   public var logLength = 100_000
+  /// How many validations all PoPs together ask of an origin, once all that is stored has become stale.
+  public var validationRate = LimitRate(count: 1_000, period: 1_000_000_000)
 
   /// A password, which no text of a configuration shows.
   public struct Secret: Sendable, Equatable, CustomStringConvertible, CustomReflectable {

@@ -22,6 +22,15 @@ extension Setting {
       """
     ) { server, reader in reader.addFleetServer(server, to: \.servers) },
     Setting(
+      "replica", in: .fleet, .server, repeatable: true, example: "replica 10.1.0.5:6379;",
+      aliases: ["read_server"],
+      """
+      A replica of the engine near this PoP, from which the log is read; user, password and `tls` are the \
+      same. Several are tried in turn, then the `server`s (not with `sentinel`). What there is to read the primary says, so a replica \
+      that lags does not make a PoP serve what was purged.
+      """
+    ) { server, reader in reader.addFleetServer(server, to: \.replicas) },
+    Setting(
       "limit_server", in: .fleet, .server, repeatable: true,
       """
       A server of another engine for the limits that the region shares (`scope region`), near it; user, \
@@ -84,6 +93,16 @@ extension Setting {
       How many purges the log keeps, about. A PoP that was away for more of them has to take all that it has \
       stored for purged, softly.
       """),
+    Setting(
+      "validation_rate", in: .fleet, .rate, default: "1000/s", aliases: ["revalidation_rate"],
+      """
+      Once all that is stored has become stale at the same time, since the log was lost or by a soft purge \
+      of everything: how many validations all PoPs together ask of an origin. Each takes an equal part.
+      """
+    ) { rate, reader in
+      reader.draft.fleet.validationRate = LimitRate(
+        count: rate.value.count, period: rate.value.period)
+    },
   ]
 }
 

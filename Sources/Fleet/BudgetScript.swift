@@ -11,23 +11,47 @@ extension FleetSettings {
 }
 
 enum BudgetScript {
-  /// Takes what was spent, be it there or not, and leases what is wanted, as far as it is there: GCRA, as in
-  /// RateLimiting/TokenBucketRate.swift. `KEYS`: the buckets; `ARGV`, for each: a token's price, how far
-  /// the bucket's time may be ahead of the clock, how far it can be (a clock that was an hour ahead must
-  /// not refuse everybody for an hour), all in microseconds; tokens spent, wanted, and how many of them it
-  /// must be or none. The answer, for each: tokens leased, and microseconds until the bucket is full.
+  /// Takes what was spent, be it there or not, takes back what was leased and is of no use, and leases what is
+  /// wanted, as far as it is there: GCRA, as in RateLimiting/TokenBucketRate.swift. `KEYS`: the buckets;
+  /// `ARGV`: a token's price, how far a bucket's time may be ahead of the clock, how far it can be (a clock
+  /// that was an hour ahead must not refuse everybody for an hour), how long a lease lasts, all in
+  /// microseconds; then for each bucket tokens spent, wanted, how many of them it must be or none, given
+  /// back, and the end of their stretch. The answer, for each: tokens leased, microseconds until the bucket
+  /// is full, and when that is.
+  ///
+  /// What is given back counts as far as its stretch has not come (RateLimiting/BudgetShare.swift). A second
+  /// key of a bucket has what was given back in this time of a lease and in the one before, of which each
+  /// microsecond may have moved the stretch.
   ///
   /// Times count from 2023-11-14, so that a double has 2⁻⁶ microseconds.
   static let lease = """
     local clock = redis.call('TIME')
     local now = (clock[1] - 1700000000) * 1000000 + clock[2]
     local out = {}
+    local price, depth, cap = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+    local span = math.max(tonumber(ARGV[4]), 1)
     for i = 1, #KEYS do
-      local price, depth, cap = tonumber(ARGV[6*i-5]), tonumber(ARGV[6*i-4]), tonumber(ARGV[6*i-3])
-      local spent, want, least = tonumber(ARGV[6*i-2]), tonumber(ARGV[6*i-1]), tonumber(ARGV[6*i])
+      local spent, want, least = tonumber(ARGV[5*i]), tonumber(ARGV[5*i+1]), tonumber(ARGV[5*i+2])
+      local back, last = tonumber(ARGV[5*i+3]), tonumber(ARGV[5*i+4])
       local full = tonumber(redis.call('GET', KEYS[i]) or '0')
       full = math.max(full, now)
       full = math.min(math.max(full + spent * price, now), now + cap)
+      if back > 0 then
+        local turn = math.floor(now / span)
+        local known = redis.call('GET', KEYS[i] .. ':back') or '0 0 0'
+        local at, before, since = string.match(known, '(%S+) (%S+) (%S+)')
+        at, before, since = tonumber(at), tonumber(before), tonumber(since)
+        if at ~= turn then
+          if at == turn - 1 then before = since else before = 0 end
+          since = 0
+        end
+        local taken = math.min(back, math.floor((last - before - since - now) / price))
+        if taken > 0 then
+          full = math.max(full - taken * price, now)
+          redis.call('SET', KEYS[i] .. ':back', string.format('%d %.3f %.3f', turn, before,
+            since + taken * price), 'PX', math.ceil(2 * span / 1000))
+        end
+      end
       local room = math.floor((now + depth - full) / price + 0.000001)
       local leased = math.max(0, math.min(room, want))
       if leased < least then leased = 0 end
@@ -36,6 +60,7 @@ enum BudgetScript {
       redis.call('SET', KEYS[i], string.format('%.3f', full), 'PX', math.ceil(left / 1000) + 1)
       out[#out + 1] = leased
       out[#out + 1] = left
+      out[#out + 1] = math.floor(full)
     end
     return out
     """

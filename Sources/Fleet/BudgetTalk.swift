@@ -268,16 +268,16 @@ final class BudgetTalk {
   private func send(_ reports: [BudgetReport], of entry: Entry) {
     let limiter = entry.limiter
     let terms = limiter.terms(pops: max(status.pops, 1))
-    let (price, depth, cap) = (
-      String(terms.price / 1_000), String(terms.depth / 1_000), String(terms.cap / 1_000)
-    )
     var command: RedisCommand = ["EVAL", BudgetScript.lease, String(reports.count)]
     for report in reports { command.add(settings.budgetKey(entry.name, report.keyText)) }
+    command.add(String(terms.price / 1_000))
+    for time in [terms.depth, terms.cap, limiter.lease] { command.add(String(time / 1_000)) }
     for report in reports {
-      for word in [
-        price, depth, cap, String(report.charge), String(report.want), String(report.least),
+      for number in [
+        report.charge, Int64(clamping: report.want), Int64(clamping: report.least),
+        Int64(clamping: report.back), report.backEnd,
       ] {
-        command.add(word)
+        command.add(String(number))
       }
     }
     status.told &+= UInt64(reports.count)
@@ -287,18 +287,19 @@ final class BudgetTalk {
       // What was told has its place in the lists again.
       hasNews()
       let numbers = reply?.elements.compactMap(\.number) ?? []
-      if let reply, !isWelcome(reply) || numbers.count != 2 * reports.count {
+      if let reply, !isWelcome(reply) || numbers.count != 3 * reports.count {
         link.giveUp(.givenUp("the limits' script answers something else"))
       }
-      guard numbers.count == 2 * reports.count else {
+      guard numbers.count == 3 * reports.count else {
         status.unheard &+= UInt64(reports.count)
         for report in reports { hear(nil, to: report, limiter) }
         return
       }
       for (index, report) in reports.enumerated() {
         let answer = BudgetAnswer(
-          granted: UInt64(max(0, numbers[2 * index])),
-          fullAfter: min(max(0, numbers[2 * index + 1]), 1 << 50) &* 1_000)
+          granted: UInt64(max(0, numbers[3 * index])),
+          fullAfter: min(max(0, numbers[3 * index + 1]), 1 << 50) &* 1_000,
+          end: max(0, numbers[3 * index + 2]))
         hear(answer, to: report, limiter)
       }
     }

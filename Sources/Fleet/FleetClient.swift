@@ -25,6 +25,7 @@ package final class FleetGate: Sendable {
   }
 
   private let state: Atomic<UInt8>
+  private let afterLoss = Atomic(false)
 
   /// A gate that stands so.
   package init(_ mode: Mode) { state = Atomic(mode.rawValue) }
@@ -37,7 +38,14 @@ package final class FleetGate: Sendable {
   @inline(__always)
   package var isClosed: Bool { state.load(ordering: .relaxed) != 0 }
 
-  func set(_ mode: Mode) { state.store(mode.rawValue, ordering: .relaxed) }
+  /// Whether this PoP has lost the log and is not in step again, while what it serves from the store is
+  /// validated.
+  package var isAfterLoss: Bool { afterLoss.load(ordering: .relaxed) }
+
+  func set(_ mode: Mode, isAfterLoss: Bool) {
+    state.store(mode.rawValue, ordering: .relaxed)
+    afterLoss.store(isAfterLoss, ordering: .relaxed)
+  }
 }
 
 /// How this PoP stands, for figures and reports.
@@ -88,6 +96,9 @@ package final class FleetClient: Sendable {
   package let pop: UInt64
   let inbox: Inbox<FleetMessage>
   let state = Mutex(FleetStatus())
+  let interval: Atomic<Int64>
+  /// Bytes of own orders to warm that are kept.
+  let warmBytes = Mutex(0)
   private let store: ObjectStore
   private let thread = Mutex<LoopThread?>(nil)
   private let note: @Sendable (String) -> Void
@@ -101,20 +112,27 @@ package final class FleetClient: Sendable {
     self.note = note
     gate = FleetGate(settings.whenBehind == .bypass ? .bypass : .revalidate)
     pop = store.fleetBook().pop
+    interval = Atomic(settings.validationInterval)
     inbox = try Inbox()
   }
+
+  /// Nanoseconds from one validation that this PoP asks of an origin to the next, once all that is stored
+  /// has become stale: its part of the fleet's rate.
+  package var validationInterval: Int64 { interval.load(ordering: .relaxed) }
 
   /// How this PoP stands.
   package var status: FleetStatus { state.withLock { $0 } }
 
   /// Begins, on a thread of its own. Call once. `translate` says there what an order in the fleet's words
   /// purges; what it does not understand it must make more of, never less. `budgets`: the limits that the
-  /// region shares.
+  /// region shares. `warmer`: what carries out orders to warm; nil: they are passed over here.
   package func start(
-    budgets: FleetBudgets? = nil, translate: @escaping @Sendable ([UInt8]) -> PurgeOrder
+    budgets: FleetBudgets? = nil, warmer: (any FleetWarmer)? = nil,
+    translate: @escaping @Sendable ([UInt8]) -> PurgeOrder
   ) throws(Errno) {
     let loop = try FleetLoop(
-      settings, store: store, client: self, budgets: budgets, translate: translate, note: note)
+      settings, store: store, client: self, budgets: budgets, warmer: warmer,
+      translate: translate, note: note)
     let inbox = inbox
     store.listenForFleetOrders { lowest in inbox.post(.ordered(from: lowest)) }
     let box = LoopBox(loop)
@@ -145,6 +163,35 @@ package final class FleetClient: Sendable {
 
   /// Tells, on the fleet's thread, who there is; nil if the engine does not answer within a second or two.
   package func list(done: @escaping @Sendable (FleetList?) -> Void) { inbox.post(.list(done)) }
+
+  // MARK: Warming
+
+  /// Tells the other PoPs of an order to warm, which this one has begun; `urls`: a line each. Says on the
+  /// fleet's thread who has taken it, once that is all who can, and after `timeout` nanoseconds at the latest.
+  /// False, and nothing is told, if `WarmBoard.ownBytes` of own orders may still be taken.
+  package func warm(
+    _ order: FleetWarmOrder, _ urls: [UInt8], timeout: Int64,
+    done: @escaping @Sendable (FleetWarmReach) -> Void
+  ) -> Bool {
+    let hasRoom = warmBytes.withLock { bytes in
+      guard bytes + urls.count <= WarmBoard.ownBytes else { return false }
+      bytes += urls.count
+      return true
+    }
+    if hasRoom { inbox.post(.warm(order, urls, timeout: timeout, done)) }
+    return hasRoom
+  }
+
+  /// Says, on the fleet's thread and within a second or two, how far all PoPs are with an order that this one
+  /// has begun `age` milliseconds ago.
+  package func reach(
+    of order: FleetWarmOrder, age: Int64, done: @escaping @Sendable (FleetWarmReach) -> Void
+  ) {
+    inbox.post(.warmed(order, age: age, done))
+  }
+
+  /// Ends an order to warm at all PoPs that have it.
+  package func endWarming(_ name: String) { inbox.post(.endWarming(name)) }
 }
 
 /// What is told to the fleet's thread.
@@ -162,6 +209,12 @@ enum FleetMessage: Sendable {
     number: UInt64, FleetScope, timeout: Int64, @Sendable (FleetReach) -> Void)
   /// Somebody wants to know who there is.
   case list(@Sendable (FleetList?) -> Void)
+  /// An order to warm is to be told.
+  case warm(FleetWarmOrder, [UInt8], timeout: Int64, @Sendable (FleetWarmReach) -> Void)
+  /// Somebody wants to know how far an order to warm is.
+  case warmed(FleetWarmOrder, age: Int64, @Sendable (FleetWarmReach) -> Void)
+  /// An order to warm is to end.
+  case endWarming(String)
   /// End.
   case stop
 }

@@ -19,10 +19,12 @@ extension FleetLoop {
       status.server = server.text
       status.connections &+= 1
       epoch += 1
-      ask()
+      isUnasked = readsReplica && !talker.isOpen
+      if !isUnasked { ask() }
     case .closed(let server, let failure):
       status.server = nil
       isReading = false
+      isUnasked = false
       report = nil
       follower.disconnected()
       client.progress.cut()
@@ -32,22 +34,24 @@ extension FleetLoop {
 
   // MARK: What there is
 
-  /// Asks what the log is, and whether what was read last stands where it stood.
-  private func ask() {
-    let (probes, asked) = (follower.probes, now)
+  /// Asks the primary what the log is, and whether what was read last stands where it stood.
+  func ask() {
+    isUnasked = false
+    let link = readsReplica ? talker : reader
+    let (probes, asked, epoch) = (follower.probes, now, epoch)
     let own = String(max(Random.hash128().low, 1), radix: 16)
-    reader.send(["SET", settings.historyKey, own, "NX", "GET"], now: now) { [unowned self] reply in
-      guard let reply, isWelcome(reply) else { return }
+    link.send(["SET", settings.historyKey, own, "NX", "GET"], now: now) { [unowned self] reply in
+      guard let reply, epoch == self.epoch, isWelcome(reply, link) else { return }
       let text = reply.text ?? own
       guard let history = UInt64(text, radix: 16), history != 0 else {
-        return reader.giveUp(.givenUp("\(settings.historyKey) is not a log's name"))
+        return link.giveUp(.givenUp("\(settings.historyKey) is not a log's name"))
       }
       report = LogReport(history: history)
     }
-    reader.send(["XINFO", "STREAM", settings.logKey], now: now) { [unowned self] reply in
-      guard let reply else { return }
-      if case .error(let text) = reply, text.contains("no such key") { return }
-      guard isWelcome(reply) else { return }
+    link.send(["XINFO", "STREAM", settings.logKey], now: now) { [unowned self] reply in
+      guard let reply, epoch == self.epoch else { return }
+      if reply.isMissingKey { return }
+      guard isWelcome(reply, link) else { return }
       report?.length = UInt64(clamping: reply["length"]?.number ?? 0)
       report?.added = UInt64(clamping: reply["entries-added"]?.number ?? 0)
       report?.last = reply["last-generated-id"]?.text.flatMap { LogPosition($0) } ?? .start
@@ -56,23 +60,23 @@ extension FleetLoop {
     }
     for probe in probes {
       let id = probe.position.text
-      reader.send(["XRANGE", settings.logKey, id, id], now: now) { [unowned self] reply in
-        guard let reply, isWelcome(reply) else { return }
+      link.send(["XRANGE", settings.logKey, id, id], now: now) { [unowned self] reply in
+        guard let reply, epoch == self.epoch, isWelcome(reply, link) else { return }
         if let place = reply.elements.first.flatMap({ Self.entry($0)?.place }) {
           report?.found.insert(place)
         }
       }
     }
-    reader.send(["PING"], now: now) { [unowned self] reply in
-      guard reply != nil, let report else { return }
+    link.send(["PING"], now: now) { [unowned self] reply in
+      guard reply != nil, epoch == self.epoch, let report else { return }
       begin(report, asked)
     }
   }
 
   /// Whether a reply is none that ends the connection.
-  private func isWelcome(_ reply: RedisReply) -> Bool {
+  private func isWelcome(_ reply: RedisReply, _ link: RedisLink) -> Bool {
     guard let text = reply.refusal else { return true }
-    reader.giveUp(.refused(text))
+    link.giveUp(.refused(text))
     return false
   }
 
@@ -122,7 +126,7 @@ extension FleetLoop {
   }
 
   /// Whether the log was looked at since the connection began.
-  private var isVerified: Bool {
+  var isVerified: Bool {
     switch follower.phase {
     case .cut, .rejoining: false
     case .catchingUp, .following: true
@@ -134,6 +138,7 @@ extension FleetLoop {
     note(reason)
     follower.disconnected()
     follower = LogFollower(store.fleetBook())
+    follower.needsWord = readsReplica
     underWay = []
     client.progress.cut()
     epoch += 1
@@ -205,10 +210,11 @@ extension FleetLoop {
     isReading = true
     // What the log has afterwards the answer may lack, however late it comes.
     let asked = now
+    checkHistory()
     if let last = follower.lastRead {
       let id = last.position.text
       reader.send(["XRANGE", settings.logKey, id, id], now: now) { [unowned self] reply in
-        guard let reply, isWelcome(reply) else { return }
+        guard let reply, isWelcome(reply, reader) else { return }
         if reply.elements.first.flatMap({ Self.entry($0)?.place }) != last {
           reader.giveUp(.givenUp("the log has changed"))
         }
@@ -223,23 +229,43 @@ extension FleetLoop {
         }
       }
     }
+    var entries: [LogEntry] = []
     reader.send(
       [
         "XREAD", "COUNT", "\(Self.portion)", "BLOCK", "\(Self.block)", "STREAMS", settings.logKey,
         follower.readThrough.text,
       ], now: now
     ) { [unowned self] reply in
-      isReading = false
-      guard let reply, isWelcome(reply) else { return }
+      guard let reply, isWelcome(reply, reader) else { return }
       // [[key, [entry, …]]]
       let list = reply.elements.first?.elements.last?.elements ?? []
-      let entries = list.compactMap { Self.entry($0) }
-      follower.read(entries, isAll: entries.count < Self.portion, now: asked)
+      entries = list.compactMap { Self.entry($0) }
+      if !readsReplica { take(entries, asked) }
+    }
+    // A replica may have got another log meanwhile.
+    checkHistory { [unowned self] in take(entries, asked) }
+  }
+
+  private func take(_ entries: [LogEntry], _ asked: Int64) {
+    isReading = false
+    follower.read(entries, isAll: entries.count < Self.portion, now: asked)
+  }
+
+  /// Looks whether a replica that is read from has the log that the primary has.
+  private func checkHistory(_ body: @escaping () -> Void = {}) {
+    guard readsReplica else { return }
+    reader.send(["GET", settings.historyKey], now: now) { [unowned self] reply in
+      guard let reply, isWelcome(reply, reader) else { return }
+      if reply.text.flatMap({ UInt64($0, radix: 16) }) == follower.book.history {
+        body()
+      } else {
+        reader.giveUp(.givenUp("the replica has another log than the primary"))
+      }
     }
   }
 
   /// `[id, [name, value, …]]`. What no PoP has written is an order that nobody understands.
-  private static func entry(_ reply: RedisReply) -> LogEntry? {
+  static func entry(_ reply: RedisReply) -> LogEntry? {
     guard reply.elements.count == 2,
       let position = reply.elements[0].text.flatMap({ LogPosition($0) })
     else { return nil }

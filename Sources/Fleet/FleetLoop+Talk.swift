@@ -28,15 +28,22 @@ extension FleetLoop {
   private static let shortestInterval: Int64 = 5_000_000
   private static let pollInterval: Int64 = 15_000_000
   private static let mostUnderWay = 4
+  /// Nanoseconds between questions of who there is.
+  private static let companyInterval: Int64 = 10_000_000_000
 
   func talkerDid(_ event: RedisLink.Event) {
     switch event {
     case .opened:
       sendAgain()
+      talkerOpened()
+      board?.connected()
       lastBeat = .min / 2
+      // By then the others will have said that they are there.
+      companyAsked = now &- Self.companyInterval &+ 2 * Self.beatInterval
     case .closed(let server, let failure):
       beatsUnderWay = 0
       polls = 0
+      isAskingPrimary = false
       failed(server, failure)
     }
   }
@@ -47,8 +54,10 @@ extension FleetLoop {
   func talk() {
     listen()
     finishWaits()
+    board?.turn()
     guard talker.isOpen else { return }
     append()
+    askPrimary()
     beat()
     poll()
   }
@@ -135,7 +144,7 @@ extension FleetLoop {
     let member = FleetMember(
       pop: follower.book.pop, name: settings.pop, region: settings.region,
       version: settings.version, position: position, isInStep: isInStep,
-      waiting: status.waiting, seen: engineNow)
+      waiting: status.waiting, seen: engineNow, canWarm: board?.isWelcome ?? false)
     talker.send(
       ["HSET", settings.membersKey, String(member.pop, radix: 16), member.text], now: now
     ) { [unowned self] reply in
@@ -147,10 +156,12 @@ extension FleetLoop {
   // MARK: Words of the others
 
   private func poll() {
-    guard !waits.isEmpty || !lists.isEmpty, polls < Self.mostUnderWay,
+    let isDue = now &- companyAsked >= Self.companyInterval
+    guard isDue || !waits.isEmpty || !lists.isEmpty, polls < Self.mostUnderWay,
       now &- lastPoll >= Self.pollInterval
     else { return }
     lastPoll = now
+    companyAsked = now
     polls += 1
     var list = FleetList(members: [], now: 0, last: .start)
     talker.send(["TIME"], now: now) { reply in
@@ -159,14 +170,7 @@ extension FleetLoop {
         &+ (reply?.elements.last?.number ?? 0) / 1_000
     }
     talker.send(["HGETALL", settings.membersKey], now: now) { reply in
-      let elements = reply?.elements ?? []
-      for index in stride(from: 0, to: elements.count - 1, by: 2) {
-        if let pop = elements[index].text, let text = elements[index + 1].text,
-          let member = FleetMember(pop: pop, text: text)
-        {
-          list.members.append(member)
-        }
-      }
+      list.members = Self.members(reply)
     }
     talker.send(["XINFO", "STREAM", settings.logKey], now: now) { [unowned self] reply in
       polls = max(0, polls - 1)
@@ -174,6 +178,15 @@ extension FleetLoop {
       list.last = reply["last-generated-id"]?.text.flatMap { LogPosition($0) } ?? .start
       list.members.sort { ($0.region, $0.name, $0.pop) < ($1.region, $1.name, $1.pop) }
       heard(list)
+    }
+  }
+
+  /// The fleet's list as the engine answers it.
+  static func members(_ reply: RedisReply?) -> [FleetMember] {
+    let elements = reply?.elements ?? []
+    return stride(from: 0, to: elements.count - 1, by: 2).compactMap { index in
+      guard let pop = elements[index].text, let text = elements[index + 1].text else { return nil }
+      return FleetMember(pop: pop, text: text)
     }
   }
 
@@ -187,6 +200,7 @@ extension FleetLoop {
     }
     var list = list
     list.members = kept
+    company.note(list, now: now)
     if !lists.isEmpty { answer(list) }
     for index in waits.indices { waits[index].reach = reach(of: waits[index], list) }
     finishWaits()

@@ -34,12 +34,18 @@ final class FleetLoop {
 
   // The connection that reads.
   private(set) lazy var reader = RedisLink(
-    settings.engine, token: Token.reader, seed: seed
+    settings.readEngine ?? settings.engine, token: Token.reader, seed: seed
   ) { [unowned self] event in readerDid(event) }
   var epoch = 0
   /// Raised when the follower begins again from what is durable.
   var generation = 0
   var report: LogReport?
+  /// Whether the log may be read from a replica: then it counts only what the primary says that there is.
+  var readsReplica: Bool { settings.readEngine != nil }
+  /// Whether there was nobody to ask when the connection began.
+  var isUnasked = false
+  var isAskingPrimary = false
+  var primaryAsked: Int64 = .min / 2
   var isReading = false
   var standingNoted: LogPosition?
   var standingNotedAt: Int64 = 0
@@ -50,11 +56,13 @@ final class FleetLoop {
   ) { [unowned self] event in talkerDid(event) }
   // The connection that listens to what is told ahead.
   private(set) lazy var listener = RedisLink(
-    settings.engine, token: Token.listener, seed: seed &+ 4
+    settings.readEngine ?? settings.engine, token: Token.listener, seed: seed &+ 4
   ) { [unowned self] event in listenerDid(event) }
   var lastPing: Int64 = 0
   /// Limits that the region shares.
   private let budgets: BudgetTalk?
+  /// Orders to warm; nil: this PoP does no such thing.
+  private(set) var board: WarmBoard?
 
   var sentThrough: UInt64 = 0
   /// Own orders that were sent and not read back yet.
@@ -71,6 +79,9 @@ final class FleetLoop {
   var waits: [FleetWait] = []
   var polls = 0
   var lastPoll: Int64 = 0
+  /// Who there is, and when that was last asked for.
+  var company = FleetCompany()
+  var companyAsked: Int64 = .min / 2
   var lists: [(deadline: Int64, done: @Sendable (FleetList?) -> Void)] = []
 
   /// Since when it has been out of step.
@@ -81,7 +92,7 @@ final class FleetLoop {
 
   init(
     _ settings: FleetSettings, store: ObjectStore, client: FleetClient, budgets: FleetBudgets?,
-    translate: @escaping @Sendable ([UInt8]) -> PurgeOrder,
+    warmer: (any FleetWarmer)?, translate: @escaping @Sendable ([UInt8]) -> PurgeOrder,
     note: @escaping @Sendable (String) -> Void
   ) throws(Errno) {
     self.settings = settings
@@ -91,6 +102,7 @@ final class FleetLoop {
     self.note = note
     now = clock.monotonic()
     follower = LogFollower(store.fleetBook())
+    follower.needsWord = settings.readEngine != nil
     poller = try Poller.open(capacity: 16)
     try poller.addReader(client.inbox.waker.descriptor, token: Token.inbox)
     seed = follower.book.pop ^ UInt64(truncatingIfNeeded: now)
@@ -100,12 +112,14 @@ final class FleetLoop {
       BudgetTalk(
         settings, budgets, pop: pop, now: now, ring: { inbox.post(.limited) }, note: note)
     }
+    board = warmer.map { WarmBoard(self, $0) }
   }
 
   func run() {
     while !isStopping { turn() }
     for wait in waits { wait.done(wait.reach) }
     for list in lists { list.done(nil) }
+    board?.stop()
     reader.stop(poller: poller)
     talker.stop(poller: poller)
     listener.stop(poller: poller)
@@ -155,6 +169,11 @@ final class FleetLoop {
         waits.append(
           FleetWait(number: number, scope: scope, deadline: now &+ timeout, done: done))
       case .list(let done): lists.append((now &+ 2_000_000_000, done))
+      case .warm(let order, let urls, let timeout, let done):
+        if let board { board.tell(order, urls, timeout: timeout, done) } else { done(.init()) }
+      case .warmed(let order, let age, let done):
+        if let board { board.ask(order, age: age, done) } else { done(.init()) }
+      case .endWarming(let name): board?.end(name)
       case .stop: isStopping = true
       }
     }
@@ -187,7 +206,9 @@ final class FleetLoop {
     } else if outSince == nil {
       outSince = now
     }
-    client.gate.set(mode(isInStep))
+    client.gate.set(mode(isInStep), isAfterLoss: follower.isAfterLoss)
+    client.interval.store(
+      company.interval(settings.validationInterval, own: follower.book.pop), ordering: .relaxed)
     status.isInStep = isInStep
     status.phase = phaseText
     status.position = position

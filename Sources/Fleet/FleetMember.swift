@@ -18,6 +18,8 @@ package struct FleetMember: Sendable, Equatable {
   package var waiting: Int
   /// When it last said so, ms by the engine's clock.
   package var seen: Int64
+  /// Whether it carries out orders to warm: its version knows them, and it can ask itself.
+  package var canWarm: Bool
 
   /// Milliseconds without a word after which a PoP counts as out.
   package static let patience: Int64 = 3_000
@@ -27,8 +29,9 @@ package struct FleetMember: Sendable, Equatable {
   /// A member.
   package init(
     pop: UInt64, name: String, region: String, version: String, position: LogPosition,
-    isInStep: Bool, waiting: Int, seen: Int64
+    isInStep: Bool, waiting: Int, seen: Int64, canWarm: Bool = false
   ) {
+    self.canWarm = canWarm
     self.pop = pop
     self.name = name
     self.region = region
@@ -42,11 +45,11 @@ package struct FleetMember: Sendable, Equatable {
   /// Whether it has said nothing for too long, at a time by the engine's clock.
   package func isOut(at now: Int64) -> Bool { now &- seen > Self.patience }
 
-  /// As the list has it: lines.
+  /// As the list has it: lines. Earlier versions read the first eight, and pass over further ones.
   var text: String {
     [
       "1", name, region, version, position.text, isInStep ? "1" : "0", String(waiting),
-      String(seen),
+      String(seen), canWarm ? "warm" : "",
     ].joined(separator: "\n")
   }
 
@@ -58,7 +61,8 @@ package struct FleetMember: Sendable, Equatable {
     else { return nil }
     self.init(
       pop: pop, name: lines[1], region: lines[2], version: lines[3], position: position,
-      isInStep: lines[5] == "1", waiting: waiting, seen: seen)
+      isInStep: lines[5] == "1", waiting: waiting, seen: seen,
+      canWarm: lines.count > 8 && lines[8] == "warm")
   }
 }
 

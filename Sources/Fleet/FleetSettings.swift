@@ -22,6 +22,8 @@ package struct FleetSettings: Sendable, Equatable {
   package var version: String
   /// Where the log is.
   package var engine: RedisSettings
+  /// Where the log is read, replicas near by among them; nil: where it is written.
+  package var readEngine: RedisSettings?
   /// Where the region's limits are; nil: there, too.
   package var limitEngine: RedisSettings?
   /// Nanoseconds that it may be out of step before `whenBehind` says what is served.
@@ -30,6 +32,9 @@ package struct FleetSettings: Sendable, Equatable {
   package var whenBehind: WhenBehind
   /// Entries that the log keeps, about.
   package var logLength: Int
+  /// Nanoseconds between validations that all PoPs together ask of an origin, once all that is stored has
+  /// become stale.
+  package var validationInterval: Int64 = 1_000_000
 
   /// A PoP of a fleet.
   package init(

@@ -107,12 +107,21 @@ package struct LogFollower: Sendable {
   /// When the engine was asked what there is, of the last time that it has said so (monotonic).
   private var heardAt: Int64 = .min
   private var rejoining: FleetMark?
+  /// Whether reading from the log says nothing of what it has, since it may be a replica's: only the
+  /// primary's word does (`heard`).
+  package var needsWord = false
+  /// What the primary has said that it has, and when it was asked; oldest first, none of it read yet.
+  private var words: [(last: LogPosition, at: Int64)] = []
+  private static let mostWords = 16
 
   /// A follower that knows what a book says.
   package init(_ book: FleetBook) {
     self.book = book
     self.book.dropOutbox()
   }
+
+  /// Whether entries may have come and gone unseen, and it is not following again.
+  package private(set) var isAfterLoss = false
 
   /// Entries that wait to be applied.
   package var backlog: Int { queue.count - taken }
@@ -142,6 +151,7 @@ package struct LogFollower: Sendable {
     _ report: LogReport, isStoreEmpty: Bool, now: Int64
   ) -> Rejoining? {
     dropQueue()
+    words = []
     guard let position = book.position, book.history != 0 else {
       return rejoin(.joined, report, isStoreEmpty)
     }
@@ -165,7 +175,11 @@ package struct LogFollower: Sendable {
   private mutating func follow(_ report: LogReport, _ now: Int64) -> Rejoining? {
     readThrough = book.position ?? .start
     phase = .catchingUp(through: report.last)
-    if readThrough >= report.last { heardAt = now }
+    if needsWord {
+      heard(through: report.last, now: now)
+    } else if readThrough >= report.last {
+      heardAt = now
+    }
     settle()
     return nil
   }
@@ -186,6 +200,7 @@ package struct LogFollower: Sendable {
     rejoining = mark
     target = report.last
     phase = .rejoining(loss)
+    isAfterLoss = !beginsAtEnd
     return Rejoining(loss: loss, mark: mark, isSoft: !beginsAtEnd)
   }
 
@@ -203,6 +218,7 @@ package struct LogFollower: Sendable {
   /// The connection has ended.
   package mutating func disconnected() {
     dropQueue()
+    words = []
     rejoining = nil
     phase = .cut
   }
@@ -222,12 +238,20 @@ package struct LogFollower: Sendable {
 
   /// Entries have come, in the log's order; `isAll`: it had no more then. `now`: when it was asked.
   package mutating func read(_ entries: [LogEntry], isAll: Bool, now: Int64) {
-    if isAll { heardAt = now }
+    if isAll && !needsWord { heardAt = now }
     // What was told ahead comes again.
     let known = entries.firstIndex { $0.place.position > readThrough } ?? entries.count
     queue += entries[known...]
     if known < entries.count, let last = entries.last { readThrough = last.place.position }
     takeEarly()
+    settle()
+  }
+
+  /// The primary has said how far its log goes, of which the entry that was read last (`lastRead`) is one. `now`:
+  /// when it was asked.
+  package mutating func heard(through last: LogPosition, now: Int64) {
+    guard words.count < Self.mostWords else { return }
+    words.append((last, now))
     settle()
   }
 
@@ -310,10 +334,15 @@ package struct LogFollower: Sendable {
   }
 
   private mutating func settle() {
+    while let word = words.first, word.last <= readThrough {
+      heardAt = word.at
+      words.removeFirst()
+    }
     guard case .catchingUp(let target) = phase, backlog == 0, underWay == 0,
       readThrough >= target, heardAt != .min
     else { return }
     phase = .following
+    isAfterLoss = false
   }
 
   // MARK: In step

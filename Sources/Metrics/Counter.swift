@@ -89,6 +89,8 @@ package enum Counter: Int, CaseIterable, Sendable {
   case connectionsLimited
   /// Misses that waited because their pool had enough of them.
   case missesDelayed
+  /// Validations that waited for their turn.
+  case validationsDelayed
   /// Requests sent to origins.
   case originRequests
   /// Requests sent again over a new connection.
@@ -189,6 +191,7 @@ extension Counter {
     case .healthChecks: (.healthChecks, nil)
     case .connectionsLimited: (.connectionsLimited, nil)
     case .missesDelayed: (.missesDelayed, nil)
+    case .validationsDelayed: (.validationsDelayed, nil)
     case .originRequests: (.originRequests, nil)
     case .originRetries: (.originRetries, nil)
     case .originConnectionsOpened: (.originConnectionsOpened, nil)

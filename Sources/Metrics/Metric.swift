@@ -26,7 +26,7 @@ package enum Metric: Int, CaseIterable, Sendable {
   case originServerLatency, originServerConnect, originServerFirstByte, originServerEjections,
     originServerBreakerOpenings, originServerChecks
   case originInFlight, originWaiting, originPoolRetries, originHedges, originRetriesRefused
-  case originMisses, originMissesWaiting, missesDelayed
+  case originMisses, originMissesWaiting, missesDelayed, validationsDelayed
   case originRefused, originPanics, originBreakerOpen
   // The cache.
   case fills, fillsActive, fillsCollapsed, fillsOverdue, fillsFailed, revalidations, hitForMiss
@@ -115,7 +115,7 @@ extension Metric {
       .originRefused, .originPanics, .originBreakerOpen, .originMisses, .originMissesWaiting:
       poolLine
     case .fills, .fillsActive, .fillsCollapsed, .fillsOverdue, .fillsFailed, .revalidations,
-      .hitForMiss, .coldReads, .missesDelayed:
+      .hitForMiss, .coldReads, .missesDelayed, .validationsDelayed:
       cacheLine
     case .storeObjects, .storeBytes, .storeLimitBytes, .storeEvictions, .storeExpired, .storeStored,
       .storeRefused, .storeCommits, .storeCommitSeconds, .storeErrors:
@@ -438,6 +438,11 @@ extension Metric {
       Line(
         "weir_misses_delayed_total", .counter, "requests", [],
         "Misses that had to wait for others (`max_misses`).")
+    case .validationsDelayed:
+      Line(
+        "weir_validations_delayed_total", .counter, "requests", [],
+        "Validations that took turns because all that was stored had become stale (`validation_rate`)."
+      )
     case .coldReads:
       Line(
         "weir_cold_reads_total", .counter, "reads", [],

@@ -28,6 +28,15 @@ extension Node {
     engine.password = fleet.password?.text
     engine.isSecure = fleet.isSecure
     engine.trustFile = fleet.trustFile
+    var readEngine: RedisSettings?
+    let replicas = fleet.replicas.compactMap(server)
+    if !replicas.isEmpty {
+      readEngine = engine
+      readEngine?.servers = replicas + (fleet.primary == nil ? servers : [])
+      readEngine?.primary = nil
+      readEngine?.needsPrimary = false
+      readEngine?.prefersFirst = true
+    }
     var limitEngine: RedisSettings?
     let limitServers = fleet.limitServers.compactMap(server)
     if !limitServers.isEmpty {
@@ -35,11 +44,13 @@ extension Node {
       limitEngine?.servers = limitServers
       limitEngine?.primary = nil
     }
-    let settings = FleetSettings(
+    var settings = FleetSettings(
       fleet: fleet.name, pop: fleet.pop ?? configuration.nodeName, region: fleet.region,
       version: Release.version, engine: engine, maxLag: fleet.maxLag,
       whenBehind: WhenBehind(rawValue: fleet.whenBehind.rawValue) ?? .serve,
       logLength: fleet.logLength, limitEngine: limitEngine)
+    settings.readEngine = readEngine
+    settings.validationInterval = fleet.validationRate.period / Int64(fleet.validationRate.count)
     return try FleetClient(settings, store: store) { note("fleet: \($0)") }
   }
 
@@ -56,7 +67,7 @@ extension Node {
     let budgets = FleetBudgets(
       limits: { [weak context] in context?.current.limits.regional ?? [] },
       tell: { [weak context] in context?.tell($0) })
-    try fleet.start(budgets: budgets) { orders.order($0) }
+    try fleet.start(budgets: budgets, warmer: warming) { orders.order($0) }
   }
 
   /// The fleet's figures.

@@ -32,6 +32,7 @@ extension Node {
     let server = admin.withLock { $0 }
     server?.stop()
     context.fleet?.stop()
+    warming?.stop()
     keeper?.stop()
     store?.handOver { [holder] tag in holder?.forward(invalidation: tag) }
   }
@@ -63,7 +64,7 @@ extension Node {
       }
     }
     _ = context.listen(listeners).wait { true }
-    admin.withLock { $0?.start() }
+    beginOrders()
   }
 
   /// Whether every worker has ended a turn within two seconds.

@@ -47,6 +47,8 @@ package final class Node: Sendable {
   let holder: (any SocketHolder)?
   let audit: AuditLog
   let admin = Mutex<AdminServer?>(nil)
+  /// What fetches ahead of clients; nil without a listener to ask by.
+  let warming: Warming?
   /// What a successor will listen on.
   let waitingSockets = Mutex<[[Listener]]>([])
   let keeper: LimitKeeper?
@@ -173,10 +175,13 @@ package final class Node: Sendable {
     }
     finished = try Waker()
     runningWorkers = Atomic(workerCount)
+    warming = Self.ownAddress(configuration, sockets.data).map { [context] address in
+      Warming(address, clock: clock) { [weak context] in context?.current.configuration }
+    }
     if let listener = sockets.admin {
       let server = try AdminServer(
         listener: listener, context: context, audit: audit,
-        ownAddress: Self.ownAddress(configuration, sockets.data), note: note,
+        warming: warming, note: note,
         configuration: WeakControl(self), accounting: book)
       admin.withLock { $0 = server }
     }
@@ -192,7 +197,13 @@ package final class Node: Sendable {
     watcher.start()
     fileWatcher.start()
     try checker.withLock { try $0?.start() }
-    if !asSuccessor { admin.withLock { $0?.start() } }
+    if !asSuccessor { beginOrders() }
+  }
+
+  /// Takes orders, of operators and of the fleet: the node answers.
+  func beginOrders() {
+    admin.withLock { $0?.start() }
+    warming?.open()
   }
 
   /// The pools of a configuration. Each goes on with what the one of its name in `former` knew; one of
@@ -394,6 +405,7 @@ package final class Node: Sendable {
     for thread in threads.withLock({ $0 }) { thread.join() }
     admin.withLock { $0?.stop() }
     context.fleet?.stop()
+    warming?.stop()
     keeper?.stop()
     accounts?.stop()
     watcher.stop()

@@ -327,6 +327,10 @@ package final class ObjectStore: Sendable {
     core.history.fleetOrders(after: number, limit: limit)
   }
 
+  /// When everything was last purged softly, ms since the epoch; `.min`: never, as far as is known. Takes
+  /// no lock.
+  package var everythingStaledAt: Int64 { core.history.everythingStaledAt }
+
   /// Has `body` called, on the journal's thread, whenever own orders have become durable: with the lowest of
   /// their numbers, at least 1. Those of a later call may be lower.
   package func listenForFleetOrders(_ body: (@Sendable (UInt64) -> Void)?) {

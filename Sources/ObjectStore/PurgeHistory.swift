@@ -38,12 +38,16 @@ final class PurgeHistory: Sendable {
     var dropped = 0
     /// What of the fleet's log is durable here, but for own numbers, which are given before.
     var book = FleetBook()
+    /// The newest soft purge of everything.
+    var staling: PurgeRecord?
   }
 
   private let path: String
   /// Own orders that are in force and not yet in the book; and those in it that the log may lack.
   private let notedOrders = Atomic<Int>(0)
   private let waitingOrders = Atomic<Int>(0)
+  /// When everything was last purged softly, ms; `.min`: never, as far as is known.
+  private let staledAt = Atomic<Int64>(.min)
   private let listener = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
   private let ledger: Mutex<PurgeLedger?>
   private let file: Mutex<(descriptor: Int32, size: Int, limit: Int)>
@@ -80,6 +84,7 @@ final class PurgeHistory: Sendable {
     if length < content.count { _ = ftruncate(number, off_t(length)) }
     _ = lseek(number, off_t(length), SEEK_SET)
     waitingOrders.store(state.book.waiting, ordering: .relaxed)
+    staledAt.store(state.staling?.time ?? .min, ordering: .relaxed)
     // Orders that came at the same time may stand in either order.
     state.records.sort { $0.id < $1.id }
     found = patterns.values.sorted { $0.id < $1.id }
@@ -99,6 +104,9 @@ final class PurgeHistory: Sendable {
   private static func add(_ record: PurgeRecord, to state: inout State) {
     var record = record
     record.fleet?.order = []
+    if case .everything = record.target, record.isSoft, record.id >= state.staling?.id ?? 0 {
+      state.staling = record
+    }
     // Only what is read from the file can come again.
     if let last = state.records.last, record.id <= last.id,
       let place = state.records.lastIndex(where: { $0.id == record.id }), place >= state.dropped
@@ -148,6 +156,7 @@ final class PurgeHistory: Sendable {
         record.fleet?.number = state.book.nextNumber(time: record.time)
       }
       Self.add(record, to: &state)
+      staledAt.store(state.staling?.time ?? .min, ordering: .relaxed)
       return (record, true)
     }
   }
@@ -193,6 +202,9 @@ final class PurgeHistory: Sendable {
     }
     _ = append(settled, isAgain: true)
   }
+
+  /// When everything was last purged softly, ms since the epoch; `.min`: never. Takes no lock.
+  var everythingStaledAt: Int64 { staledAt.load(ordering: .relaxed) }
 
   // MARK: On disk (the journal's thread, but for `settle`)
 
@@ -294,7 +306,13 @@ final class PurgeHistory: Sendable {
 
   /// Writes a new file with the records that are kept, the patterns in force, and the fleet's book.
   private func rewrite(_ file: inout (descriptor: Int32, size: Int, limit: Int)) throws(Errno) {
-    let kept = state.withLock { Array($0.records[$0.dropped...]) }
+    let kept = state.withLock { state in
+      let newest = Array(state.records[state.dropped...])
+      guard let staling = state.staling, !newest.contains(where: { $0.id == staling.id }) else {
+        return newest
+      }
+      return [staling] + newest
+    }
     let patterns = ledger.withLock { $0?.patternPurges.purges ?? [] }
     let known = Set(kept.map(\.id))
     var bytes = ByteBuffer()

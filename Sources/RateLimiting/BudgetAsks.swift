@@ -80,8 +80,8 @@ struct BudgetAsks {
       let ask = asks[Int(place)]
       reports.append(
         BudgetReport(
-          key: ask.key, charge: 0, want: ask.cost, least: ask.cost, time: now, place: place,
-          stripe: .max, generation: ask.generation, isExact: true))
+          key: ask.key, charge: 0, want: ask.cost, back: 0, backEnd: 0, least: ask.cost,
+          time: now, place: place, stripe: .max, generation: ask.generation, isExact: true))
     }
     pending.removeAll(keepingCapacity: true)
     return reports

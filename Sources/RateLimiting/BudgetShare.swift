@@ -4,7 +4,8 @@
 // cannot wait for the engine, so each process spends from two things that it has at hand:
 //
 //   leases   tokens that the engine has taken from the bucket for this process. They are spent or, after
-//            `BudgetTerms.lease`, gone: what nobody spends is nobody's, so that none is spent twice.
+//            `BudgetTerms.lease`, gone: what nobody spends is nobody's, so that none is spent twice. For which
+//            there is no use any more is given back before, as far as the bucket would still hold it.
 //   share    a part of the bucket that is this process' own as long as it knows nothing better: a bucket
 //            of a `share` of the rate and of the burst, whose level is that of the region's when it was last
 //            heard of. What is spent so is told afterwards, and the engine takes it whether it is there or
@@ -21,6 +22,12 @@
 //
 // and A is paid back before anything else is leased: it is there once, not again and again. Where the load
 // does not jump from one process to the next faster than they hear of it, A is nothing.
+//
+// What is given back must not come on top. A lease takes a stretch of the bucket's time that ends at `end`, in
+// the order of leases; as that time passes, its tokens have come back by themselves. The engine takes back
+// only those of which the stretch has not come yet, so in any time it leases no more, net, than without. As
+// what others give back moves the stretches behind theirs, it counts all that was lately given back against
+// it.
 
 package import Bytes
 
@@ -79,6 +86,10 @@ package struct BudgetReport: Sendable, Equatable {
   package let charge: Int64
   /// Tokens that are wanted.
   package let want: UInt64
+  /// Leased tokens that are given back, and the end of their stretch of the bucket's time, as the engine has
+  /// told it.
+  package let back: UInt64
+  package let backEnd: Int64
   /// How many it must be, or none.
   package let least: UInt64
   /// When it was said (monotonic, nanoseconds).
@@ -104,11 +115,14 @@ package struct BudgetAnswer: Sendable, Equatable {
   package let granted: UInt64
   /// In how many nanoseconds the region's bucket is full.
   package let fullAfter: Int64
+  /// When that is by the engine's clock, in its unit: the end of what is leased. At least 1; 0: not known.
+  package let end: Int64
 
   /// An answer.
-  package init(granted: UInt64, fullAfter: Int64) {
+  package init(granted: UInt64, fullAfter: Int64, end: Int64 = 0) {
     self.granted = granted
     self.fullAfter = fullAfter
+    self.end = end
   }
 }
 
@@ -122,11 +136,13 @@ struct BudgetShare {
   var isUnderWay = false
   /// Whether an operator has made the bucket full.
   var isForgiven = false
-  /// Leased tokens, the older and the younger ones, and when they are gone.
+  /// Leased tokens, the older and the younger ones, when they are gone, and `BudgetAnswer.end`.
   private var held: UInt64 = 0
   private var heldUntil: Int64 = 0
+  private var heldEnd: Int64 = 0
   private var fresh: UInt64 = 0
   private var freshUntil: Int64 = 0
+  private var freshEnd: Int64 = 0
   /// Tokens of the share that are spent and not told, and since when.
   private(set) var owed: UInt64 = 0
   private var owedSince: Int64 = 0
@@ -232,19 +248,25 @@ struct BudgetShare {
   }
 
   /// Adds leased tokens. The older ones keep their time; what comes to the younger ones has theirs.
-  mutating func lease(_ tokens: UInt64, until: Int64, now: Int64) {
+  mutating func lease(_ tokens: UInt64, until: Int64, end: Int64 = 0, now: Int64) {
     if held == 0 || now >= heldUntil {
-      (held, heldUntil) = (fresh, freshUntil)
+      (held, heldUntil, heldEnd) = (fresh, freshUntil, freshEnd)
       fresh = 0
     }
     guard tokens > 0 else { return }
-    if fresh == 0 || now >= freshUntil { (fresh, freshUntil) = (0, until) }
+    if fresh == 0 || now >= freshUntil { (fresh, freshUntil, freshEnd) = (0, until, end) }
     fresh &+= tokens
+    freshEnd = min(freshEnd, end)
+  }
+
+  /// Leased tokens at hand.
+  private func leased(_ now: Int64) -> UInt64 {
+    (now < heldUntil ? held : 0) &+ (now < freshUntil ? fresh : 0)
   }
 
   /// Tokens at hand.
   func level(_ terms: BudgetTerms, _ standing: BudgetStanding, now: Int64) -> UInt64 {
-    let leased = (now < heldUntil ? held : 0) &+ (now < freshUntil ? fresh : 0)
+    let leased = leased(now)
     let room = Double(now &+ terms.depth &- max(full, now))
     let own = standing.own(1, terms)
     return leased &+ (room <= 0 ? 0 : UInt64(room / Double(max(own, 1))))
@@ -267,7 +289,7 @@ struct BudgetShare {
     case none
     /// Nothing before that time.
     case later(Int64)
-    case report(charge: Int64, want: UInt64)
+    case report(charge: Int64, want: UInt64, back: UInt64, end: Int64)
   }
 
   /// What is to be told now; what it says counts as told.
@@ -277,17 +299,57 @@ struct BudgetShare {
     }
     let wanted = wanted(terms, standing, now: now)
     let isWorthAsking = wanted > 0 && now >= askAt
-    guard owed > 0 || isForgiven || isWorthAsking else {
+    let (back, end) = takeSpare(terms, standing, now: now)
+    guard owed > 0 || isForgiven || isWorthAsking || back > 0 else {
+      let look = nextLook(terms, now: now)
       // Who was refused may come again when there is a token.
-      if wanted > 0, askAt &- askedAt < terms.interest { return .later(askAt) }
+      if wanted > 0, askAt &- askedAt < terms.interest { return .later(min(askAt, look)) }
       measure(now)
-      return .none
+      return look == .max ? .none : .later(look)
     }
     measure(now)
     var charge = isForgiven ? -Int64(clamping: terms.rate.burst &* 2 &+ 1_000) : 0
     charge += Int64(clamping: min(owed, payable(terms, standing, now: now)))
     (owed, isForgiven, isUnderWay) = (0, false, true)
-    return .report(charge: charge, want: isWorthAsking ? wanted : 0)
+    return .report(charge: charge, want: isWorthAsking ? wanted : 0, back: back, end: end)
+  }
+
+  /// Takes leased tokens for which there is no use: those of who is not asked any more, or by far not as
+  /// often. And the end of the earliest stretch among them.
+  private mutating func takeSpare(
+    _ terms: BudgetTerms, _ standing: BudgetStanding, now: Int64
+  ) -> (tokens: UInt64, end: Int64) {
+    let leased = leased(now)
+    guard leased > 0 else { return (0, 0) }
+    let isOver = now &- usedAt(terms) >= terms.lease / 2
+    let need = isOver ? 0 : max(1, (presentPace(now) * BudgetTerms.horizon / 1e9).rounded(.up))
+    guard Double(leased) > 2 * need else { return (0, 0) }
+    let spare = leased &- UInt64(need)
+    var left = spare
+    var end = Int64.max
+    if now < freshUntil, freshEnd > 0, fresh > 0 {
+      let part = min(left, fresh)
+      (fresh, left, end) = (fresh - part, left - part, freshEnd)
+    }
+    if left > 0, now < heldUntil, heldEnd > 0, held > 0 {
+      let part = min(left, held)
+      (held, left, end) = (held - part, left - part, min(end, heldEnd))
+    }
+    return left == spare ? (0, 0) : (spare - left, end)
+  }
+
+  /// When somebody last asked, or the newest of what is leased was leased.
+  private func usedAt(_ terms: BudgetTerms) -> Int64 {
+    max(askedAt, (fresh > 0 ? freshUntil : heldUntil) &- terms.lease)
+  }
+
+  /// When it is to be seen whether what is leased is of use; `Int64.max`: there is nothing to see.
+  private func nextLook(_ terms: BudgetTerms, now: Int64) -> Int64 {
+    guard leased(now) > 0 else { return .max }
+    let next = askedAt &+ Int64(BudgetTerms.horizon)
+    if now < next { return next }
+    let last = usedAt(terms) &+ terms.lease / 2
+    return now < last ? last : .max
   }
 
   /// How much of what is owed is still to be paid: after a long time without an engine, what the share has
@@ -328,7 +390,7 @@ struct BudgetShare {
     _ standing: BudgetStanding, now: Int64
   ) {
     isUnderWay = false
-    lease(answer.granted, until: report.time &+ terms.lease, now: now)
+    lease(answer.granted, until: report.time &+ terms.lease, end: answer.end, now: now)
     let after = min(max(answer.fullAfter, 0), 1 << 60)
     region = now &+ after &+ terms.time(Double(owed))
     full = now &+ after &+ standing.own(Double(owed), terms)

@@ -173,12 +173,12 @@ struct BudgetTable: ~Copyable {
         kept += 1
         continue
       case .none: break
-      case .report(let charge, let want):
+      case .report(let charge, let want, let back, let end):
         let share = shares[Int(place)]
         reports.append(
           BudgetReport(
-            key: share.key, charge: charge, want: want, least: 0, time: now, place: place,
-            stripe: stripe, generation: share.generation, isExact: false))
+            key: share.key, charge: charge, want: want, back: back, backEnd: end, least: 0,
+            time: now, place: place, stripe: stripe, generation: share.generation, isExact: false))
       }
       shares[Int(place)].isListed = false
     }

@@ -56,6 +56,9 @@ package final class RedisLink {
   private var answers: [Answer] = []
   private var answered = 0
   private var lastHeard: Int64 = 0
+  private var openedAt: Int64 = 0
+  /// A connection that ends within so many nanoseconds was of no use.
+  private static let trial: Int64 = 5_000_000_000
   private var failure: RedisFailure?
 
   /// A link that begins with its first `tick`. `token`: what the poller calls its socket.
@@ -261,6 +264,7 @@ package final class RedisLink {
       failure = .refused(text)
     } else if !settings.needsPrimary || reply.elements.first?.text == "master" {
       state = .open
+      openedAt = lastHeard
       attempts = 0
       event(.opened(server))
     } else {
@@ -293,6 +297,7 @@ package final class RedisLink {
   // MARK: Ending
 
   private func close(_ reason: RedisFailure, now: Int64, poller: borrowing Poller) {
+    let wasOfUse = isOpen && now &- openedAt > Self.trial
     if let stream { poller.remove(stream.socket) }
     stream = nil
     failure = nil
@@ -301,7 +306,13 @@ package final class RedisLink {
     if wasRedirected {
       state = .waiting(until: now)
     } else {
-      if found != nil { found = nil } else { next = (next + 1) % settings.servers.count }
+      if found != nil {
+        found = nil
+      } else if settings.prefersFirst && wasOfUse {
+        next = 0
+      } else {
+        next = (next + 1) % settings.servers.count
+      }
       state = .waiting(until: now &+ pause())
       attempts += 1
     }

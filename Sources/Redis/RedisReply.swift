@@ -39,6 +39,9 @@ package enum RedisReply: Sendable, Equatable {
   /// The refusal's text.
   package var refusal: String? { if case .error(let text) = self { text } else { nil } }
 
+  /// Whether the command was refused because the key that it names does not exist.
+  package var isMissingKey: Bool { refusal?.contains("no such key") ?? false }
+
   /// The value after a name in a flat list of names and values, as `XINFO` and `HGETALL` answer.
   package subscript(name: String) -> RedisReply? {
     let list = elements

@@ -31,6 +31,9 @@ package struct RedisSettings: Sendable, Equatable {
   package var trustFile: String?
   /// Whether only the primary will do.
   package var needsPrimary = true
+  /// Whether the first of the servers is tried first again after a connection has ended that was of use for
+  /// a while (`RedisLink.trial`).
+  package var prefersFirst = false
   /// Nanoseconds without an answer after which a connection is given up.
   package var timeout: Int64 = 2_000_000_000
   /// Nanoseconds of the longest wait between attempts; the first waits are shorter.

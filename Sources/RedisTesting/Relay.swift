@@ -9,6 +9,8 @@ import Synchronization
 /// What the relay's thread is told.
 private final class Switches: Sendable {
   let isCut = Atomic(false)
+  /// What its thread goes by.
+  let isSeen = Atomic(false)
   let isStopping = Atomic(false)
 }
 
@@ -29,7 +31,9 @@ package final class Relay: Sendable {
     thread.withLock {
       $0 = LoopThread(name: "relay") { [switches] in
         while !switches.isStopping.load(ordering: .relaxed) {
-          run.turn(isCut: switches.isCut.load(ordering: .relaxed))
+          let isCut = switches.isCut.load(ordering: .relaxed)
+          switches.isSeen.store(isCut, ordering: .releasing)
+          run.turn(isCut: isCut)
         }
         run.close()
       }
@@ -41,8 +45,11 @@ package final class Relay: Sendable {
     thread.withLock { $0?.join() }
   }
 
-  /// Lets nothing through any more; connections stay as they are.
-  package func cut() { switches.isCut.store(true, ordering: .relaxed) }
+  /// Lets nothing through any more; connections stay as they are. Once it returns nothing goes through.
+  package func cut() {
+    switches.isCut.store(true, ordering: .relaxed)
+    while !switches.isSeen.load(ordering: .acquiring) { _ = usleep(500) }
+  }
 
   /// Lets everything through again, also what came meanwhile.
   package func mend() { switches.isCut.store(false, ordering: .relaxed) }

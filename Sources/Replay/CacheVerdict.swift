@@ -76,21 +76,17 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
 
   /// RFC 9211 §2: the last member of the list is the cache next to the client.
   static func cacheStatus(_ value: ByteView) -> CacheVerdict {
-    var start = 0
-    var isQuoted = false
-    for index in 0..<value.count {
-      if value[index] == ASCII.quote { isQuoted.toggle() }
-      if value[index] == ASCII.comma && !isQuoted { start = index + 1 }
-    }
+    var rest = value
+    while let comma = first(ASCII.comma, in: rest) { rest = rest.dropping(first: comma + 1) }
     var isHit = false
     var isNegative = false
     var isFetched = false
     var forward = ByteView()
-    var rest = value.dropping(first: start)
-    while let semicolon = rest.firstIndex(of: ASCII.semicolon) {
+    while let semicolon = first(ASCII.semicolon, in: rest) {
       rest = rest.dropping(first: semicolon + 1)
-      let parameter = trimmed(rest.prefix(rest.firstIndex(of: ASCII.semicolon) ?? rest.count))
-      if parameter == ByteView("hit") { isHit = true }
+      let parameter = trimmed(rest.prefix(first(ASCII.semicolon, in: rest) ?? rest.count))
+      // A parameter that is true may say so (RFC 9651 §4.1.1.2).
+      if parameter == ByteView("hit") || parameter == ByteView("hit=?1") { isHit = true }
       if parameter.starts(with: ByteView("fwd=")) { forward = parameter.dropping(first: 4) }
       let status = ByteView("fwd-status=")
       if parameter.starts(with: status), parameter != ByteView("fwd-status=304") {
@@ -107,6 +103,20 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
     case ByteView("bypass"), ByteView("method"), ByteView("request"): return .pass
     default: return .unknown
     }
+  }
+
+  /// Where a byte is first, outside of quoted strings, in which a backslash makes the next byte an ordinary one.
+  private static func first(_ byte: UInt8, in text: ByteView) -> Int? {
+    var isQuoted = false
+    var index = 0
+    while index < text.count {
+      let here = text[index]
+      if here == byte, !isQuoted { return index }
+      if here == ASCII.quote { isQuoted.toggle() }
+      if isQuoted, here == 0x5C { index += 1 }
+      index += 1
+    }
+    return nil
   }
 
   /// `X-Cache: HIT, MISS`, `X-Cache-Status: EXPIRED`, `X-Varnish: 5 3` and their like. Of a list the last is

@@ -21,11 +21,13 @@ extension ReplayReport {
     source: SourceOutcome
   ) {
     let seconds = max(Double(tally.lastAnswer - plan.warmUp) / 1e9, 0)
+    let rated = tally.rated
+    let ratedSeconds = Double(rated.time - plan.warmUp) / 1e9
     let steps = Self.steps(tally, plan)
     self.init(
       name: name, plan: plan.text, began: began, seconds: seconds, sent: tally.sent,
       answers: tally.answers, failed: tally.failures.reduce(0, +),
-      rate: seconds > 0 ? Double(tally.answers) / seconds : 0,
+      rate: ratedSeconds > 0 ? Double(rated.answers) / ratedSeconds : 0,
       receivedBytes: tally.receivedBytes, sentBytes: tally.sentBytes,
       contentBytes: tally.contentBytes,
       errors: Self.named(SendFailure.allCases.map { ($0.name, tally.failures[$0.rawValue]) }),

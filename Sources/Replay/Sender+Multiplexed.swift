@@ -15,7 +15,7 @@ extension Sender {
         return begin(request, found)
       }
     }
-    guard multiplexed.count < maxConnections else {
+    guard hasMultiplexedPlace(now) else {
       backlog.append(request)
       return
     }
@@ -104,6 +104,11 @@ extension Sender {
       }
       while connection.hasRoom(plan.streams), !isPerClient, let request = takeBacklog() {
         begin(request, connection)
+      }
+      if connection.active == 0 {
+        resting.note()
+        // Somebody else's client needs its place.
+        if isPerClient, hasBacklog { connection.fail(.closed) }
       }
     }
     if connection.isClosing && connection.active == 0 { remove(connection, now) }

@@ -27,7 +27,7 @@ final class Sender {
   private let schedule: Schedule
 
   let poller: Poller
-  private var connections = Slab<Connection>()
+  var connections = Slab<Connection>()
   /// Connections of HTTP/2, those that take requests, and those that have something to send.
   var multiplexed = Slab<MultiplexedConnection>()
   var open: [MultiplexedConnection] = []
@@ -35,6 +35,8 @@ final class Sender {
   /// Connections that have more to be read, by their names.
   var unread: [UInt64] = []
   private var idle: [Connection] = []
+  /// Those whose places can be had.
+  var resting = RestingConnections()
   private var byClient: [UInt64: [Connection]] = [:]
   /// Requests for which there is no connection.
   var backlog: [Request] = []
@@ -165,6 +167,8 @@ final class Sender {
         inFlight += 1
         dispatch(request, now)
       }
+    } else {
+      tally.cut(at: now - start)
     }
     // What had waited for a connection, or is sent again, goes out when nothing new may, too.
     flushDirty(now)
@@ -236,7 +240,7 @@ final class Sender {
   }
 
   private func open(_ request: Request, _ now: Int64) {
-    guard connections.count < maxConnections else {
+    guard hasPlace(now) else {
       backlog.append(request)
       return
     }
@@ -306,20 +310,23 @@ final class Sender {
       return perform(connection.begin(request, now: now), connection)
     }
     if let request = takeBacklog() {
-      if isPerClient {
-        // It is of another client: that one needs its place.
+      if isPerClient || request.entry.closes {
+        // It is of another client, or needs a new one: which needs this one's place.
         close(connection, now)
         return open(request, now)
       }
       return perform(connection.begin(request, now: now), connection)
     }
+    resting.note()
     if !isPerClient {
       idle.append(connection)
     }
   }
 
+  var hasBacklog: Bool { backlogStart < backlog.count }
+
   func takeBacklog() -> Request? {
-    guard backlogStart < backlog.count else { return nil }
+    guard hasBacklog else { return nil }
     let request = backlog[backlogStart]
     backlogStart += 1
     if backlogStart == backlog.count || backlogStart > 4_096 {
@@ -356,7 +363,9 @@ final class Sender {
   }
 
   /// Closes a connection; its client's requests find others.
-  private func close(_ connection: Connection, _ now: Int64) {
+  func close(_ connection: Connection, _ now: Int64) {
+    // It may have given up its place meanwhile.
+    guard connections.element(connection.name) != nil else { return }
     connections.remove(connection.name)
     if let place = idle.lastIndex(where: { $0 === connection }) { idle.remove(at: place) }
     if var own = byClient[connection.client] {
@@ -425,7 +434,7 @@ final class Sender {
         close(connection, now)
       }
     }
-    while backlogStart < backlog.count, now - backlog[backlogStart].takenAt > plan.timeout,
+    while hasBacklog, now - backlog[backlogStart].takenAt > plan.timeout,
       let waited = takeBacklog()
     {
       fail(waited, .connectTimeout, now)

@@ -122,7 +122,8 @@ final class Source {
 
   private func read() {
     for path in plan.inputs where !isDone {
-      let number = path == "-" ? dup(0) : unsafe weir_open(path, O_RDONLY, 0)
+      // Opening a pipe that nobody writes to yet must not keep this thread from ending.
+      let number = path == "-" ? dup(0) : unsafe weir_open(path, O_RDONLY | O_NONBLOCK, 0)
       guard number >= 0 else {
         outcome.problem = "\(path): \(Errno.current)"
         return
@@ -138,6 +139,7 @@ final class Source {
       if !hasBytes(file) { continue }
       buffer.removeAll()
       let result = file.read(onto: &buffer, limit: 1 << 16)
+      if result.wouldBlock { continue }
       if let error = result.error {
         outcome.problem = "\(path): \(error)"
         break

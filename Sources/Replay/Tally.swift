@@ -141,10 +141,23 @@ struct Tally: Sendable {
   var steps: [StepTally] = []
   /// When the last answer came, nanoseconds after the start.
   var lastAnswer: Int64 = 0
+  /// Where the sending was ended before the recording: when, and how many answers there were.
+  private(set) var end: (time: Int64, answers: UInt64)?
+
+  /// The sending is ended, so long after the start. What is under way is answered later, and may take as long
+  /// as it likes: no part of the rate.
+  mutating func cut(at time: Int64) {
+    if end == nil { end = (time, answers) }
+  }
+
+  /// The answers that make the rate, and until when they came.
+  var rated: (time: Int64, answers: UInt64) {
+    guard let end, end.answers > 0 else { return (lastAnswer, answers) }
+    return end
+  }
 
   mutating func add(_ other: Tally) {
     sent += other.sent
-    answers += other.answers
     receivedBytes += other.receivedBytes
     sentBytes += other.sentBytes
     contentBytes += other.contentBytes
@@ -166,6 +179,14 @@ struct Tally: Sendable {
     }
     while steps.count < other.steps.count { steps.append(StepTally()) }
     for (index, step) in other.steps.enumerated() { steps[index].add(step) }
+    if end != nil || other.end != nil {
+      // A sender whose part of the recording had ended has all of its answers.
+      let (own, others) = (
+        end ?? (lastAnswer, answers), other.end ?? (other.lastAnswer, other.answers)
+      )
+      end = (max(own.time, others.time), own.answers + others.answers)
+    }
+    answers += other.answers
     lastAnswer = max(lastAnswer, other.lastAnswer)
   }
 

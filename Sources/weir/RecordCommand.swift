@@ -41,21 +41,24 @@ struct RecordCommand: ParsableCommand {
   func validate() throws {
     guard sample > 0, sample <= 1 else { throw ValidationError("--sample must be in 0 to 1") }
     guard duration.map({ $0 > 0 && $0 < 1e8 }) ?? true else {
-      throw ValidationError("--duration must be above 0")
+      throw ValidationError("--duration must be above 0 and below 100000000")
     }
   }
 
   func run() throws {
     let client = try node.client()
     Signals.prepare()
+    let line = StatusLine()
     // The first answer only says that somebody records now.
-    _ = try lines(client)
+    _ = try lines(client, line)
     let number = unsafe weir_open(out, O_WRONLY | O_CREAT | O_EXCL, 0o600)
     guard number >= 0 else { throw Start.refusal("\(out): \(Errno.current)") }
-    try record(client, into: Descriptor(owning: number))
+    try record(client, into: Descriptor(owning: number), line)
   }
 
-  private func record(_ client: AdminClient, into file: borrowing Descriptor) throws {
+  private func record(
+    _ client: AdminClient, into file: borrowing Descriptor, _ line: StatusLine
+  ) throws {
     let clock = NodeClock()
     let end = duration.map { clock.monotonic() + Int64($0 * 1e9) } ?? .max
     var total = 0
@@ -65,17 +68,21 @@ struct RecordCommand: ParsableCommand {
       let left = min(max(end - clock.monotonic(), 1), 500_000_000)
       isStopped = Signals.wait(for: [SIGINT, SIGTERM], nanoseconds: left) != nil
       isStopped = isStopped || clock.monotonic() >= end
-      let (lines, missing) = try lines(client)
+      let (lines, missing) = try lines(client, line)
       lost += missing
       total += lines.count { $0 == 10 }
-      try write(lines, to: file)
-      show(total, isLast: isStopped)
+      try write(lines, to: file, line)
+      line.show { _ in "\(total) requests" }
     }
+    line.clear()
     StandardError.say("recorded \(total) requests" + (lost > 0 ? ", lost \(lost)" : ""))
   }
 
-  /// What was served since the last call, and how many lines were lost.
-  private func lines(_ client: AdminClient) throws -> (lines: ArraySlice<UInt8>, lost: Int) {
+  /// What was served since the last call, and how many lines were lost. What fails says so in the place of
+  /// the status line.
+  private func lines(
+    _ client: AdminClient, _ line: StatusLine
+  ) throws -> (lines: ArraySlice<UInt8>, lost: Int) {
     var query = "sample=\(sample)"
     if keepClients { query += "&clients=keep" }
     if keepQueries { query += "&queries=keep" }
@@ -83,9 +90,11 @@ struct RecordCommand: ParsableCommand {
     do throws(AdminClient.Failure) {
       answer = try client.ask("GET", "/v1/record?\(query)")
     } catch {
+      line.clear()
       throw Start.refusal(error.text)
     }
     guard answer.status == 200, answer.content.last == 10 else {
+      line.clear()
       throw AskedNode.refusal(answer)
     }
     let start = answer.content.dropLast().lastIndex(of: 10).map { $0 + 1 } ?? 0
@@ -97,7 +106,9 @@ struct RecordCommand: ParsableCommand {
     let lost: Int
   }
 
-  private func write(_ bytes: ArraySlice<UInt8>, to file: borrowing Descriptor) throws {
+  private func write(
+    _ bytes: ArraySlice<UInt8>, to file: borrowing Descriptor, _ line: StatusLine
+  ) throws {
     var rest = bytes
     while !rest.isEmpty {
       // Safe: the pointer is the array's own and used within the call only.
@@ -105,13 +116,12 @@ struct RecordCommand: ParsableCommand {
         unsafe CLinux.write(file.number, buffer.baseAddress, buffer.count)
       }
       if count < 0 && weir_errno() == EINTR { continue }
-      if count <= 0 { throw Start.refusal("\(out): \(Errno.current)") }
+      if count <= 0 {
+        let problem = Errno.current
+        line.clear()
+        throw Start.refusal("\(out): \(problem)")
+      }
       rest = rest.dropFirst(count)
     }
-  }
-
-  private func show(_ total: Int, isLast: Bool) {
-    guard isatty(2) != 0 else { return }
-    StandardError.write(isLast ? "\r\u{1b}[K" : "\r\(total) requests\u{1b}[K")
   }
 }

@@ -52,9 +52,7 @@ struct ReplayCommand: ParsableCommand {
   func run() throws {
     if results.compare { return try results.compare(recordings[0], recordings[1]) }
     if standIn.origin { return try standIn.run(recordings, format: target.format()) }
-    Signals.prepare()
-    Machine.raiseDescriptorLimit()
-    var plan = try target.plan()
+    var (plan, addresses) = try target.plan()
     plan.inputs = recordings
     try pace.apply(to: &plan)
     try changes.apply(to: &plan)
@@ -64,7 +62,9 @@ struct ReplayCommand: ParsableCommand {
       StandardError.say("\(path): \(Errno.current)")
       throw ExitCode(66)
     }
-    try target.reach(plan)
+    plan.address = try target.reach(addresses)
+    Signals.prepare()
+    Machine.raiseDescriptorLimit()
     let (report, source) = try replayed(plan)
     for (file, line) in source.badLines {
       StandardError.write("\(file):\(line.number): \(line.reason): \(line.text)\n")
@@ -83,16 +83,20 @@ struct ReplayCommand: ParsableCommand {
     } catch {
       throw Start.refusal("cannot start: \(error)")
     }
-    let display = ReplayDisplay(isOn: !results.quiet)
+    let line = StatusLine(isOn: !results.quiet)
+    var shown = -1
     var wasStopped = false
     while !run.isOver {
       if Signals.wait(for: [SIGINT, SIGTERM], nanoseconds: 250_000_000) != nil {
         if wasStopped { run.progress.abort() } else { run.progress.stop() }
         wasStopped = true
       }
-      display.show(run.progress)
+      // The latest second, if it is another than before.
+      guard let second = run.progress.latest, second.index != shown else { continue }
+      shown = second.index
+      line.show { second.text(width: $0) }
     }
-    display.clear()
+    line.clear()
     return run.finish()
   }
 }

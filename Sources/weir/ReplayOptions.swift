@@ -63,19 +63,30 @@ struct ReplayTarget: ParsableArguments {
     }
   }
 
-  /// A plan for the server.
-  func plan() throws -> ReplayPlan {
+  /// A plan for the server, and all of its addresses.
+  func plan() throws -> (plan: ReplayPlan, addresses: [SocketAddress]) {
     guard let url = ServerURL(to ?? "") else {
       throw ValidationError("\(to ?? "") is no server's URL, such as http://127.0.0.1:8080")
     }
-    guard let address = Socket.resolve(host: url.host, port: url.port).first else {
+    let addresses = Socket.resolve(host: url.host, port: url.port)
+    guard let address = addresses.first else {
       throw Start.refusal("there is no address for \(url.host)")
     }
     var plan = ReplayPlan(address: address, host: url.authority, serverName: url.host)
     plan.format = try format()
     plan.usesHTTP2 = http2
     if url.isSecure { plan.tls = try tls() }
-    return plan
+    return (plan, addresses)
+  }
+
+  /// The address that takes connections.
+  func reach(_ addresses: [SocketAddress]) throws -> SocketAddress {
+    do throws(Errno) {
+      return try ReplayPlan.reachable(of: addresses)
+    } catch {
+      let all = addresses.map { "\($0)" }.joined(separator: ", ")
+      throw Start.refusal("cannot connect to \(all): \(error)")
+    }
   }
 
   private func tls() throws -> ClientTLSContext {
@@ -88,21 +99,6 @@ struct ReplayTarget: ParsableArguments {
     } catch {
       throw Start.refusal("\(error)")
     }
-  }
-
-  /// Opens one connection, so that a server which is not there is one message and not a million.
-  func reach(_ plan: ReplayPlan) throws {
-    let problem: Errno
-    do throws(Errno) {
-      let socket = try Socket.connect(to: plan.address)
-      var descriptors = pollfd(fd: socket.number, events: Int16(POLLOUT), revents: 0)
-      guard unsafe poll(&descriptors, 1, 5_000) > 0 else { throw Errno(ETIMEDOUT) }
-      if let error = socket.socketError() { throw error }
-      return
-    } catch {
-      problem = error
-    }
-    throw Start.refusal("cannot connect to \(plan.address): \(problem)")
   }
 }
 
@@ -434,7 +430,8 @@ struct ReplayStandIn: ParsableArguments {
 
   /// Answers until SIGINT or SIGTERM.
   func run(_ recordings: [String], format: TrafficFormat?) throws {
-    Signals.prepare()
+    // A recording may have no end: signals end its reading, whoever started this.
+    Signals.unblock(Signals.operators)
     Machine.raiseDescriptorLimit()
     guard let colon = listen.lastIndex(of: ":"),
       let port = UInt16(listen[listen.index(after: colon)...]),
@@ -451,6 +448,7 @@ struct ReplayStandIn: ParsableArguments {
         throw ExitCode(66)
       }
     }
+    Signals.prepare()
     let running: ReplayOrigin
     do throws(Errno) {
       running = try ReplayOrigin(

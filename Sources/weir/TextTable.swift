@@ -2,7 +2,7 @@
 enum TextTable {
   /// Rows of cells, the columns as wide as their widest cell. What a terminal would act on is not shown.
   static func text(_ rows: [[String]]) -> String {
-    let shown = rows.map { $0.map { String($0.map { isShown($0) ? $0 : "·" }) } }
+    let shown = rows.map { $0.map(Self.shown) }
     let columns = shown.map(\.count).max() ?? 0
     let widths = (0..<columns).map { column in
       shown.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
@@ -15,6 +15,9 @@ enum TextTable {
       return cells.joined(separator: "  ") + "\n"
     }.joined()
   }
+
+  /// A text without what a terminal would act on.
+  static func shown(_ text: String) -> String { String(text.map { isShown($0) ? $0 : "·" }) }
 
   private static func isShown(_ character: Character) -> Bool {
     character.unicodeScalars.allSatisfy { scalar in

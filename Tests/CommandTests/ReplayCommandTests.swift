@@ -107,6 +107,25 @@ struct ReplayCommandTests {
     }
   }
 
+  @Test func `over HTTP/2, too, a client gets the place of one that is idle`() async throws {
+    let directory = try TemporaryDirectory()
+    try await TestCertificates(in: directory).leaf("a", "IP:127.0.0.1")
+    let node = try await Served(
+      "listen 127.0.0.1:0 tls; certificate a.pem key a.key; \(Self.site)", in: directory)
+    let lines = (0..<12).map { #"{"client":"192.0.2.\#($0 % 6)","target":"/\#($0)"}"# + "\n" }
+    for clients in ["1", "5"] {
+      let report = try await Replay(
+        lines.joined(),
+        [
+          "--to", "https://127.0.0.1:\(node.port)", "--insecure", "--http2", "--connections",
+          "client",
+          "--max-connections", "2", "--clients", clients,
+        ]
+      ).report()
+      #expect(report["answers"]?.int == 12 && report["failed"]?.int == 0, "\(report)")
+    }
+  }
+
   private static let clients = """
     {"client":"192.0.2.1","target":"/1"}
     {"client":"192.0.2.2","target":"/2"}
@@ -257,6 +276,38 @@ struct ReplayCommandTests {
     let none = try WeirProcess(["replay", "--compare", one, "none"], in: directory)
     #expect(try await none.exitStatus() == 66)
     await origin.stop()
+  }
+
+  @Test func `a pipe that nobody writes to keeps nobody from ending it`() async throws {
+    let origin = try await ScriptedOrigin.answering { _ in Reply(200, [], "x") }
+    let directory = try TemporaryDirectory()
+    try directory.write("recording", "/a\n")
+    #expect(unsafe mkfifo(directory.file("pipe"), 0o600) == 0)
+    let replay = try WeirProcess(
+      ["replay", "recording", "pipe", "--json", "--to", "http://127.0.0.1:\(origin.port)"],
+      in: directory)
+    // The recording before it is sent all the same.
+    try await origin.waitForRequests(1)
+    replay.send(SIGINT)
+    #expect(try await replay.exitStatus() == 0, "\(replay.said)")
+    #expect(try JSONValue(parsing: replay.printed)["sent"]?.int == 1)
+  }
+
+  @Test func `an origin that still reads its recording is ended by a signal`() async throws {
+    let directory = try TemporaryDirectory()
+    let pipe = directory.file("pipe")
+    #expect(unsafe mkfifo(pipe, 0o600) == 0)
+    let origin = try WeirProcess(
+      ["replay", "pipe", "--origin", "--listen", "127.0.0.1:0"], in: directory)
+    // This is had when the origin has opened its end, and waits for more.
+    var number: Int32 = -1
+    try await eventually("the origin to read; \(origin.said)") {
+      number = unsafe weir_open(pipe, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0)
+      return number >= 0
+    }
+    defer { close(number) }
+    origin.send(SIGINT)
+    #expect(try await origin.exitStatus() == 128 + SIGINT, "\(origin.said)")
   }
 
   @Test func `bad lines are shown with their numbers, and are never fatal`() async throws {

@@ -199,6 +199,87 @@ struct FleetTests {
     #expect(try await node.get("/a").text == "stored")
   }
 
+  @Test(arguments: [true, false])
+  func `when all that is stored has become stale, validations take turns`(isLoss: Bool) async throws
+  {
+    let engine = try RedisProcess()
+    let origin = try await ScriptedOrigin.answering { request in
+      let more = request.target.hasPrefix("/patient") ? ", stale-if-error=600" : ""
+      let fields = ["Cache-Control: max-age=600\(more)", "ETag: \"1\""]
+      return request.header("if-none-match") == nil
+        ? Reply(200, fields, request.target) : Reply(304, fields)
+    }
+    // The first turn is at once, the second one in an hour: longer than anybody waits.
+    let node = try TestNode.start(
+      origin: origin.port,
+      top: "fleet shop { server 127.0.0.1:\(engine.port); pop one; validation_rate 1/h; }",
+      pool: "max_misses 100 timeout=1ms;", workers: 1, clock: NodeClock())
+    try await inStep(node)
+    let paths = ["/a", "/b", "/patient"]
+    for path in paths {
+      #expect(try await node.get(path).text == path)
+      try await node.settle()
+      #expect(try await node.get(path).isHit)
+    }
+    if isLoss {
+      engine.kill()
+      engine.forget()
+      try engine.start()
+      try await eventually("the loss") {
+        text(node).contains("weir_fleet_losses_total{reason=\"replaced\"} 1\n")
+      }
+      try await inStep(node)
+    } else {
+      _ = try await purge(node, "\"everything\": true, \"soft\": true")
+    }
+    let asked = origin.requests.count
+    let first = try await node.get("/a")
+    #expect(first.status == 200 && !first.isHit)
+    try await node.settle()
+    #expect(try await node.get("/a").isHit)
+    // Who does not get a turn is told to come again, or gets what is stale where it permits that.
+    let refused = try await node.get("/b")
+    #expect(refused.status == 503 && refused.header("Retry-After") != nil)
+    #expect(try await node.get("/patient").text == "/patient")
+    // What was not stored does not take turns.
+    #expect(try await node.get("/new").text == "/new")
+    #expect(origin.requests.dropFirst(asked).map(\.target) == ["/a", "/new"])
+    #expect(node.count(.validationsDelayed) == 1)
+    try await node.expectAtRest()
+  }
+
+  @Test func `after a loss, all that is asked for is validated in the end`() async throws {
+    let engine = try RedisProcess()
+    let seen = Watched<[String: Int]>([:])
+    let origin = try await versions(seen)
+    let node = try start(
+      "one", origin: origin.port, engine: engine.port, more: "validation_rate 40/s;")
+    try await inStep(node)
+    let paths = (0..<20).map { "/\($0)" }
+    for path in paths { #expect(try await node.get(path).text == "version 1") }
+    try await node.settle()
+    engine.kill()
+    engine.forget()
+    seen.update { $0 = ["/3": 2, "/7": 2] }
+    try engine.start()
+    try await eventually("the loss") {
+      text(node).contains("weir_fleet_losses_total{reason=\"replaced\"} 1\n")
+    }
+    try await inStep(node)
+    try await withThrowingTaskGroup { group in
+      for path in paths {
+        group.addTask {
+          let version = path == "/3" || path == "/7" ? 2 : 1
+          let answer = try await node.get(path)
+          #expect(answer.text == "version \(version)")
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(node.count(.validationsDelayed) == 20)
+    try await node.expectAtRest()
+  }
+
   @Test func `who there is, is told`() async throws {
     let engine = try RedisProcess()
     let origin = try await versions(Watched([:]))

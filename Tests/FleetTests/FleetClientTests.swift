@@ -3,6 +3,7 @@ import EventLoop
 import Fleet
 import Redis
 import RedisTesting
+import Synchronization
 import Testing
 
 @testable import ObjectStore
@@ -35,15 +36,27 @@ struct FleetClientTests {
     try engine.command(
       "ACL", "SETUSER", "weir", "on", ">secret", "~weir:{shop}:*", "resetchannels",
       "&weir:{shop}:*", "-@all", "+role", "+ping", "+time", "+set", "+exists", "+xinfo|stream",
-      "+xrange", "+xread", "+xadd", "+eval", "+publish", "+subscribe", "+hset", "+hgetall", "+hdel")
+      "+xrange", "+xread", "+xadd", "+eval", "+publish", "+subscribe", "+hset", "+hgetall", "+hdel",
+      "+get")
     var named = settings(engine)
     named.user = "weir"
     named.password = "secret"
-    let one = try TestPoP("one", engine: named)
-    let two = try TestPoP("two", engine: named)
+    let one = try TestPoP("one", engine: named, warmer: TestWarmer())
+    let two = try TestPoP("two", engine: named, warmer: TestWarmer())
     try one.inStep()
     try two.inStep()
     #expect(try one.reach(of: one.purge("shoes")).isComplete)
+    let order = FleetWarmOrder(
+      number: 1, who: "one/a", region: "", isSitemap: false, count: 1, rate: 1, sites: [])
+    one.warmer?.set(order.name, FleetWarmResult(.running))
+    let isTaken = Mutex(false)
+    #expect(
+      try one.client.warm(order, Array("http://a/".utf8), timeout: 120_000_000_000) { reach in
+        isTaken.withLock { $0 = reach.parts.allSatisfy { $0.result.state == .running } }
+      })
+    try until("it is taken") { isTaken.withLock { $0 } }
+    try one.client.endWarming(order.name)
+    try until("it ends") { two.warmer?.state(of: order.name) == .cancelled }
     #expect(try engine.command("ACL", "LOG") == .array([]))
   }
 
@@ -245,6 +258,112 @@ struct FleetClientTests {
     for count in 0..<50 { last = try one.purge("//h/\(count)*") }
     #expect(try one.reach(of: last).isComplete)
     #expect(try two.client.status.applied == 50)
+  }
+
+  /// A replica, and settings by which the log is read from it, `or` else from others.
+  private func replica(
+    of primary: RedisProcess, or others: [RedisServer] = []
+  ) throws -> (RedisProcess, RedisSettings) {
+    let replica = try RedisProcess(["--replicaof", "127.0.0.1 \(primary.port)"])
+    var reading = settings(primary)
+    reading.servers = [replica.server] + others
+    reading.needsPrimary = false
+    reading.prefersFirst = true
+    try until("it is replicated") {
+      try replica.command("ROLE").elements.dropFirst(3).first?.text == "connected"
+    }
+    return (replica, reading)
+  }
+
+  @Test func `the log may be read from a replica near by, which says nothing of being in step`()
+    throws
+  {
+    let primary = try RedisProcess()
+    let (replica, reading) = try replica(of: primary)
+    let one = try TestPoP("one", engine: settings(primary))
+    let two = try TestPoP("two", engine: settings(primary), readEngine: reading)
+    for pop in [one, two] { try pop.inStep() }
+    #expect(try two.client.status.server == replica.server.text)
+    #expect(try one.reach(of: one.purge("a")).isComplete)
+    #expect(try two.reach(of: two.purge("b")).isComplete)
+    // It answers as before, of a log that goes on elsewhere.
+    try replica.command("REPLICAOF", "127.0.0.1", "1")
+    let before = try two.client.status.applied
+    let number = try one.purge("c")
+    try until("it stands in the log") {
+      try primary.command("XLEN", "weir:{shop}:purges") == .integer(3)
+    }
+    try until("out of step, though connected") {
+      let status = try two.client.status
+      return !status.isInStep && status.server == replica.server.text
+        && (status.phase == "catching_up" || status.phase == "following")
+    }
+    #expect(try two.client.status.applied == before)
+    try replica.command("REPLICAOF", "127.0.0.1", "\(primary.port)")
+    #expect(try one.reach(of: number).isComplete)
+    try two.inStep()
+    #expect(try two.client.status.losses == ["joined": 1])
+  }
+
+  @Test
+  func `without its replica a PoP reads from the primary, and from the replica when it is back`()
+    throws
+  {
+    let primary = try RedisProcess()
+    let (replica, reading) = try replica(of: primary, or: [primary.server])
+    let pop = try TestPoP("pop", engine: settings(primary), readEngine: reading)
+    try pop.inStep()
+    replica.kill()
+    try until("it reads from the primary") {
+      try pop.client.status.server == primary.server.text
+    }
+    try pop.inStep()
+    #expect(try pop.reach(of: pop.purge("a")).isComplete)
+    try replica.start()
+    try until("it is replicated") {
+      try replica.command("XLEN", "weir:{shop}:purges") == .integer(1)
+    }
+    try primary.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    try until("it reads from the replica") {
+      try pop.client.status.server == replica.server.text
+    }
+    try pop.inStep()
+    #expect(try pop.reach(of: pop.purge("b")).isComplete)
+    #expect(try pop.client.status.losses == ["joined": 1])
+  }
+
+  @Test func `a primary that comes back empty is a loss, whatever the replica still has`() throws {
+    let primary = try RedisProcess()
+    let (replica, reading) = try replica(of: primary)
+    let pop = try TestPoP("pop", engine: settings(primary), readEngine: reading)
+    try pop.inStep()
+    #expect(try pop.reach(of: pop.purge("a")).isComplete)
+    try replica.command("REPLICAOF", "127.0.0.1", "1")
+    primary.kill()
+    primary.forget()
+    try primary.start()
+    try until("the loss is noticed") { try pop.client.status.losses["replaced"] == 1 }
+    #expect(try !pop.client.status.isInStep)
+    try replica.command("REPLICAOF", "127.0.0.1", "\(primary.port)")
+    try pop.inStep()
+    #expect(try pop.reach(of: pop.purge("b")).isComplete)
+    #expect(try pop.client.status.losses == ["joined": 1, "replaced": 1])
+  }
+
+  @Test func `the rate of validations after a loss is divided by the PoPs`() throws {
+    let engine = try RedisProcess()
+    let pops = try ["a", "b", "c"].map { try TestPoP($0, engine: settings(engine)) }
+    for pop in pops {
+      try until("it knows of three") { try pop.client.validationInterval == 3_000_000 }
+    }
+    // An engine that comes back empty knows of nobody.
+    engine.kill()
+    engine.forget()
+    try engine.start()
+    for pop in pops {
+      try until("the loss is noticed") { try pop.client.status.losses["replaced"] == 1 }
+      #expect(try pop.client.validationInterval == 3_000_000)
+    }
   }
 
   @Test func `what no PoP has written is applied as what nobody understands`() throws {

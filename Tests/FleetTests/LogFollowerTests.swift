@@ -13,9 +13,12 @@ private struct Simulation {
   var mayLose: Bool
   var isCut: Set<Int> = []
 
-  init(seed: UInt64, pops count: Int, mayLose: Bool) {
+  init(seed: UInt64, pops count: Int, mayLose: Bool, readReplica: Bool) {
     random = Seeded(seed)
-    pops = (1...count).map { SimulatedPoP(pop: UInt64($0)) }
+    // One of them reads where it writes.
+    pops = (1...count).map {
+      SimulatedPoP(pop: UInt64($0), readsReplica: readReplica && $0 > 1)
+    }
     self.mayLose = mayLose
   }
 
@@ -53,7 +56,7 @@ private struct Simulation {
       if mayLose { engine.trim(to: random.next(below: 20)) }
     default:
       guard mayLose, random.next(below: 4) == 0 else { return }
-      engine.empty(history: 2 + UInt64(now))
+      engine.empty(history: 2 + UInt64(now), isReplicated: random.next(below: 2) == 0)
       for index in pops.indices { pops[index].disconnect() }
     }
   }
@@ -91,12 +94,13 @@ private struct Simulation {
 }
 
 @Suite struct LogFollowerTests {
-  @Test(arguments: [true, false])
+  @Test(arguments: [true, false], [true, false])
   func `whatever fails, a PoP in step has all that the log has, and in the end all are`(
-    mayLose: Bool
+    mayLose: Bool, readReplica: Bool
   ) {
     for seed in 1...150 as ClosedRange<UInt64> {
-      var fleet = Simulation(seed: seed, pops: 2 + Int(seed % 7), mayLose: mayLose)
+      var fleet = Simulation(
+        seed: seed, pops: 2 + Int(seed % 7), mayLose: mayLose, readReplica: readReplica)
       for _ in 0..<500 {
         fleet.step()
         let stale = fleet.staleInStep() ?? fleet.undone()
@@ -104,7 +108,8 @@ private struct Simulation {
         if stale != nil { return }
       }
       fleet.isCut = []
-      for _ in 0..<4 {
+      for _ in 0..<6 {
+        fleet.engine.replicate()
         for index in fleet.pops.indices {
           fleet.turn(index, limit: 10_000)
           fleet.pops[index].settle(count: 10_000)
@@ -161,6 +166,27 @@ private struct Simulation {
     #expect(rejoining?.isSoft == true)
     follower.rejoined()
     #expect(follower.readThrough == .start)
+  }
+
+  @Test func `what a replica lacks keeps a PoP out of step, however often it is read`() {
+    var engine = SimulatedEngine()
+    engine.append(pop: 7, number: 1, KeyOrder(key: 1, version: 1).bytes)
+    engine.replicate()
+    var pop = SimulatedPoP(pop: 1, readsReplica: true)
+    pop.connect(engine, now: 0)
+    pop.read(engine, limit: 10, now: 1)
+    #expect(pop.follower.isInStep(now: 1, lease: 0))
+    engine.append(pop: 7, number: 2, KeyOrder(key: 1, version: 2).bytes)
+    pop.read(engine, limit: 10, now: 2)
+    #expect(!pop.follower.isInStep(now: 2, lease: 0) && pop.follower.isInStep(now: 2, lease: 1))
+    for now in 3...40 as ClosedRange<Int64> { pop.read(engine, limit: 10, now: now) }
+    #expect(!pop.follower.isInStep(now: 40, lease: 38))
+    engine.replicate()
+    // What was asked first is answered first.
+    pop.read(engine, limit: 10, now: 41)
+    pop.settle(count: 1)
+    pop.read(engine, limit: 10, now: 42)
+    #expect(pop.follower.isInStep(now: 42, lease: 0))
   }
 
   @Test func `a lost end is read again from where the histories part, and purges nothing`() {

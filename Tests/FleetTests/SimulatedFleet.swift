@@ -46,7 +46,7 @@ struct SimulatedEngine {
   }
 
   private(set) var log = Log()
-  private var replica = Log()
+  private(set) var replica = Log()
   var clock: UInt64 = 1_000_000
   /// What the log has, or had before it was trimmed.
   private(set) var standing: Set<KeyOrder> = []
@@ -86,11 +86,11 @@ struct SimulatedEngine {
     if log.entries.count > count { log.entries.removeFirst(log.entries.count - count) }
   }
 
-  mutating func empty(history: UInt64) {
+  mutating func empty(history: UInt64, isReplicated: Bool = true) {
     log = Log()
     log.history = history
     standing = []
-    replicate()
+    if isReplicated { replicate() }
   }
 
   func report(_ probes: [LogPlace]) -> LogReport {
@@ -105,8 +105,9 @@ struct SimulatedEngine {
     return report
   }
 
-  func entries(after position: LogPosition, limit: Int) -> [LogEntry] {
-    Array(log.entries.lazy.filter { $0.place.position > position }.prefix(limit))
+  func entries(after position: LogPosition, limit: Int, ofReplica: Bool = false) -> [LogEntry] {
+    let entries = ofReplica ? replica.entries : log.entries
+    return Array(entries.lazy.filter { $0.place.position > position }.prefix(limit))
   }
 }
 
@@ -120,6 +121,8 @@ struct SimulatedPoP {
     var isHidden = false
   }
 
+  /// Whether it reads the log from the replica.
+  let readsReplica: Bool
   private(set) var disk: FleetBook
   private(set) var follower: LogFollower
   var stored: [Int: Stored] = [:]
@@ -134,10 +137,12 @@ struct SimulatedPoP {
   /// Of each key, the newest version whose purge is durable here.
   private(set) var floor: [Int: Int] = [:]
 
-  init(pop: UInt64) {
+  init(pop: UInt64, readsReplica: Bool) {
+    self.readsReplica = readsReplica
     disk = FleetBook()
     disk.settle(pop: pop)
     follower = LogFollower(disk)
+    follower.needsWord = readsReplica
   }
 
   var name: UInt64 { disk.pop }
@@ -147,6 +152,7 @@ struct SimulatedPoP {
     undurable = []
     applied = []
     follower = LogFollower(disk)
+    follower.needsWord = readsReplica
     isConnected = false
     sent = 0
   }
@@ -207,13 +213,23 @@ struct SimulatedPoP {
   }
 
   mutating func read(_ engine: SimulatedEngine, limit: Int, now: Int64) {
-    let isWhole =
-      follower.lastRead.map { last in engine.log.entries.contains { $0.place == last } }
-      ?? (engine.report([]).trimmed == follower.book.trimmed)
-    guard isWhole else { return disconnect() }
-    let entries = engine.entries(after: follower.readThrough, limit: limit)
+    if readsReplica {
+      guard isWhole(engine.log), follower.book.history == engine.log.history else {
+        return disconnect()
+      }
+      follower.heard(through: engine.log.last, now: now)
+    }
+    guard isWhole(readsReplica ? engine.replica : engine.log) else { return disconnect() }
+    let entries = engine.entries(
+      after: follower.readThrough, limit: limit, ofReplica: readsReplica)
     follower.read(entries, isAll: entries.count < limit, now: now)
     apply()
+  }
+
+  /// Whether what was read last stands in a log; if nothing was read, whether it is trimmed as it was.
+  private func isWhole(_ log: SimulatedEngine.Log) -> Bool {
+    follower.lastRead.map { last in log.entries.contains { $0.place == last } }
+      ?? (log.added - UInt64(log.entries.count) == follower.book.trimmed)
   }
 
   /// An entry is told ahead, in time or late.

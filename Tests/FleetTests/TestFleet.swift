@@ -18,6 +18,8 @@ final class TestPoP {
   private let settings: FleetSettings
   private var held: (store: ObjectStore, client: FleetClient)?
   let notes: Notes
+  /// What carries out orders to warm, from its start on; nil: a version that does no such thing.
+  var warmer: TestWarmer?
 
   final class Notes: Sendable {
     private let lines = Mutex<[String]>([])
@@ -25,11 +27,17 @@ final class TestPoP {
     var all: [String] { lines.withLock { $0 } }
   }
 
-  init(_ name: String, region: String = "eu", engine: RedisSettings) throws {
+  init(
+    _ name: String, region: String = "eu", engine: RedisSettings, readEngine: RedisSettings? = nil,
+    warmer: TestWarmer? = nil
+  ) throws {
     self.name = name
+    self.warmer = warmer
     directory = try TemporaryDirectory()
-    settings = FleetSettings(
+    var settings = FleetSettings(
       fleet: "shop", pop: name, region: region, version: "1", engine: engine)
+    settings.readEngine = readEngine
+    self.settings = settings
     notes = Notes()
     try open()
   }
@@ -45,7 +53,7 @@ final class TestPoP {
     let opened = try Self.open(directory.file("store"), settings, notes)
     held = opened
     let store = opened.0
-    try opened.1.start { Self.order($0, store) }
+    try opened.1.start(warmer: warmer) { Self.order($0, store) }
   }
 
   private func close() {

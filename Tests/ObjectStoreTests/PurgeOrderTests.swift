@@ -435,13 +435,20 @@ extension StoreFixture {
       #expect(history.append([record]) == nil)
     }
     add(record(number, pattern.text))
-    for id: UInt64 in 2...5_000 { add(record(id)) }
+    #expect(history.everythingStaledAt == .min)
+    add(
+      PurgeRecord(
+        id: 2, time: 77, target: .everything, isSoft: true, tags: 0, objects: nil, who: "",
+        what: "", idempotencyKey: "2", pattern: []))
+    #expect(history.everythingStaledAt == 77)
+    for id: UInt64 in 3...5_000 { add(record(id)) }
     #expect(TemporaryDirectory.read(directory.file("purges")).count < 5 << 20)
     let again = try PurgeHistory(directory.file("purges"))
     #expect(again.found.map(\.id) == [number])
     #expect(
       again.records(before: .max, limit: 9_999).map(\.id) == Array((3_977...5_000).reversed()))
     #expect(again.last == 5_000)
+    #expect(again.everythingStaledAt == 77)
   }
 
   @Test func `a log that cannot be written anew grows on, and no order is lost or counted twice`()

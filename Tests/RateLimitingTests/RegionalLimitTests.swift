@@ -48,7 +48,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Load.allCases, [1, 8])
+  @Test(arguments: Load.allCases, [1, 8, 20])
   func `all processes together let pass what the region may, to a hundredth`(
     load: Load, processes: Int
   ) throws {
@@ -59,8 +59,8 @@ import Testing
     run(&region, load, perSecond: 300, milliseconds: 40_000, chance: &chance)
     let fair = 100.0 + 100 * 40
     #expect(Double(region.spent.count) <= fair * 1.01, "\(region.spent.count) of \(fair)")
-    // What is leased to one whose load has gone elsewhere, or who is hardly asked, is spent by nobody.
-    let least = load == .moving || load == .skewed ? 0.95 : 0.98
+    // What is leased to those who are hardly asked, and who learn of each other late, is spent by nobody.
+    let least = load == .skewed && processes == 20 ? 0.97 : 0.985
     #expect(Double(region.spent.count) >= fair * least, "\(region.spent.count) of \(fair)")
     #expect(region.worstExcess <= region.bound)
   }

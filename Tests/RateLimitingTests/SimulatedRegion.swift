@@ -6,24 +6,45 @@ import RateLimiting
 /// The engine: what its script does (Sources/Fleet/BudgetScript.swift), by a clock of its own.
 struct SimulatedEngine {
   private var times: [Hash128: Double] = [:]
+  /// What was given back, in this time of a lease and in the one before.
+  private var back: [Hash128: (turn: Int64, before: Double, since: Double)] = [:]
   /// How far its clock is from the processes' clock, nanoseconds.
   var skew: Int64 = 0
 
   mutating func answer(
-    _ report: BudgetReport, _ terms: (price: Double, depth: Int64, cap: Int64), now: Int64
+    _ report: BudgetReport, _ terms: (price: Double, depth: Int64, cap: Int64), lease: Int64,
+    now: Int64
   ) -> BudgetAnswer {
+    let turn = (now + skew) / lease
     let now = Double(now + skew)
     var time = max(times[report.key] ?? now, now)
     time = min(max(time + Double(report.charge) * terms.price, now), now + Double(terms.cap))
+    if report.back > 0 {
+      var known = back[report.key] ?? (turn, 0, 0)
+      if known.turn != turn {
+        known = (turn, known.turn == turn - 1 ? known.since : 0, 0)
+      }
+      let left = Double(report.backEnd) - known.before - known.since - now
+      let taken = min(Double(report.back), (left / terms.price).rounded(.down))
+      if taken > 0 {
+        time = max(time - taken * terms.price, now)
+        known.since += taken * terms.price
+        back[report.key] = known
+      }
+    }
     let room = ((now + Double(terms.depth) - time) / terms.price + 1e-6).rounded(.down)
     var granted = UInt64(max(0, min(room, Double(report.want))))
     if granted < report.least { granted = 0 }
     time += Double(granted) * terms.price
     times[report.key] = time
-    return BudgetAnswer(granted: granted, fullAfter: Int64((time - now).rounded(.up)))
+    return BudgetAnswer(
+      granted: granted, fullAfter: Int64((time - now).rounded(.up)), end: Int64(time))
   }
 
-  mutating func forget() { times = [:] }
+  mutating func forget() {
+    times = [:]
+    back = [:]
+  }
 }
 
 /// Processes that share one limit.
@@ -69,7 +90,8 @@ struct SimulatedRegion {
     while let first = toEngine.first, first.due <= now {
       toEngine.removeFirst()
       let terms = limiters[first.process].terms(pops: limiters.count)
-      let answer = engine.answer(first.report, terms, now: first.due)
+      let answer = engine.answer(
+        first.report, terms, lease: limiters[first.process].lease, now: first.due)
       fromEngine.append((first.due + way, first.process, first.report, answer))
     }
     while let first = fromEngine.first, first.due <= now {

@@ -1,6 +1,7 @@
 // The engine against the stand-in origin, on real sockets.
 
 import Bytes
+import CLinux
 import EventLoop
 import FoundationEssentials
 import Testing
@@ -252,6 +253,62 @@ struct EngineTests {
       plan.clients = 1
     }
     #expect(report.answers == 30 && report.connectionsOpened == 3)
+  }
+
+  @Test(arguments: [ConnectionUse.perClient, .fresh(share: 0.5), .fresh(share: 1)])
+  func `who needs a connection gets the place of one that is idle`(_ use: ConnectionUse) throws {
+    let lines = (0..<40).map { #"{"client":"10.0.0.\#($0 % 20)","target":"/\#($0)"}"# + "\n" }
+    let stage = try Stage(lines.joined())
+    for clients in [1, 4] {
+      let report = try stage.replay { plan in
+        plan.connections = use
+        plan.clients = clients
+        plan.maxConnections = 2
+      }
+      #expect(report.answers == 40 && report.failed == 0, "\(report.errors)")
+      if use != .fresh(share: 0.5) { #expect(report.connectionsOpened == 40) }
+    }
+  }
+
+  @Test func `of a server's addresses the first that answers is taken`() throws {
+    let stage = try Stage("/a\n")
+    let closed = SocketAddress(high: 0, low: 0xFFFF_7F00_0002, port: 1)
+    #expect(try ReplayPlan.reachable(of: [closed, stage.origin.address]) == stage.origin.address)
+    #expect(throws: Errno(ECONNREFUSED)) { try ReplayPlan.reachable(of: [closed]) }
+    #expect(throws: Errno.self) { try ReplayPlan.reachable(of: []) }
+  }
+
+  @Test func `what is answered after the end is no part of the rate`() throws {
+    var tally = Tally()
+    tally.answers = 100
+    tally.cut(at: 2_000_000_000)
+    // A slow one.
+    tally.answers = 101
+    tally.lastAnswer = 30_000_000_000
+    tally.cut(at: 30_000_000_000)
+    var other = Tally()
+    other.answers = 20
+    other.lastAnswer = 1_000_000_000
+    func rate(_ tally: Tally) -> Double {
+      let plan = ReplayPlan(address: SocketAddressForTests.local, host: "test")
+      return ReplayReport(
+        tally, plan: plan, name: "", began: "", timeline: [], source: SourceOutcome()
+      ).rate
+    }
+    #expect(rate(tally) == 50 && rate(other) == 20)
+    var both = Tally()
+    both.add(tally)
+    both.add(other)
+    #expect(rate(both) == 60 && both.answers == 121)
+    // Where nothing was answered in time, there is what was answered later.
+    var late = Tally()
+    late.cut(at: 1_000_000_000)
+    late.answers = 3
+    late.lastAnswer = 6_000_000_000
+    #expect(rate(late) == 0.5)
+    var all = Tally()
+    all.add(late)
+    #expect(rate(all) == 0.5)
   }
 
   @Test func `a compressed recording is played whole, and stops when enough was sent`() throws {

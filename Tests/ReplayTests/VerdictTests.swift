@@ -10,6 +10,9 @@ struct VerdictTests {
   @Test(arguments: [
     ("cache-status: weir; hit; ttl=30", CacheVerdict.hit),
     ("cache-status: weir; hit; ttl=-3; detail=\"a, b; fwd=miss\"", .stale),
+    ("cache-status: weir; fwd=miss; detail=\"a; hit; b\"", .miss),
+    ("cache-status: weir; detail=\"a\\\"; fwd=miss, b; fwd=miss\"; hit", .hit),
+    ("cache-status: weir; hit=?1", .hit), ("cache-status: weir; hit=?0; fwd=miss", .miss),
     ("cache-status: weir; fwd=uri-miss; stored; fwd-status=200", .miss),
     ("cache-status: weir; fwd=vary-miss", .miss), ("cache-status: weir; fwd=partial", .miss),
     ("cache-status: weir; fwd=stale; fwd-status=304", .revalidated),

@@ -450,10 +450,13 @@ class Contender:
             say(f"{self.name} is left out of it: {problem}")
             return None
 
+    def serving(self, row):
+        """The one of its servers that has a row's work."""
+        return self.large if row in HITS and not HITS[row][1].endswith("1k") else self.server
+
     def round(self, bench, row, number):
         """A round of a row of processor time; the best counts."""
-        server = self.large if row in HITS and not HITS[row][1].endswith("1k") else self.server
-        one = self.attempt(row, lambda: bench.row(row, server, number))
+        one = self.attempt(row, lambda: bench.row(row, self.serving(row), number))
         best = self.result.get(TITLES[row])
         if one and (best is None or one["cpu_us"] < best["cpu_us"]):
             self.result[TITLES[row]] = one
@@ -560,7 +563,7 @@ def table(results):
     return "\n".join(lines) + "\n"
 
 
-def about(results):
+def about(results, script="compare"):
     """The machine, the versions and the command, as every table of docs/benchmarks.md has them."""
     versions = {
         "haproxy": "HAProxy " + version("haproxy", "-v"), "trafficserver":
@@ -570,7 +573,7 @@ def about(results):
     more = ", ".join(text for name, text in versions.items() if name in results)
     return (
         machine(congestion()) + (f" {more}." if more else "")
-        + f"\n\n    tools/bench/compare {' '.join(sys_arguments())}".rstrip() + "\n\n"
+        + f"\n\n    tools/bench/{script} {' '.join(sys_arguments())}".rstrip() + "\n\n"
     )  # fmt: skip
 
 

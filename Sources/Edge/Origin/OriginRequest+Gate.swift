@@ -11,6 +11,7 @@ extension OriginRequest {
 
   /// Goes on to the choice of a server, at once or when there is a place.
   func passGate() {
+    guard !waitsForTurn() else { return }
     guard !hasMissPlace, isCountedMiss, let limit = side.pool.configuration.maxMisses else {
       choose()
       return

@@ -270,7 +270,7 @@ extension OriginRequest {
     }
     timer = .max
     switch stage {
-    case .gated: missWaitedInVain()
+    case .gated: if awaitsTurn { turnCame() } else { missWaitedInVain() }
     case .queued: waitedInVain()
     case .pausing: choose()
     case .connecting:

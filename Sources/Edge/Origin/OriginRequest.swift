@@ -78,6 +78,9 @@ final class OriginRequest {
   /// Its place in the line of misses, and whether it has one of theirs.
   var missTicket: WaitTicket?
   var hasMissPlace = false
+  /// Whether it has had its turn among validations, and whether it waits for it.
+  var hasTurn = false
+  var awaitsTurn = false
   /// Connections that are being made.
   var connecting: Connecting?
   /// The second try beside the first.

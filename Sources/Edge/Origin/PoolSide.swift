@@ -26,6 +26,8 @@ final class PoolSide {
   let longestRest: Int64
   /// Whether its servers may be spoken to by HTTP/2: over TLS if they choose it, or without.
   let mayShare: Bool
+  /// Until when there is no turn for a validation that nobody waits for (monotonic; `waitsForTurn`).
+  var turnsAreGoneUntil = Int64.min
   /// Whether they speak nothing else.
   let speaksCleartextHTTP2: Bool
   /// What shared connections take.

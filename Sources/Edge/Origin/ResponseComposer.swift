@@ -53,8 +53,13 @@ struct StoredReference {
   let hash: Hash128
   let entityTag: [UInt8]
   let lastModified: [UInt8]
+  /// When it was received or validated last, ms since the epoch.
+  let responseTime: Int64
+  let isSoftlyPurged: Bool
 
   init(_ response: StoredResponse) {
+    responseTime = response.responseTime
+    isSoftlyPurged = response.isSoftlyPurged
     id = response.id
     hash = response.keyHash
     entityTag = response.etag.array

@@ -216,7 +216,8 @@ extension Exchange {
     _ response: StoredResponse, hash: Hash128, on connection: some ClientStream
   ) {
     let worker = connection.worker
-    guard let store = worker.context.store, !isLeftAlone(response, worker) else { return }
+    guard let store = worker.context.store, !isLeftAlone(response, worker), mayHaveTurn(worker)
+    else { return }
     let key = worker.keyBuffer.view.array
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
     let target = targetURL(worker, key: worker.keyBuffer.view)
@@ -253,6 +254,13 @@ extension Exchange {
     request.purgedThrough = purgedThrough
     worker.leading[ObjectIdentifier(fill)] = request
     request.start()
+  }
+
+  /// Whether a validation behind the back of a client may have its turn, where they take turns; of a request
+  /// with rules this is not known before it is made.
+  private func mayHaveTurn(_ worker: Worker) -> Bool {
+    let side = generation.sides[generation.routes.routes[route].origin]
+    return isRuled || side.turnsAreGoneUntil <= worker.now.monotonic
   }
 
   /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who

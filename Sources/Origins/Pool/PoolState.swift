@@ -8,6 +8,7 @@ final class PoolState: Sendable {
     static var breaker: Int { 2 }
     static var budget: Int { 3 }
     static var windowEnd: Int { 4 }
+    static var turn: Int { 5 }
     static var requests: Int { 16 }
     static var retries: Int { 17 }
     static var hedges: Int { 18 }
