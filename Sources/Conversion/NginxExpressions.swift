@@ -134,4 +134,60 @@ extension NginxConversion {
       networks("allow ").map { "when \(others) && !(client.ip in [\($0)]) { respond 403; }" },
     ].compactMap { $0 }
   }
+
+  /// `if (…) { return …; }` as a rule; nil if the condition, or what else stands there, has no counterpart.
+  mutating func condition(_ entry: NginxDirective) -> String? {
+    guard let block = entry.block, block.count == 1, block[0].name == "return",
+      let test = Self.test(entry.arguments)
+    else { return nil }
+    let lines = answer(block[0]) ?? ["respond 503;"]
+    return "when \(test) { \(lines.joined(separator: " ")) }"
+  }
+
+  /// A comparison in brackets, as a condition.
+  private static func test(_ arguments: [String]) -> String? {
+    let text = arguments.joined(separator: " ")
+    guard text.hasPrefix("("), text.hasSuffix(")") else { return nil }
+    let inner = text.dropFirst().dropLast().drop { $0 == " " }
+    let words = inner.split(separator: " ", maxSplits: 2).map { String($0) }
+    guard words.count > 1, let data = data(words[0]) else { return nil }
+    var value = words.count > 2 ? words[2] : ""
+    // A bracket may stand behind the quotes of a text.
+    while value.last == " " { value.removeLast() }
+    switch words[1] {
+    case "=", "!=":
+      let isPlain = value.utf8.allSatisfy { byte in
+        byte >= 0x20 && byte < 0x7F && !"\"\\$".utf8.contains(byte)
+      }
+      return isPlain ? "\(data) \(words[1] == "=" ? "==" : "!=") \"\(value)\"" : nil
+    case "~", "~*", "!~", "!~*":
+      guard !value.contains("$http") && !value.contains("$arg"),
+        let pattern = NginxExpression.pattern(value, isCaseless: words[1].hasSuffix("*"))
+      else { return nil }
+      let test = "\(data) matches r\"\(pattern)\""
+      return words[1].hasPrefix("!") ? "!(\(test))" : test
+    default: return nil
+    }
+  }
+
+  /// A variable as data of the request; nil if none is surely the same.
+  private static func data(_ variable: String) -> String? {
+    let known = [
+      "$request_method": "request.method", "$host": "host", "$scheme": "scheme",
+      "$uri": "url_decode(path)", "$args": "query", "$query_string": "query",
+    ]
+    if let data = known[variable] { return data }
+    let kinds = [("$http_", "header"), ("$cookie_", "cookie"), ("$arg_", "query")]
+    for (prefix, kind) in kinds where variable.hasPrefix(prefix) {
+      let name = variable.dropFirst(prefix.utf8.count)
+      let isName = name.utf8.allSatisfy { byte in
+        (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == 0x5F
+      }
+      // Whose value is decoded elsewhere, and not here, is not surely the same.
+      guard isName, !name.isEmpty, kind != "query" else { return nil }
+      let field = kind == "header" ? name.lowercased().map { $0 == "_" ? "-" : $0 } : Array(name)
+      return "\(kind).\(String(field))"
+    }
+    return nil
+  }
 }

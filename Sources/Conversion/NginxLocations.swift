@@ -194,6 +194,9 @@ extension NginxConversion {
       guard let size = inner.arguments.first.flatMap(Self.bodySize) else { return drop(inner) }
       way.lines.append("max_body \(size);")
     case "limit_except": way.lines += gates(inner)
+    case "if":
+      guard let rule = condition(inner) else { return drop(inner) }
+      way.lines.append(rule)
     case "limit_req": limit(inner, &way.lines)
     case "add_header": addHeader(inner, &way.lines)
     case let name where Self.handlers.contains(name):

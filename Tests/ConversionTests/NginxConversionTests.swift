@@ -291,6 +291,36 @@ struct NginxConversionTests {
     #expect(result.names(7, "cache on"))
   }
 
+  @Test func `what a condition refuses is refused`() {
+    let result = converted(
+      #"""
+      upstream app { server 10.0.0.1:80; }
+      server {
+        server_name a.example;
+        if ($http_user_agent ~* "(bad bot|\.evil)") { return 403; }
+        if ($request_method !~ ^(GET|HEAD|POST)$) { return 405; }
+        if ($scheme = http) { return 301 https://www.example$request_uri; }
+        if ($http_x_key != "") { return 444; }
+        if ($arg_q = 1) { return 403; }
+        if (-f $request_filename) { return 403; }
+        if ($cookie_who = "a\"b") { return 403; }
+        if ($host = b.example) { set $x 1; return 403; }
+        location / { proxy_pass http://app; if ($cookie_beta = "yes") { return 204; } if ($uri ~ /old$) { return 410; } }
+      }
+      """#)
+    let site = result.text
+    for rule in [
+      #"    when header.user-agent matches r"(?i)(bad bot|\.evil)" { respond 403; }"#,
+      #"    when !(request.method matches r"^(GET|HEAD|POST)$") { respond 405; }"#,
+      #"    when scheme == "http" { when query == "" { redirect 301 "https://www.example${path}"; } redirect"#,
+      #"    when header.x-key != "" { respond 503; }"#,
+      #"        when cookie.beta == "yes" { respond 204; }"#,
+      #"        when url_decode(path) matches r"/old$" { respond 410; }"#,
+    ] { #expect(site.contains("\n" + rule), "\(rule) in \(site)") }
+    for line in [9, 10, 11, 12] { #expect(result.names(line, "if ("), "\(line)") }
+    #expect(!result.names(5, "if (") && !result.names(13, "if ("))
+  }
+
   @Test func `who may only read may only read`() {
     let result = converted(
       """
@@ -333,7 +363,7 @@ struct NginxConversionTests {
       server {
         if ($host = b.example) { return 301 https://$host$request_uri; }
         if ($host = z.example) { return 301 https://$host$request_uri; }
-        if ($arg_x) { return 403; }
+        if ($arg_x) { return 403; }  # whatever it says
         listen 80; server_name b.example c.example;
         return 404;
       }
