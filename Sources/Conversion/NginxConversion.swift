@@ -25,6 +25,8 @@ struct NginxConversion {
   struct Site {
     var hosts: [String]
     var lines: [String] = []
+    /// What is looked at before its locations.
+    var rules: [String] = []
     var routes: [(head: String, lines: [String])] = []
     var redirectsToHTTPS = false
     var httpsPort: Int?
@@ -286,6 +288,7 @@ extension NginxConversion {
     if site.redirectsToHTTPS {
       out.line("redirect_to_https on\(site.httpsPort.map { " port=\($0)" } ?? "");")
     }
+    for rule in site.rules { out.line(rule) }
     for route in site.routes {
       out.open("route \(route.head)")
       for line in route.lines { out.line(line) }

@@ -50,61 +50,8 @@ struct NginxScope {
   }
 }
 
-/// A location that is an expression: nginx takes the first of them that fits, before every location that is
-/// the beginning of a path, unless that says `^~`.
-struct NginxExpression {
-  static let modifiers = ["~", "~*"]
-  /// As it stands in `r"…"`.
-  var pattern: String
-  var rules: [String]
-
-  /// An expression as it stands in `r"…"`, where a quote is all that means something else; nil if it cannot.
-  static func pattern(_ text: String, isCaseless: Bool) -> String? {
-    var pattern = isCaseless ? "(?i)" : ""
-    var isEscaped = false
-    for scalar in text.unicodeScalars {
-      guard scalar.value >= 0x20, scalar.value != 0x7F else { return nil }
-      switch scalar {
-      case "\"" where isEscaped: pattern += "x22"
-      case "\"": pattern += "\\x22"
-      default: pattern.unicodeScalars.append(scalar)
-      }
-      isEscaped = scalar == "\\" && !isEscaped
-    }
-    if isEscaped || text.isEmpty { return nil }
-    return pattern.hasSuffix("\\") ? pattern + "(?:)" : pattern
-  }
-
-  /// The lines of a route with expressions before its own. nginx looks at paths without escapes.
-  static func join(_ expressions: [NginxExpression], to lines: [String]) -> [String] {
-    var chain: [String] = []
-    for expression in expressions {
-      let start = chain.isEmpty ? "when" : "else when"
-      let rules = expression.rules.joined(separator: " ")
-      chain.append("\(start) url_decode(path) matches r\"\(expression.pattern)\" { \(rules) }")
-    }
-    // Behind the route's settings, of which the origin is the first.
-    guard expressions.contains(where: { !$0.isAnswer }) else {
-      return lines.prefix(1) + chain + lines.dropFirst()
-    }
-    // Who goes on is not to meet the route's own rules.
-    let own = lines.filter(isRule)
-    if !own.isEmpty { chain.append("else { \(own.joined(separator: " ")) }") }
-    return lines.prefix(1) + chain + lines.dropFirst().filter { !isRule($0) }
-  }
-
-  /// Whether a request that it fits ends with it.
-  private var isAnswer: Bool {
-    rules.last.map { $0.hasPrefix("respond ") || $0.hasPrefix("redirect ") } ?? false
-  }
-
-  private static func isRule(_ line: String) -> Bool {
-    ["respond ", "redirect ", "when ", "set ", "unset "].contains { line.hasPrefix($0) }
-  }
-}
-
 /// A location while it is read.
-private struct Way {
+struct NginxWay {
   /// The origin or the files.
   var line: String?
   /// Rules that end each request.
@@ -143,7 +90,7 @@ extension NginxConversion {
       return drop(entry, "the path cannot be a route's, or is another's already")
     }
     var scope = outer.inner
-    var way = Way()
+    var way = NginxWay()
     read(entry, &scope, &way)
     let inside = expressions(in: entry.block ?? [], scope) + (modifier.isEmpty ? around : [])
     let place = site.routes.count
@@ -156,8 +103,8 @@ extension NginxConversion {
   }
 
   /// Reads what stands in a location, but for other locations.
-  private mutating func read(
-    _ entry: NginxDirective, _ scope: inout NginxScope, _ way: inout Way
+  mutating func read(
+    _ entry: NginxDirective, _ scope: inout NginxScope, _ way: inout NginxWay
   ) {
     for inner in entry.block ?? [] { _ = scope.take(inner) }
     let host = scope.fields.last { $0.arguments.first?.lowercased() == "host" }
@@ -165,59 +112,9 @@ extension NginxConversion {
     for field in scope.fields { setHeader(field, &way.lines) }
   }
 
-  /// The locations of a block that are expressions, as rules.
-  mutating func expressions(
-    in entries: [NginxDirective], _ outer: NginxScope
-  ) -> [NginxExpression] {
-    entries.compactMap { entry in
-      guard entry.name == "location", entry.arguments.count == 2,
-        NginxExpression.modifiers.contains(entry.arguments[0])
-      else { return nil }
-      let isCaseless = entry.arguments[0] == "~*"
-      guard let pattern = NginxExpression.pattern(entry.arguments[1], isCaseless: isCaseless) else {
-        drop(entry, "the expression cannot be one here; what it denies is not denied")
-        return nil
-      }
-      var scope = outer.inner
-      var way = Way()
-      read(entry, &scope, &way)
-      for inner in entry.block ?? [] where inner.name == "location" {
-        drop(inner, "it stands in an expression's location: write rules")
-      }
-      let rules = rules(of: entry, lines(of: entry, scope, way))
-      return rules.isEmpty ? nil : NginxExpression(pattern: pattern, rules: rules)
-    }
-  }
-
-  /// What a route's lines say as rules; what rules cannot say is named.
-  private mutating func rules(of entry: NginxDirective, _ lines: [String]) -> [String] {
-    var rules: [String] = []
-    var networks: [String: [String]] = [:]
-    for line in lines {
-      let words = line.dropLast().split(separator: " ", maxSplits: 1).map { String($0) }
-      switch words[0] {
-      case "origin" where words[1].hasPrefix(Self.nowhere): break
-      case "allow", "deny": networks[words[0], default: []].append(words[1])
-      case "cache" where line == "cache off;": rules.append("cache bypass;")
-      case "on": drop(entry, "on response { when url_decode(path) matches r\"…\" { set … } }")
-      case "files", "cache", "max_body", "upgrade":
-        drop(entry, "rules cannot say \(line) it stays as the route has it")
-      default: rules.append(line)
-      }
-    }
-    var access: [String] = []
-    if let denied = networks["deny"] {
-      access.append("when client.ip in [\(denied.joined(separator: ", "))] { respond 403; }")
-    }
-    if let allowed = networks["allow"] {
-      access.append("when !(client.ip in [\(allowed.joined(separator: ", "))]) { respond 403; }")
-    }
-    return access + rules
-  }
-
   /// The lines of a route; one that has no way to an answer, or lets nobody in, answers itself.
-  private mutating func lines(
-    of entry: NginxDirective, _ scope: NginxScope, _ way: Way
+  mutating func lines(
+    of entry: NginxDirective, _ scope: NginxScope, _ way: NginxWay
   ) -> [String] {
     let (access, isClosed) = access(scope.access)
     if let guardian = scope.guardian {
@@ -242,7 +139,7 @@ extension NginxConversion {
     return ["origin \(closed());"] + access + ["respond 503;"]
   }
 
-  private func files(_ scope: NginxScope, _ way: Way) -> String? {
+  private func files(_ scope: NginxScope, _ way: NginxWay) -> String? {
     guard way.handler == nil, let root = scope.root?.arguments.first, !root.contains("$") else {
       return nil
     }
@@ -250,7 +147,7 @@ extension NginxConversion {
   }
 
   /// Who may ask. nginx takes the first that fits; here who is denied is so even if allowed.
-  private mutating func access(_ rules: [NginxDirective]) -> (lines: [String], isClosed: Bool) {
+  mutating func access(_ rules: [NginxDirective]) -> (lines: [String], isClosed: Bool) {
     var allowed: [String] = []
     var denied: [String] = []
     for rule in rules {
@@ -274,7 +171,9 @@ extension NginxConversion {
     return (denied, false)
   }
 
-  private mutating func read(_ inner: NginxDirective, _ host: NginxDirective?, _ way: inout Way) {
+  private mutating func read(
+    _ inner: NginxDirective, _ host: NginxDirective?, _ way: inout NginxWay
+  ) {
     switch inner.name {
     case "proxy_pass" where way.line == nil:
       way.line = pass(inner, host)
@@ -294,6 +193,10 @@ extension NginxConversion {
     case "client_max_body_size":
       guard let size = inner.arguments.first.flatMap(Self.bodySize) else { return drop(inner) }
       way.lines.append("max_body \(size);")
+    case "limit_except": way.lines += gates(inner)
+    case "if":
+      guard let rule = condition(inner) else { return drop(inner) }
+      way.lines.append(rule)
     case "limit_req": limit(inner, &way.lines)
     case "add_header": addHeader(inner, &way.lines)
     case let name where Self.handlers.contains(name):

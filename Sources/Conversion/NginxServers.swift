@@ -175,6 +175,9 @@ extension NginxConversion {
     case "listen": listen(entry)
     case "ssl_certificate", "ssl_certificate_key": break
     case "if" where Self.hostSentToHTTPS(entry) != nil: break
+    case "if":
+      guard site.answer == nil, let rule = condition(entry) else { return drop(entry) }
+      site.rules.append(rule)
     // Nobody comes so far.
     case "return" where site.hosts.isEmpty: break
     case "return":

@@ -68,6 +68,14 @@ struct VarnishConversion {
     var end: Int?
     for statement in body {
       let change = Self.change(of: statement)
+      if name == "vcl_recv", Self.refusesAll(statement) {
+        // Whom conditions before it let through, they let through here too; so nobody is, until rules say who.
+        isOriginUnknown = true
+        result.remark(
+          statement.line,
+          "\(name): \(statement.shown): all is answered with 503 until rules say who may")
+        continue
+      }
       let isLeftOut = end != nil || change.map(conditional.contains) == true
       if isLeftOut, change.map(Self.isBackend) == true { isOriginUnknown = true }
       if let end {
@@ -109,6 +117,16 @@ struct VarnishConversion {
       return !["purge", "synth", "fail", "abandon"].contains(action)
     }
     return text.hasPrefix("C{") || (statement.block ?? []).contains(where: mayEnd)
+  }
+
+  /// Whether a statement, outside of conditions, refuses every request that comes so far.
+  private static func refusesAll(_ statement: VarnishStatement) -> Bool {
+    if statement.words.first == "error" { return true }
+    let text = statement.words.joined()
+    guard text.hasPrefix("return"), statement.block == nil else { return false }
+    return ["synth", "fail", "error"].contains {
+      text.dropFirst(6).drop { $0 == "(" }.hasPrefix($0)
+    }
   }
 
   private mutating func backend(_ statement: VarnishStatement) {

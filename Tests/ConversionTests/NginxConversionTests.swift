@@ -291,6 +291,62 @@ struct NginxConversionTests {
     #expect(result.names(7, "cache on"))
   }
 
+  @Test func `what a condition refuses is refused`() {
+    let result = converted(
+      #"""
+      upstream app { server 10.0.0.1:80; }
+      server {
+        server_name a.example;
+        if ($http_user_agent ~* "(bad bot|\.evil)") { return 403; }
+        if ($request_method !~ ^(GET|HEAD|POST)$) { return 405; }
+        if ($scheme = http) { return 301 https://www.example$request_uri; }
+        if ($http_x_key != "") { return 444; }
+        if ($arg_q = 1) { return 403; }
+        if (-f $request_filename) { return 403; }
+        if ($cookie_who = "a\"b") { return 403; }
+        if ($host = b.example) { set $x 1; return 403; }
+        location / { proxy_pass http://app; if ($cookie_beta = "yes") { return 204; } if ($uri ~ /old$) { return 410; } }
+      }
+      """#)
+    let site = result.text
+    for rule in [
+      #"    when header.user-agent matches r"(?i)(bad bot|\.evil)" { respond 403; }"#,
+      #"    when !(request.method matches r"^(GET|HEAD|POST)$") { respond 405; }"#,
+      #"    when scheme == "http" { when query == "" { redirect 301 "https://www.example${path}"; } redirect"#,
+      #"    when header.x-key != "" { respond 503; }"#,
+      #"        when cookie.beta == "yes" { respond 204; }"#,
+      #"        when url_decode(path) matches r"/old$" { respond 410; }"#,
+    ] { #expect(site.contains("\n" + rule), "\(rule) in \(site)") }
+    for line in [9, 10, 11, 12] { #expect(result.names(line, "if ("), "\(line)") }
+    #expect(!result.names(5, "if (") && !result.names(13, "if ("))
+  }
+
+  @Test func `who may only read may only read`() {
+    let result = converted(
+      """
+      upstream app { server 10.0.0.1:80; }
+      server {
+        server_name a.example;
+        location / { proxy_pass http://app; limit_except GET { deny all; } }
+        location /in { proxy_pass http://app; limit_except GET POST { deny 10.0.0.9; allow 10.0.0.0/8; deny all; } }
+        location /known { proxy_pass http://app; limit_except GET { auth_basic "x"; } }
+        location /any { proxy_pass http://app; limit_except GET { allow all; } }
+        location /odd { proxy_pass http://app; limit_except "G ET" { deny all; } }
+        location ~ /x$ { proxy_pass http://app; limit_except GET { deny all; } }
+      }
+      """)
+    let readers = #"when !(request.method in ["GET", "HEAD"])"#
+    let posters = #"when !(request.method in ["GET", "POST", "HEAD"])"#
+    #expect(result.text.contains("else { \(readers) { respond 403; } }"), "\(result.text)")
+    #expect(result.text.contains("{ origin app; \(readers) { respond 403; } cache bypass; }"))
+    #expect(
+      result.text.contains(
+        "\(posters) && client.ip in [10.0.0.9] { respond 403; } "
+          + "\(posters) && !(client.ip in [10.0.0.0/8]) { respond 403; }"), "\(result.text)")
+    #expect(block("route /any", of: result).count == 3)
+    #expect(result.names(7, "auth_basic") && result.names(9, "limit_except"))
+  }
+
   @Test func `what certbot writes sends to TLS`() {
     let result = converted(
       """
@@ -307,7 +363,7 @@ struct NginxConversionTests {
       server {
         if ($host = b.example) { return 301 https://$host$request_uri; }
         if ($host = z.example) { return 301 https://$host$request_uri; }
-        if ($arg_x) { return 403; }
+        if ($arg_x) { return 403; }  # whatever it says
         listen 80; server_name b.example c.example;
         return 404;
       }

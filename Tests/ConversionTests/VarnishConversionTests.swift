@@ -56,6 +56,17 @@ struct VarnishConversionTests {
     #expect(!result.remarks.contains { $0.text.contains("\n") })
   }
 
+  @Test(arguments: [
+    "return (synth(403, \"No.\"));",
+    "if (req.url ~ \"^/public\") { return (hash); } return(synth(403));",
+    "if (client.ip ~ friends) { return (pass); }\n return (fail);",
+  ])
+  func `what refuses all but some is not open to all`(statements: String) {
+    let result = converted("sub vcl_recv { \(statements) }")
+    #expect(result.text.contains("origin nowhere;") && result.text.contains("respond 503;"))
+    #expect(result.remarks.contains { $0.text.contains("until rules say who may") })
+  }
+
   @Test func `what only some requests pass is left out`() {
     let result = converted(
       """
