@@ -1,5 +1,6 @@
 package import Bytes
 package import Crashes
+import EventLoop
 import LMDB
 import Synchronization
 
@@ -18,7 +19,7 @@ package final class ObjectStore: Sendable {
   private let nextBody: Atomic<UInt64>
   private let isClosed = Atomic<Bool>(false)
   /// Where purges go that this process may not write any more: the store is another's.
-  private let successor = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
+  private let successor = Hook<UInt64>()
   private let isHandedOver = Atomic<Bool>(false)
   /// What was unusual about the opening, for the log; nil if nothing was.
   package let openingNote: String?
@@ -366,7 +367,7 @@ package final class ObjectStore: Sendable {
   /// to the journal soon after.
   package func invalidate(tag: UInt64) {
     if isHandedOver.load(ordering: .acquiring) {
-      successor.withLock { $0 }?(tag)
+      successor.call(tag)
       return
     }
     let (entries, _) = core.ledger.purge([tag])
@@ -440,7 +441,7 @@ package final class ObjectStore: Sendable {
   /// Nothing is stored after it. Purges for the sake of unsafe requests (`invalidate`) are told to
   /// `invalidate` instead, for the other process to carry out; there must be no others. Blocks.
   package func handOver(invalidate: @escaping @Sendable (UInt64) -> Void) {
-    successor.withLock { $0 = invalidate }
+    successor.set(invalidate)
     isHandedOver.store(true, ordering: .releasing)
     core.counters.writingEnded.store(true, ordering: .relaxed)
     journal.stop()

@@ -48,7 +48,7 @@ final class PurgeHistory: Sendable {
   private let waitingOrders = Atomic<Int>(0)
   /// When everything was last purged softly, ms; `.min`: never, as far as is known.
   private let staledAt = Atomic<Int64>(.min)
-  private let listener = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
+  private let listener = Hook<UInt64>()
   private let ledger: Mutex<PurgeLedger?>
   private let file: Mutex<(descriptor: Int32, size: Int, limit: Int)>
   private let state: Mutex<State>
@@ -243,7 +243,7 @@ final class PurgeHistory: Sendable {
     let own = marks.count { $0.kind == .own }
     if own > 0 { notedOrders.subtract(own, ordering: .sequentiallyConsistent) }
     let lowest = marks.lazy.filter { $0.kind == .own }.map(\.number).min()
-    if let lowest { listener.withLock { $0 }?(max(lowest, 1)) }
+    if let lowest { listener.call(max(lowest, 1)) }
   }
 
   // MARK: The fleet
@@ -280,7 +280,7 @@ final class PurgeHistory: Sendable {
   var fleetOrdersWaiting: Int { state.withLock { $0.book.waiting } }
 
   /// Who is told, on the journal's thread, that own orders are durable.
-  func listen(_ body: (@Sendable (UInt64) -> Void)?) { listener.withLock { $0 = body } }
+  func listen(_ body: (@Sendable (UInt64) -> Void)?) { listener.set(body) }
 
   /// Notes marks that nobody waits for.
   func note(_ marks: [FleetMark]) {

@@ -18,7 +18,11 @@ package final class RegionalLimiter: Sendable {
   private let shareBits: Atomic<UInt64>
   private let saltWord = Atomic<UInt64>(0)
   private let hasNews = Atomic<Bool>(false)
-  private let bell = Mutex<(@Sendable () -> Void)?>(nil)
+  private struct Bell {
+    var body: (@Sendable () -> Void)?
+  }
+  /// In a structure: a mutex of a function itself leaves functions around it with each look.
+  private let bell = Mutex(Bell())
   let asks = Mutex(BudgetAsks())
   // As clients are told of it.
   private let toldBurst: Atomic<UInt64>
@@ -138,12 +142,12 @@ package final class RegionalLimiter: Sendable {
   // MARK: Telling
 
   /// Calls `body`, on whichever thread, when there is something to be told and was not before.
-  package func listen(_ body: (@Sendable () -> Void)?) { bell.withLock { $0 = body } }
+  package func listen(_ body: (@Sendable () -> Void)?) { bell.withLock { $0.body = body } }
 
   /// Says that there is something to be told.
   func ring() {
     guard !hasNews.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    bell.withLock { $0 }?()
+    bell.withLock { $0.body }?()
   }
 
   /// Who listens has come: what is new from now on rings again.

@@ -14,6 +14,7 @@
 // 500 with sixteen by hash; the fill around them costs 20 µs and more.
 
 package import Configuration
+import EventLoop
 import Synchronization
 
 /// A pool; see the top of this file.
@@ -72,7 +73,7 @@ package final class OriginPool: Sendable {
   /// Where places are announced that went to somebody who waited: called on any thread, and must only
   /// post to the waiter's worker.
   package func setGrantHandler(_ handler: @escaping @Sendable (SlotGrant) -> Void) {
-    state.onGrant.withLock { $0 = handler }
+    state.onGrant.set(handler)
   }
 }
 

@@ -1,3 +1,4 @@
+internal import EventLoop
 internal import Synchronization
 
 /// What a pool has besides its servers: shared by all workers and kept over a reload.
@@ -26,8 +27,8 @@ final class PoolState: Sendable {
   let queue = Mutex(WaitingQueue())
   /// How many misses go to the pool at once.
   let misses = MissGate()
-  let onMissGrant = Mutex<(@Sendable (MissGrant) -> Void)?>(nil)
-  let onGrant = Mutex<(@Sendable (SlotGrant) -> Void)?>(nil)
+  let onMissGrant = Hook<MissGrant>()
+  let onGrant = Hook<SlotGrant>()
 
   deinit { words.deallocate() }
 

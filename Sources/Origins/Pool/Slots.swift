@@ -11,6 +11,7 @@
 // the waiter's from that moment: its worker takes it with `accept` or gives it back with `decline`, also
 // when the request has gone meanwhile.
 
+internal import EventLoop
 internal import Synchronization
 
 /// A place that went to somebody who waited.
@@ -140,11 +141,10 @@ extension OriginPool {
       let grant = SlotGrant(
         waiter: waiter, pool: self, index: entry.index, serverPass: entry.serverPass,
         poolPass: entry.poolPass)
-      guard let handler = state.onGrant.withLock({ $0 }) else {
+      guard state.onGrant.call(grant) else {
         release(entry, now: now)
         return
       }
-      handler(grant)
     }
   }
 

@@ -9,6 +9,7 @@
 // gone meanwhile, so its worker has to give it on.
 
 internal import Configuration
+internal import EventLoop
 internal import Synchronization
 
 /// A place that went to a request that waited.
@@ -89,8 +90,7 @@ extension OriginPool {
   package func leaveMiss() {
     // A limit that a reload took away lets all in.
     let granted = state.misses.leave(limit: configuration.maxMisses ?? .max)
-    guard !granted.isEmpty, let handler = state.onMissGrant.withLock({ $0 }) else { return }
-    for waiter in granted { handler(MissGrant(waiter: waiter, pool: self)) }
+    for waiter in granted { state.onMissGrant.call(MissGrant(waiter: waiter, pool: self)) }
   }
 
   /// Leaves the line; false: a place has been granted, and the grant is on its way.
@@ -101,6 +101,6 @@ extension OriginPool {
 
   /// Has misses told that a place is theirs, on any thread.
   package func setMissHandler(_ handler: @escaping @Sendable (MissGrant) -> Void) {
-    state.onMissGrant.withLock { $0 = handler }
+    state.onMissGrant.set(handler)
   }
 }
