@@ -116,6 +116,30 @@ package final class RedisLink {
     if let failure = stream.flush() { close(failure, now: now, poller: poller) }
   }
 
+  // MARK: Pauses
+
+  /// Whether what the engine says is left with the kernel.
+  private var isPaused = false
+
+  /// Leaves what the engine says with the kernel, and is not woken by it, until `resume`: what comes meanwhile
+  /// is then taken together. Only while it is open; a connection that ends takes its pause with it.
+  package func pause(poller: borrowing Poller) {
+    guard isOpen, !isPaused, let stream else { return }
+    poller.remove(stream.socket)
+    isPaused = true
+  }
+
+  /// Ends a pause; the poller tells what has come.
+  package func resume(now: Int64, poller: borrowing Poller) {
+    guard isPaused, let stream else { return }
+    isPaused = false
+    do throws(Errno) {
+      try poller.add(stream.socket, token: token)
+    } catch {
+      close(.socket("\(error)"), now: now, poller: poller)
+    }
+  }
+
   // MARK: Events
 
   /// The kernel says something of the socket.
@@ -135,12 +159,18 @@ package final class RedisLink {
       case .failed(let failure): return close(failure, now: now, poller: poller)
       }
     }
+    let waiting = stream.waiting
     if let failure = stream.flush() { return close(failure, now: now, poller: poller) }
+    // The socket was full, and has room: the other side has taken something.
+    if stream.waiting < waiting { lastHeard = now }
     read(stream, now: now, poller: poller)
   }
 
   private func read(_ stream: RedisStream, now: Int64, poller: borrowing Poller) {
+    let before = stream.received
     let end = stream.receive()
+    // A large answer may take longer to come than one may wait for a word.
+    if stream.received != before { lastHeard = now }
     var isDamaged = false
     loop: while self.stream === stream, failure == nil {
       switch stream.next() {
@@ -148,9 +178,7 @@ package final class RedisLink {
       case .damaged:
         isDamaged = true
         break loop
-      case .reply(let reply):
-        lastHeard = now
-        take(reply)
+      case .reply(let reply): take(reply)
       }
     }
     if let failure { return close(failure, now: now, poller: poller) }
@@ -200,7 +228,8 @@ package final class RedisLink {
 
   /// Ends it for good; nobody is told, and what was not answered is dropped.
   package func stop(poller: borrowing Poller) {
-    if let stream { poller.remove(stream.socket) }
+    if let stream, !isPaused { poller.remove(stream.socket) }
+    isPaused = false
     stream = nil
     answers = []
     answered = 0
@@ -298,7 +327,8 @@ package final class RedisLink {
 
   private func close(_ reason: RedisFailure, now: Int64, poller: borrowing Poller) {
     let wasOfUse = isOpen && now &- openedAt > Self.trial
-    if let stream { poller.remove(stream.socket) }
+    if let stream, !isPaused { poller.remove(stream.socket) }
+    isPaused = false
     stream = nil
     failure = nil
     let wasRedirected = isRedirected

@@ -71,6 +71,12 @@ final class RedisStream {
     }
   }
 
+  /// How many bytes have come.
+  private(set) var received: UInt64 = 0
+
+  /// How many bytes wait for the socket.
+  var waiting: Int { output.count }
+
   /// Puts a command behind what waits.
   func append(_ command: RedisCommand) { command.append(to: &output) }
 
@@ -115,6 +121,7 @@ final class RedisStream {
         if let error = result.error { return .socket("\(error)") }
         if result.isEnd { return .socket("the server has ended the connection") }
       }
+      received &+= UInt64(input.count)
       if !reader.feed(input.view) { return .damaged }
     }
   }

@@ -22,12 +22,17 @@ package final class Relay: Sendable {
   private let thread = Mutex<LoopThread?>(nil)
 
   /// Starts one to a port; each way takes `delay` nanoseconds.
-  package init(to target: UInt16, delay: Int64 = 0) throws {
+  package convenience init(to target: UInt16, delay: Int64 = 0) throws {
+    try self.init(to: target, delay: delay, portion: nil)
+  }
+
+  /// Starts one that lets `portion` bytes of each way through every twenty milliseconds; nil: all.
+  package init(to target: UInt16, delay: Int64, portion: Int?) throws {
     let address =
       SocketAddress(host: "127.0.0.1", port: 0) ?? SocketAddress(high: 0, low: 0, port: 0)
     let listener = try Socket.listen(on: address, shared: false)
     port = Socket.localAddress(of: listener)?.port ?? 0
-    let run = RelayLoop(listener.release(), target, delay)
+    let run = RelayLoop(listener.release(), target, delay, portion)
     thread.withLock {
       $0 = LoopThread(name: "relay") { [switches] in
         while !switches.isStopping.load(ordering: .relaxed) {
@@ -68,13 +73,15 @@ private final class RelayLoop: @unchecked Sendable {
   private let listener: Int32
   private let target: UInt16
   private let delay: Int64
+  private let portion: Int?
   private let clock = NodeClock()
   private var ways: [Way] = []
 
-  init(_ listener: Int32, _ target: UInt16, _ delay: Int64) {
+  init(_ listener: Int32, _ target: UInt16, _ delay: Int64, _ portion: Int?) {
     self.listener = listener
     self.target = target
     self.delay = delay
+    self.portion = portion
   }
 
   func turn(isCut: Bool) {
@@ -90,6 +97,7 @@ private final class RelayLoop: @unchecked Sendable {
     if watched[0].revents != 0 { accept() }
     if isCut { return }
     for index in ways.indices { pass(index) }
+    if portion != nil { _ = usleep(20_000) }
     let over = ways.filter { way in
       way.hasEnded && way.waiting.isEmpty
         && ways.allSatisfy { $0.from != way.to || $0.hasEnded && $0.waiting.isEmpty }
@@ -116,11 +124,12 @@ private final class RelayLoop: @unchecked Sendable {
 
   private func pass(_ index: Int) {
     let now = clock.monotonic()
-    var bytes = [UInt8](repeating: 0, count: 65_536)
+    var bytes = [UInt8](repeating: 0, count: portion ?? 65_536)
     while !ways[index].hasEnded {
       let count = unsafe recv(ways[index].from, &bytes, bytes.count, Int32(MSG_DONTWAIT))
       if count > 0 {
         ways[index].waiting.append((now + delay, Array(bytes[..<count])))
+        if portion != nil { break }
       } else {
         if count < 0, weir_errno() == EAGAIN { break }
         ways[index].hasEnded = true

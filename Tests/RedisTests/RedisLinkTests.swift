@@ -27,6 +27,21 @@ struct RedisLinkTests {
     #expect(session.ask(["GET", "big"])?.text == value)
   }
 
+  @Test func `a value may take longer to come, or to go, than a server may say nothing`() throws {
+    let engine = try RedisProcess()
+    let relay = try Relay(to: engine.port, delay: 0, portion: 4_096)
+    let value = String(repeating: "0123456789abcdef", count: 40_000)
+    let direct = try RedisSession(port: engine.port)
+    #expect(direct.connect(milliseconds: 60_000))
+    #expect(direct.ask(["SET", "big", value]) == .status("OK"))
+    // Some three seconds each way.
+    var settings = RedisSettings(servers: [RedisServer(host: "127.0.0.1", port: relay.port)])
+    settings.timeout = 1_000_000_000
+    let session = try RedisSession(settings)
+    #expect(session.connect(milliseconds: 60_000))
+    #expect(session.ask(["GET", "big"])?.text == value)
+  }
+
   @Test func `a user is named, and a wrong password is told`() throws {
     let engine = try RedisProcess()
     try engine.command("ACL", "SETUSER", "edge", "on", ">secret", "~*", "+@all")
