@@ -17,7 +17,8 @@ extension OriginRequest {
   func end(with failure: OriginFailure, retryAfter: Int64 = 0) {
     guard stage != .done else { return }
     dropConnections()
-    if failure.isOutage { noteFailure() }
+    // Who had no turn has not asked the origin.
+    if failure.isOutage, !isTurnless { noteFailure() }
     if stage != .content, serveStale(instead: nil) { return }
     retire()
     worker.counters.add(.fillsFailed)

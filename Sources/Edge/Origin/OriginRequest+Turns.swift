@@ -15,6 +15,15 @@ internal import Metrics
 internal import ObjectStore
 internal import Origins
 
+extension Worker {
+  /// Whether validations of a stored response take turns.
+  func takesTurns(isSoftlyPurged: Bool, responseTime: Int64) -> Bool {
+    guard let fleet = context.fleet, let store = context.store else { return false }
+    return fleet.gate.isAfterLoss
+      || isSoftlyPurged && responseTime <= store.everythingStaledAt
+  }
+}
+
 extension OriginRequest {
   /// How long a validation behind the back of a client waits at most, ns: others go first, and the next
   /// hit tries again.
@@ -26,9 +35,8 @@ extension OriginRequest {
   /// Whether it has to wait for its turn, or has ended because that would take too long.
   func waitsForTurn() -> Bool {
     guard !hasTurn, !goesOn, !side.isOfFleet, let stored, let fleet = worker.context.fleet,
-      let store = worker.context.store,
-      fleet.gate.isAfterLoss
-        || stored.isSoftlyPurged && stored.responseTime <= store.everythingStaledAt
+      worker.takesTurns(
+        isSoftlyPurged: stored.isSoftlyPurged, responseTime: stored.responseTime)
     else { return false }
     hasTurn = true
     let (now, interval) = (worker.now.monotonic, fleet.validationInterval)
@@ -37,6 +45,7 @@ extension OriginRequest {
     guard let turn = side.pool.takeTurn(now: now, interval: interval, latest: now &+ longest)
     else {
       if isBackground { side.turnsAreGoneUntil = now &+ Self.pause }
+      isTurnless = true
       end(with: .tooBusy, retryAfter: longest)
       return true
     }

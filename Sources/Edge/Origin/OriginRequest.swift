@@ -81,6 +81,8 @@ final class OriginRequest {
   /// Whether it has had its turn among validations, and whether it waits for it.
   var hasTurn = false
   var awaitsTurn = false
+  /// Whether it has ended because its turn would have come too late.
+  var isTurnless = false
   /// Connections that are being made.
   var connecting: Connecting?
   /// The second try beside the first.

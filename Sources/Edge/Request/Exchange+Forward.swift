@@ -216,7 +216,8 @@ extension Exchange {
     _ response: StoredResponse, hash: Hash128, on connection: some ClientStream
   ) {
     let worker = connection.worker
-    guard let store = worker.context.store, !isLeftAlone(response, worker), mayHaveTurn(worker)
+    guard let store = worker.context.store, !isLeftAlone(response, worker),
+      mayHaveTurn(response, worker)
     else { return }
     let key = worker.keyBuffer.view.array
     let targetTags = targetTags(worker, store, key: worker.keyBuffer.view)
@@ -258,9 +259,11 @@ extension Exchange {
 
   /// Whether a validation behind the back of a client may have its turn, where they take turns; of a request
   /// with rules this is not known before it is made.
-  private func mayHaveTurn(_ worker: Worker) -> Bool {
+  private func mayHaveTurn(_ response: StoredResponse, _ worker: Worker) -> Bool {
     let side = generation.sides[generation.routes.routes[route].origin]
-    return isRuled || side.turnsAreGoneUntil <= worker.now.monotonic
+    if isRuled || side.turnsAreGoneUntil <= worker.now.monotonic { return true }
+    return !worker.takesTurns(
+      isSoftlyPurged: response.isSoftlyPurged, responseTime: response.responseTime)
   }
 
   /// Whether the origin failed for this stored response a moment ago and is not to be asked yet. Who
