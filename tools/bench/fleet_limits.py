@@ -41,7 +41,13 @@ async def run(pops, mode, pattern, seconds):
         nonlocal passed, refused, other
         link = await asyncio.open_connection("127.0.0.1", pops[place].port)
         while await queues[place].get():
-            status = await get(link, path, key)
+            try:
+                status = await get(link, path, key)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                # A connection that was idle for long enough is closed by the PoP, which has answered nothing.
+                link[1].close()
+                link = await asyncio.open_connection("127.0.0.1", pops[place].port)
+                status = await get(link, path, key)
             passed, refused = passed + (status == 200), refused + (status == 429)
             other += status not in (200, 429)
             if status == 200:
