@@ -215,8 +215,11 @@ extension AdminService {
 
   /// `GET /v1/warm`, `GET /v1/warm/{id}`, `DELETE /v1/warm/{id}`; nil if the answer comes later.
   func showWarming(_ route: AdminRoute, _ asked: Asked) throws(Problem) -> AdminResponse? {
+    // What was taken from the fleet again, after a start, has the PoP's name before the token's.
+    let caller = route.caller
+    let own = context.fleet.map { "\($0.settings.pop)/\(caller.name)" }
     let isVisible: (WarmReport) -> Bool = {
-      route.caller.sites.isEmpty || $0.who == route.caller.name
+      caller.sites.isEmpty || $0.who == caller.name || $0.who == own
     }
     guard let argument = route.arguments.first else {
       let reports = (warming?.reports ?? []).filter(isVisible)

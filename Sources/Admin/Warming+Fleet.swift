@@ -25,9 +25,9 @@ extension Warming: FleetWarmer {
     }
   }
 
-  package var results: [(name: String, result: FleetWarmResult)] {
+  package var results: [(order: FleetWarmOrder, result: FleetWarmResult)] {
     state.withLock { state in
-      state.jobs.compactMap { job in job.report.order.map { ($0.name, job.report.result) } }
+      state.jobs.compactMap { job in job.report.order.map { ($0, job.report.result) } }
     }
   }
 
@@ -42,8 +42,15 @@ extension Warming {
     var report = WarmReport(
       id: 0, who: order.who, time: 0, total: min(max(order.count, 1), Self.limit))
     report.order = order
-    _ = try begin(report, rate: order.rate) { report in
+    let begun = try begin(report, rate: order.rate) { report in
       Job(report: report, waiting: [], unread: urls, pause: 0)
+    }
+    guard begun == nil else { return }
+    // Nobody else would say that nothing comes of it.
+    Self.refuse(&report, Self.tooMuch)
+    let refused = report
+    state.withLock { state in
+      if !state.isStopping { Self.append(Job(report: refused, waiting: [], pause: 0), to: &state) }
     }
   }
 
@@ -70,7 +77,7 @@ extension Warming {
         !state.jobs[place].report.isOver
       else { return }
       if Self.waiting(in: state) + targets.count > Self.limit {
-        Self.refuse(&state.jobs[place], "\(Self.limit) URLs wait already")
+        Self.refuse(&state.jobs[place], Self.tooMuch)
       } else if targets.isEmpty {
         Self.refuse(&state.jobs[place], problem)
       } else {
@@ -81,9 +88,15 @@ extension Warming {
     }
   }
 
+  private static let tooMuch = "\(limit) URLs wait already"
+
   private static func refuse(_ job: inout Job, _ reason: String) {
     job.unread = nil
-    job.report.isRefused = true
-    job.report.firstFailure = reason
+    refuse(&job.report, reason)
+  }
+
+  private static func refuse(_ report: inout WarmReport, _ reason: String) {
+    report.isRefused = true
+    report.firstFailure = reason
   }
 }

@@ -21,7 +21,9 @@ package final class Warming: Sendable {
   /// Orders that are remembered.
   private static let kept = 64
   private static let threadCount = 4
+  /// How long an answer may say nothing, ms, and how long it may take, ns.
   private static let patience: Int32 = 30_000
+  private static let longest: Int64 = 600_000_000_000
   private static let sitemapLimit = 52_428_800
 
   struct Job {
@@ -88,22 +90,29 @@ package final class Warming: Sendable {
       guard !state.isStopping, Self.waiting(in: state) + job.waiting.count <= Self.limit else {
         return (nil, [])
       }
-      state.lastID += 1
-      job.report.id = state.lastID
       job.report.time = now.wall
       job.report.began = now.monotonic
       job.pause = 1_000_000_000 / Int64(min(max(rate, 1), WarmOrder.rates.upperBound))
-      state.jobs.append(job)
-      while state.jobs.count > Self.kept,
-        let old = state.jobs.firstIndex(where: { $0.report.isOver })
-      {
-        state.jobs.remove(at: old)
-      }
-      return (job.report, state.wakers)
+      return (Self.append(job, to: &state), state.wakers)
     }
     if begun != nil && wakers.isEmpty { try startThreads() }
     for waker in wakers { waker.wake() }
     return begun
+  }
+
+  /// Gives an order its number and remembers it, for as long as it is among the last.
+  @discardableResult
+  static func append(_ job: Job, to state: inout State) -> WarmReport {
+    var job = job
+    state.lastID += 1
+    job.report.id = state.lastID
+    state.jobs.append(job)
+    while state.jobs.count > Self.kept,
+      let old = state.jobs.firstIndex(where: { $0.report.isOver })
+    {
+      state.jobs.remove(at: old)
+    }
+    return job.report
   }
 
   /// URLs that are to be asked for.
@@ -122,7 +131,7 @@ package final class Warming: Sendable {
   /// All orders that are remembered, newest first.
   var reports: [WarmReport] { state.withLock { $0.jobs.reversed().map(\.report) } }
 
-  /// Ends an order; what is under way ends by itself.
+  /// Ends an order; what is under way is given up within a second.
   func cancel(_ id: UInt64) -> WarmReport? {
     state.withLock { state in
       guard let place = state.jobs.firstIndex(where: { $0.report.id == id }) else { return nil }
@@ -164,7 +173,7 @@ package final class Warming: Sendable {
   }
 
   private enum Step {
-    case ask(UInt64, WarmTarget)
+    case ask(UInt64, WarmTarget, SiteURLs?)
     case read(UInt64, FleetWarmOrder, [UInt8])
     case wait(Int32)
     case end
@@ -193,7 +202,8 @@ package final class Warming: Sendable {
         state.jobs[place].due = max(due, now - state.jobs[place].pause) + state.jobs[place].pause
         state.jobs[place].next += 1
         return .ask(
-          state.jobs[place].report.id, state.jobs[place].waiting[state.jobs[place].next - 1])
+          state.jobs[place].report.id, state.jobs[place].waiting[state.jobs[place].next - 1],
+          state.jobs[place].scope)
       }
       return .wait(pause == .max ? -1 : Int32(clamping: pause / 1_000_000 + 1))
     }
@@ -203,33 +213,41 @@ package final class Warming: Sendable {
     case .read(let id, let order, let urls):
       read(urls, of: order, into: id)
       return 0
-    case .ask(let id, let target):
-      var content: [UInt8] = []
-      let outcome = fetch(
-        target, keeping: target.levels > 0 ? Self.sitemapLimit : 0, in: &content)
-      let found = target.levels > 0 ? content.withView { Sitemap.locations($0) } : []
-      state.withLock { state in
-        guard let place = state.jobs.firstIndex(where: { $0.report.id == id }) else { return }
-        Self.note(outcome, of: target, in: &state.jobs[place].report)
-        Self.add(found, levels: target.levels - 1, to: &state.jobs[place])
-      }
+    case .ask(let id, let target, let scope):
+      ask(target, of: id, within: scope)
       return 0
     }
   }
 
-  /// Adds what a sitemap names, as far as it is of the order's sites and there is room.
-  private static func add(
-    _ found: [(url: String, isSitemap: Bool)], levels: Int, to job: inout Job
-  ) {
-    guard !job.report.isCancelled else { return }
-    for (url, isSitemap) in found {
-      guard job.waiting.count < limit, !isSitemap || levels > 0,
-        var target = job.scope?.target(of: url)
-      else { continue }
-      target.levels = isSitemap ? levels : 0
-      job.waiting.append(target)
-      job.report.total += 1
+  private func ask(_ target: WarmTarget, of id: UInt64, within scope: SiteURLs?) {
+    var content: [UInt8] = []
+    let outcome = fetch(
+      target, of: id, keeping: target.levels > 0 ? Self.sitemapLimit : 0, in: &content)
+    // Tens of thousands of URLs: not within the lock, for which the fleet's thread may wait.
+    let found = target.levels > 0 ? Self.targets(in: content, below: target, within: scope) : []
+    state.withLock { state in
+      guard let place = state.jobs.firstIndex(where: { $0.report.id == id }) else { return }
+      Self.note(outcome, of: target, in: &state.jobs[place].report)
+      guard !state.jobs[place].report.isCancelled else { return }
+      let room = max(0, Self.limit - state.jobs[place].waiting.count)
+      state.jobs[place].waiting += found.prefix(room)
+      state.jobs[place].report.total += min(found.count, room)
     }
+  }
+
+  /// What a sitemap names, as far as it is of the order's sites.
+  private static func targets(
+    in content: [UInt8], below sitemap: WarmTarget, within scope: SiteURLs?
+  ) -> [WarmTarget] {
+    var targets: [WarmTarget] = []
+    for (url, isSitemap) in content.withView({ Sitemap.locations($0) }) {
+      guard targets.count < limit, !isSitemap || sitemap.levels > 1,
+        var target = scope?.target(of: url)
+      else { continue }
+      target.levels = isSitemap ? sitemap.levels - 1 : 0
+      targets.append(target)
+    }
+    return targets
   }
 
   private static func note(
@@ -257,13 +275,19 @@ package final class Warming: Sendable {
     }
   }
 
-  private var isStopping: Bool { state.withLock { $0.isStopping } }
+  /// Whether nobody wants the rest of an answer.
+  private func isOver(_ id: UInt64) -> Bool {
+    state.withLock { state in
+      state.isStopping
+        || !state.jobs.contains { $0.report.id == id && !$0.report.isCancelled }
+    }
+  }
 
   // MARK: One URL
 
   /// Asks the node for a URL and reads all of the answer; up to `limit` bytes of the content are kept.
   private func fetch(
-    _ target: WarmTarget, keeping limit: Int, in kept: inout [UInt8]
+    _ target: WarmTarget, of id: UInt64, keeping limit: Int, in kept: inout [UInt8]
   ) -> WarmOutcome {
     do throws(Errno) {
       let socket = try Socket.connect(to: address)
@@ -271,23 +295,30 @@ package final class Warming: Sendable {
         // By HTTP/1.0 an answer without a length ends with the connection, and is in no chunks.
         ("GET \(target.target) HTTP/1.0\r\nHost: \(target.authority)\r\n"
           + "User-Agent: weir-warm\r\nAccept-Encoding: identity\r\n\r\n").utf8)
-      guard wait(for: Int16(POLLOUT), on: socket) else { return .failed("no connection") }
+      guard wait(for: Int16(POLLOUT), of: id, on: socket) else { return .failed("no connection") }
       guard request.withView({ socket.send($0) }).count == request.count else {
         return .failed("the request could not be sent")
       }
-      return read(from: socket, keeping: limit, in: &kept)
+      return read(from: socket, of: id, keeping: limit, in: &kept)
     } catch {
       return .failed("\(error)")
     }
   }
 
   private func read(
-    from socket: borrowing Descriptor, keeping limit: Int, in kept: inout [UInt8]
+    from socket: borrowing Descriptor, of id: UInt64, keeping limit: Int, in kept: inout [UInt8]
   ) -> WarmOutcome {
     var reader = AnswerReader(keeping: limit)
     var buffer = ByteBuffer()
+    let end = clock.now().monotonic + Self.longest
     while true {
-      guard wait(for: Int16(POLLIN), on: socket) else { return .failed("no answer in time") }
+      guard wait(for: Int16(POLLIN), of: id, on: socket) else {
+        return .failed("no answer in time")
+      }
+      // However steadily it comes: a stream of events has no end.
+      guard clock.now().monotonic < end, !isOver(id) else {
+        return .failed("given up before its end")
+      }
       buffer.removeAll()
       let result = socket.receive(onto: &buffer, limit: 64 << 10)
       guard let count = result.count else {
@@ -302,11 +333,13 @@ package final class Warming: Sendable {
   }
 
   /// Whether something has come of a descriptor in time; looks each second whether the node stops.
-  private func wait(for events: Int16, on socket: borrowing Descriptor) -> Bool {
+  private func wait(
+    for events: Int16, of id: UInt64, on socket: borrowing Descriptor
+  ) -> Bool {
     for _ in 0..<Self.patience / 1_000 {
       var descriptors = pollfd(fd: socket.number, events: events, revents: 0)
       if unsafe poll(&descriptors, 1, 1_000) != 0 { return true }
-      if isStopping { return false }
+      if isOver(id) { return false }
     }
     return false
   }

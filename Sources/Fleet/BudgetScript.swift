@@ -14,8 +14,8 @@ enum BudgetScript {
   /// Takes what was spent, be it there or not, takes back what was leased and is of no use, and leases what is
   /// wanted, as far as it is there: GCRA, as in RateLimiting/TokenBucketRate.swift. `KEYS`: the buckets;
   /// `ARGV`: a token's price, how far a bucket's time may be ahead of the clock, how far it can be (a clock
-  /// that was an hour ahead must not refuse everybody for an hour), how long a lease lasts, all in
-  /// microseconds; then for each bucket tokens spent, wanted, how many of them it must be or none, given
+  /// that was an hour ahead must not refuse everybody for an hour), how long a lease lasts
+  /// and what is said of it may be under way, all in microseconds; then for each bucket tokens spent, wanted, how many of them it must be or none, given
   /// back, and the end of their stretch. The answer, for each: tokens leased, microseconds until the bucket
   /// is full, and when that is.
   ///

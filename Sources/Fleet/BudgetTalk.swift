@@ -271,7 +271,9 @@ final class BudgetTalk {
     var command: RedisCommand = ["EVAL", BudgetScript.lease, String(reports.count)]
     for report in reports { command.add(settings.budgetKey(entry.name, report.keyText)) }
     command.add(String(terms.price / 1_000))
-    for time in [terms.depth, terms.cap, limiter.lease] { command.add(String(time / 1_000)) }
+    // What is given back may be under way for as long as an answer of the engine may.
+    let span = limiter.lease &+ settings.engine.timeout
+    for time in [terms.depth, terms.cap, span] { command.add(String(time / 1_000)) }
     for report in reports {
       for number in [
         report.charge, Int64(clamping: report.want), Int64(clamping: report.least),

@@ -173,9 +173,10 @@ package final class FleetClient: Sendable {
     _ order: FleetWarmOrder, _ urls: [UInt8], timeout: Int64,
     done: @escaping @Sendable (FleetWarmReach) -> Void
   ) -> Bool {
+    let cost = WarmBoard.cost(of: urls)
     let hasRoom = warmBytes.withLock { bytes in
-      guard bytes + urls.count <= WarmBoard.ownBytes else { return false }
-      bytes += urls.count
+      guard bytes + cost <= WarmBoard.ownBytes else { return false }
+      bytes += cost
       return true
     }
     if hasRoom { inbox.post(.warm(order, urls, timeout: timeout, done)) }

@@ -8,6 +8,10 @@ internal import Redis
 
 extension FleetLoop {
   private static let pingInterval: Int64 = 1_000_000_000
+  /// After something was told the rest waits so long, ns, and is taken together: of a thousand purges a second
+  /// each is a turn of the loop, a turn of the writer and a write to the disk otherwise. Whoever is alone waits for
+  /// nothing.
+  private static let breath: Int64 = 4_000_000
 
   /// Appends an entry and tells it: `KEYS` the log; `ARGV` its length, PoP, number, stamp, order, channel.
   static let script = """
@@ -26,7 +30,8 @@ extension FleetLoop {
     """
 
   func listenerDid(_ event: RedisLink.Event) {
-    guard case .opened = event else { return }
+    guard case .opened(let server) = event else { return }
+    heardServer = server
     lastPing = now
     listener.heard = { [unowned self] message in heard(message) }
     listener.send(["SUBSCRIBE", settings.channel], now: now) { [unowned self] reply in
@@ -41,8 +46,22 @@ extension FleetLoop {
     listener.send(["PING"], now: now) { _ in }
   }
 
+  /// After what was told, leaves what is told next with the kernel for a breath.
+  func breathe() {
+    if isTold {
+      isTold = false
+      listener.pause(poller: poller)
+      breathesUntil = now &+ Self.breath
+    } else if now >= breathesUntil {
+      breathesUntil = .max
+      listener.resume(now: now, poller: poller)
+    }
+  }
+
   private func heard(_ message: RedisReply) {
-    guard let content = message.content else { return }
+    isTold = true
+    // A replica that is ahead of the one that is read from tells what that one does not have yet.
+    guard let content = message.content, !readsReplica || heardServer == readServer else { return }
     let parts = content.split(
       separator: 0x20, maxSplits: 5, omittingEmptySubsequences: false)
     guard parts.count == 6 else { return }

@@ -10,6 +10,9 @@ extension FleetLoop {
   private static let portion = 500
   /// Milliseconds that a read waits for news.
   private static let block = 300
+  /// Nanoseconds between a read's answer and the next one, as long as news are told by the listening
+  /// connection: with an engine nearby each of them would be a question, an answer and a question otherwise.
+  private static let readInterval: Int64 = 20_000_000
   /// Purges on their way to the disk at most.
   private static let underWayLimit = 4_096
 
@@ -17,6 +20,7 @@ extension FleetLoop {
     switch event {
     case .opened(let server):
       status.server = server.text
+      readServer = server
       status.connections &+= 1
       epoch += 1
       isUnasked = readsReplica && !talker.isOpen
@@ -205,7 +209,9 @@ extension FleetLoop {
     guard reader.isOpen, !isReading, follower.backlog < Self.portion else { return }
     switch follower.phase {
     case .cut, .rejoining: return
-    case .catchingUp, .following: break
+    case .catchingUp: break
+    case .following:
+      if listener.isOpen, now &- readAt < Self.readInterval { return }
     }
     isReading = true
     // What the log has afterwards the answer may lack, however late it comes.
@@ -248,6 +254,7 @@ extension FleetLoop {
 
   private func take(_ entries: [LogEntry], _ asked: Int64) {
     isReading = false
+    readAt = now
     follower.read(entries, isAll: entries.count < Self.portion, now: asked)
   }
 

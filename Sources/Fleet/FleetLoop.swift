@@ -25,7 +25,7 @@ final class FleetLoop {
   let translate: @Sendable ([UInt8]) -> PurgeOrder
   let note: @Sendable (String) -> Void
   private let clock = NodeClock()
-  private let poller: Poller
+  let poller: Poller
   private var isStopping = false
   private let seed: UInt64
   var now: Int64
@@ -45,8 +45,13 @@ final class FleetLoop {
   /// Whether there was nobody to ask when the connection began.
   var isUnasked = false
   var isAskingPrimary = false
+  /// Where the connection that reads went, and the one that listens.
+  var readServer: RedisServer?
+  var heardServer: RedisServer?
   var primaryAsked: Int64 = .min / 2
   var isReading = false
+  /// When the last read was answered.
+  var readAt: Int64 = .min / 2
   var standingNoted: LogPosition?
   var standingNotedAt: Int64 = 0
 
@@ -59,6 +64,10 @@ final class FleetLoop {
     settings.readEngine ?? settings.engine, token: Token.listener, seed: seed &+ 4
   ) { [unowned self] event in listenerDid(event) }
   var lastPing: Int64 = 0
+  /// Whether it has been told something in this turn.
+  var isTold = false
+  /// Until when what it is told next waits; `.max`: it does not.
+  var breathesUntil: Int64 = .max
   /// Limits that the region shares.
   private let budgets: BudgetTalk?
   /// Orders to warm; nil: this PoP does no such thing.
@@ -130,7 +139,7 @@ final class FleetLoop {
   private func turn() {
     let next = min(
       reader.deadline, talker.deadline, listener.deadline, budgets?.deadline ?? .max,
-      now &+ Self.pulse)
+      breathesUntil, now &+ Self.pulse)
     let start = clock.monotonic()
     let count = poller.wait(timeout: next > start ? next &- start : 0)
     now = clock.monotonic()
@@ -144,6 +153,7 @@ final class FleetLoop {
       }
     }
     for link in [reader, talker, listener] { link.tick(now: now, poller: poller) }
+    breathe()
     follow()
     talk()
     for link in [reader, talker, listener] {

@@ -45,6 +45,13 @@ package struct FleetWarmOrder: Sendable, Equatable {
   /// Milliseconds for which an order may be taken.
   package static let patience: Int64 = 600_000
 
+  /// Milliseconds for which a PoP's last word of it is kept, if it has so many URLs: an hour longer than a PoP that
+  /// is four times slower than this one's rate has to do with it, and a day at most.
+  func memory(urls: Int) -> Int64 {
+    let seconds = 4 * Int64(min(max(urls, count, 1), 1_000_000)) / Int64(max(rate, 1))
+    return min(Self.patience + 3_600_000 + seconds * 1_000, 86_400_000)
+  }
+
   /// An order that was not told yet. `number`: a random one.
   package init(
     number: UInt64, who: String, region: String, isSitemap: Bool, count: Int, rate: Int,
@@ -112,7 +119,7 @@ package enum FleetWarmState: String, Sendable, CaseIterable {
   case refused
   /// It has taken it and says nothing of it any more: it was begun again, too late to take it again.
   case interrupted
-  /// It has not taken it in time.
+  /// It has not taken it in time, or has ended it so long ago that it is forgotten.
   case missed
   /// It does no such thing: it is of an earlier version, or has no listener to ask itself by.
   case unable
@@ -238,7 +245,7 @@ package protocol FleetWarmer: Sendable {
   /// Begins an order. `urls`: a line each. What is wrong with them is told as its result.
   func begin(_ order: FleetWarmOrder, _ urls: [UInt8])
   /// How far the fleet's orders are.
-  var results: [(name: String, result: FleetWarmResult)] { get }
+  var results: [(order: FleetWarmOrder, result: FleetWarmResult)] { get }
   /// Ends an order.
   func end(_ name: String)
 }

@@ -44,7 +44,7 @@ extension WarmBoard {
   }
 
   private func ownPart(_ order: FleetWarmOrder) -> FleetWarmReach.Part {
-    let result = warmer.results.first { $0.name == order.name }?.result
+    let result = warmer.results.first { $0.order.name == order.name }?.result
     return FleetWarmReach.Part(
       name: loop.settings.pop, region: loop.settings.region,
       result: result ?? FleetWarmResult(.interrupted))

@@ -11,14 +11,16 @@ internal import Synchronization
 final class WarmBoard {
   /// Bytes of own orders that may still be taken.
   static let ownBytes = 16 << 20
+  /// What an order counts of these, however few URLs it has.
+  static func cost(of urls: [UInt8]) -> Int { urls.count + 4_096 }
   /// The most orders that are looked at: the newest.
   private static let most = 256
   private static let second: Int64 = 1_000_000_000
   private static let minute: Int64 = 60_000_000_000
   /// Between two looks at what has changed here, ns.
   private static let resultInterval: Int64 = 500_000_000
-  /// Milliseconds for which results are kept.
-  private static let memory = "86400000"
+  /// Milliseconds for which it is kept that an order was ended: none lasts longer.
+  private static let endMemory = "86400000"
   /// Milliseconds for which an order's URLs are kept: it may be taken in the last moment.
   private static let urlMemory = String(FleetWarmOrder.patience + 60_000)
 
@@ -136,7 +138,7 @@ final class WarmBoard {
   private func drop(where isOver: (Own) -> Bool) {
     own.removeAll { order in
       guard isOver(order) else { return false }
-      loop.client.warmBytes.withLock { $0 -= order.urls.count }
+      loop.client.warmBytes.withLock { $0 -= Self.cost(of: order.urls) }
       return true
     }
   }
@@ -157,7 +159,10 @@ final class WarmBoard {
   private func note(told name: String) {
     guard !told.contains(name) else { return }
     told.append(name)
-    if told.count > Self.most { told.removeFirst() }
+    // Of one that is still carried out it is asked.
+    if told.count > Self.most, let old = told.firstIndex(where: { !warmer.knows($0) }) {
+      told.remove(at: old)
+    }
   }
 
   // MARK: Own orders
@@ -168,8 +173,9 @@ final class WarmBoard {
     else { return }
     // The lowest of the own purges that the log may lack.
     let lacking = loop.store.fleetOrders(after: 0, limit: 1).first?.number
+    // Whatever comes is told soon, however much was lost and is told again.
     guard
-      let place = own.firstIndex(where: { own in
+      let place = own.lastIndex(where: { own in
         own.told == nil && lacking.map { $0 > own.purges } ?? true
       })
     else { return }
@@ -199,7 +205,7 @@ final class WarmBoard {
     guard !isEnding, let name = endings.first else { return }
     isEnding = true
     let key = settings.warmEndKey(name)
-    loop.talker.send(["SET", key, "1", "PX", Self.memory], now: now) { [unowned self] reply in
+    loop.talker.send(["SET", key, "1", "PX", Self.endMemory], now: now) { [unowned self] reply in
       isEnding = false
       if !isLost(reply) { endings.remove(name) }
     }
@@ -218,9 +224,13 @@ final class WarmBoard {
       guard let reply, !isLost(reply) else { return }
       heard(reply, asked: asked)
     }
-    for (name, result) in warmer.results where result.state == .running {
+    var open = Set(warmer.results.filter { $0.result.state == .running }.map(\.order.name))
+    open.formUnion(own.map(\.order.name))
+    for name in open {
       loop.talker.send(["GET", settings.warmEndKey(name)], now: now) { [unowned self] reply in
-        if reply?.content != nil { warmer.end(name) }
+        guard reply?.content != nil else { return }
+        warmer.end(name)
+        drop { $0.order.name == name }
       }
     }
   }
@@ -231,7 +241,7 @@ final class WarmBoard {
     let elements = reply.elements
     for index in stride(from: 0, to: elements.count - 1, by: 2) {
       guard let name = elements[index].text else { continue }
-      // Of another version: who has made it takes it away.
+      // Of a later version: its PoPs take it away.
       guard let order = elements[index + 1].text.flatMap({ FleetWarmOrder(name: name, text: $0) })
       else { continue }
       // Of the time to come there is something where the clock was put back.
@@ -247,8 +257,9 @@ final class WarmBoard {
     for order in found.suffix(Self.most) { board[order.name] = order }
     settled.formIntersection(board.keys)
     // An engine that has lost its last second, or all, is told again.
+    let there = Set(found.map(\.name))
     for place in own.indices {
-      if let told = own[place].told, told < asked, board[own[place].order.name] == nil {
+      if let told = own[place].told, told < asked, !there.contains(own[place].order.name) {
         own[place].told = nil
       }
     }
@@ -299,8 +310,9 @@ final class WarmBoard {
     guard now &- lastResults >= Self.resultInterval, let engineNow = loop.engineNow else { return }
     lastResults = now
     let results = warmer.results
-    written = written.filter { name, _ in results.contains { $0.name == name } }
-    for (name, result) in results {
+    written = written.filter { name, _ in results.contains { $0.order.name == name } }
+    for (order, result) in results {
+      let name = order.name
       if let last = written[name], last.result == result,
         result.state.isOver || now &- last.at < FleetWarmResult.interval &* 1_000_000
       {
@@ -310,7 +322,8 @@ final class WarmBoard {
       var said = result
       said.seen = engineNow
       let key = settings.warmKey(name, loop.follower.book.pop)
-      loop.talker.send(["SET", key, said.text, "PX", Self.memory], now: now) {
+      let memory = String(order.memory(urls: result.urls))
+      loop.talker.send(["SET", key, said.text, "PX", memory], now: now) {
         [unowned self] reply in
         if isLost(reply) { written[name] = nil }
       }

@@ -31,8 +31,8 @@ extension Node {
     reloader.stop()
     let server = admin.withLock { $0 }
     server?.stop()
-    context.fleet?.stop()
     warming?.stop()
+    context.fleet?.stop()
     keeper?.stop()
     store?.handOver { [holder] tag in holder?.forward(invalidation: tag) }
   }

@@ -191,6 +191,27 @@ struct FleetWarmTests {
     _ = try await expect(one, name, ["one": "cancelled", "two": "cancelled"])
   }
 
+  @Test func `an answer without an end is given up when its order is ended`() async throws {
+    let origin = try await ScriptedOrigin { connection in
+      _ = try await connection.readRequest()
+      try await connection.write(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+      while true {
+        try await connection.write("2\r\n:\n\r\n")
+        try await Task.sleep(for: .milliseconds(5))
+      }
+    }
+    let node = try TestNode.start(origin: origin.port, clock: NodeClock())
+    let answer = try await node.admin(
+      "POST", "/v1/warm", json: #"{"urls": ["http://example.com/events"]}"#)
+    #expect(answer.status == 202, "\(answer.text)")
+    try await eventually("it is asked for") { !origin.requests.isEmpty }
+    #expect(try await node.admin("DELETE", "/v1/warm/1").status == 200)
+    try await eventually("it is given up") {
+      try await node.admin("GET", "/v1/warm/1").json()["failed"]?.int == 1
+    }
+  }
+
   @Test func `without an engine the PoP itself is warmed, and says that it knows no more`()
     async throws
   {

@@ -13,12 +13,21 @@ final class TestWarmer: FleetWarmer {
   private struct State {
     var begun: [(order: FleetWarmOrder, urls: String)] = []
     var results: [String: FleetWarmResult] = [:]
+    var orders: [String: FleetWarmOrder] = [:]
     var takesOrders = true
   }
   private let state = Mutex(State())
 
   /// Orders that the fleet has brought.
   var begun: [(order: FleetWarmOrder, urls: String)] { state.withLock { $0.begun } }
+
+  /// One that was given here.
+  private static func order(_ name: String) -> FleetWarmOrder {
+    var order = FleetWarmOrder(
+      number: 1, who: "", region: "", isSitemap: false, count: 1, rate: 10, sites: [])
+    order.name = name
+    return order
+  }
 
   /// Says how far an order is.
   func set(_ name: String, _ result: FleetWarmResult) {
@@ -37,10 +46,13 @@ final class TestWarmer: FleetWarmer {
       var result = FleetWarmResult(.running)
       result.urls = order.count
       state.results[order.name] = result
+      state.orders[order.name] = order
     }
   }
-  var results: [(name: String, result: FleetWarmResult)] {
-    state.withLock { $0.results.map { ($0.key, $0.value) } }
+  var results: [(order: FleetWarmOrder, result: FleetWarmResult)] {
+    state.withLock { state in
+      state.results.map { name, result in (state.orders[name] ?? Self.order(name), result) }
+    }
   }
   func end(_ name: String) { state.withLock { $0.results[name]?.state = .cancelled } }
 }
@@ -317,6 +329,29 @@ struct WarmBoardTests {
     try until("one takes its own again") { one.warmer?.begun.count == 3 }
   }
 
+  @Test func `however many orders there are, each is told once`() throws {
+    let engine = try RedisProcess()
+    let one = try TestPoP("one", engine: settings(engine), warmer: TestWarmer())
+    try one.inStep()
+    // It carries none of them out, and so says nothing of them.
+    one.warmer?.close()
+    for number in 1...300 {
+      #expect(
+        try one.client.warm(order(UInt64(number)), Array(Self.urls.utf8), timeout: 1) { _ in })
+    }
+    try until("all are told") {
+      try engine.command("HGETALL", "weir:{shop}:warm").elements.count == 600
+    }
+    try engine.command("CONFIG", "RESETSTAT")
+    func calls(_ command: String) throws -> Int {
+      let text = try #require(engine.command("INFO", "commandstats").text)
+      let line = text.split(separator: "\r\n").first { $0.hasPrefix("cmdstat_\(command):calls=") }
+      return line.flatMap { Int($0.split(separator: "=")[1].prefix { $0.isNumber }) } ?? 0
+    }
+    try until("they are looked at twice") { try calls("hgetall") >= 3 }
+    #expect(try calls("set") == 0)
+  }
+
   @Test func `an engine that comes back empty, or late, is told`() throws {
     let engine = try RedisProcess()
     let one = try TestPoP("one", engine: settings(engine), warmer: TestWarmer())
@@ -368,7 +403,7 @@ struct WarmBoardTests {
   @Test func `there is room for so many bytes of own orders`() throws {
     let engine = try RedisProcess()
     let one = try TestPoP("one", engine: settings(engine), warmer: TestWarmer())
-    let urls = [UInt8](repeating: 0x61, count: 1 << 20)
+    let urls = [UInt8](repeating: 0x61, count: (1 << 20) - 4_096)
     for number in 1...16 {
       #expect(try one.client.warm(order(UInt64(number)), urls, timeout: 1) { _ in })
     }
