@@ -8,10 +8,6 @@ internal import Redis
 
 extension FleetLoop {
   private static let pingInterval: Int64 = 1_000_000_000
-  /// After something was told the rest waits so long, ns, and is taken together: of a thousand purges a second
-  /// each is a turn of the loop, a turn of the writer and a write to the disk otherwise. Whoever is alone waits for
-  /// nothing.
-  private static let breath: Int64 = 4_000_000
 
   /// Appends an entry and tells it: `KEYS` the log; `ARGV` its length, PoP, number, stamp, order, channel.
   static let script = """
@@ -46,20 +42,7 @@ extension FleetLoop {
     listener.send(["PING"], now: now) { _ in }
   }
 
-  /// After what was told, leaves what is told next with the kernel for a breath.
-  func breathe() {
-    if isTold {
-      isTold = false
-      listener.pause(poller: poller)
-      breathesUntil = now &+ Self.breath
-    } else if now >= breathesUntil {
-      breathesUntil = .max
-      listener.resume(now: now, poller: poller)
-    }
-  }
-
   private func heard(_ message: RedisReply) {
-    isTold = true
     // A replica that is ahead of the one that is read from tells what that one does not have yet.
     guard let content = message.content, !readsReplica || heardServer == readServer else { return }
     let parts = content.split(

@@ -38,6 +38,7 @@ extension FleetLoop {
       talkerOpened()
       board?.connected()
       lastBeat = .min / 2
+      timeAsked = .min / 2
       // By then the others will have said that they are there.
       companyAsked = now &- Self.companyInterval &+ 2 * Self.beatInterval
     case .closed(let server, let failure):
@@ -129,14 +130,7 @@ extension FleetLoop {
         || isNews && since >= Self.shortestInterval && beatsUnderWay < Self.mostUnderWay
     else { return }
     lastBeat = now
-    let asked = now
-    talker.send(["TIME"], now: now) { [unowned self] reply in
-      guard let seconds = reply?.elements.first?.number,
-        let micros = reply?.elements.last?.number
-      else { return }
-      // Half of the way there and back later, or earlier: what it says is good to that.
-      engineTime = (seconds &* 1_000 &+ micros / 1_000, asked + (now - asked) / 2)
-    }
+    askTime()
     guard let engineNow else { return }
     beatenPosition = position
     beatenInStep = isInStep
@@ -150,6 +144,20 @@ extension FleetLoop {
     ) { [unowned self] reply in
       beatsUnderWay = max(0, beatsUnderWay - 1)
       if let text = reply?.refusal { talker.giveUp(.refused(text)) }
+    }
+  }
+
+  /// Asks for the engine's time, once a second.
+  private func askTime() {
+    let asked = now
+    guard asked &- timeAsked >= Self.beatInterval else { return }
+    timeAsked = asked
+    talker.send(["TIME"], now: now) { [unowned self] reply in
+      guard let seconds = reply?.elements.first?.number,
+        let micros = reply?.elements.last?.number
+      else { return }
+      // Half of the way there and back later, or earlier: what it says is good to that.
+      engineTime = (seconds &* 1_000 &+ micros / 1_000, asked + (now - asked) / 2)
     }
   }
 

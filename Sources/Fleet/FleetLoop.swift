@@ -25,7 +25,7 @@ final class FleetLoop {
   let translate: @Sendable ([UInt8]) -> PurgeOrder
   let note: @Sendable (String) -> Void
   private let clock = NodeClock()
-  let poller: Poller
+  private let poller: Poller
   private var isStopping = false
   private let seed: UInt64
   var now: Int64
@@ -64,10 +64,6 @@ final class FleetLoop {
     settings.readEngine ?? settings.engine, token: Token.listener, seed: seed &+ 4
   ) { [unowned self] event in listenerDid(event) }
   var lastPing: Int64 = 0
-  /// Whether it has been told something in this turn.
-  var isTold = false
-  /// Until when what it is told next waits; `.max`: it does not.
-  var breathesUntil: Int64 = .max
   /// Limits that the region shares.
   private let budgets: BudgetTalk?
   /// Orders to warm; nil: this PoP does no such thing.
@@ -80,6 +76,7 @@ final class FleetLoop {
   var ownPlaces: [UInt64: LogPosition] = [:]
   var ownOrder: [UInt64] = []
   var lastBeat: Int64 = 0
+  var timeAsked: Int64 = .min / 2
   var beatsUnderWay = 0
   var beatenPosition: LogPosition?
   var beatenInStep = false
@@ -139,7 +136,7 @@ final class FleetLoop {
   private func turn() {
     let next = min(
       reader.deadline, talker.deadline, listener.deadline, budgets?.deadline ?? .max,
-      breathesUntil, now &+ Self.pulse)
+      now &+ Self.pulse)
     let start = clock.monotonic()
     let count = poller.wait(timeout: next > start ? next &- start : 0)
     now = clock.monotonic()
@@ -153,7 +150,6 @@ final class FleetLoop {
       }
     }
     for link in [reader, talker, listener] { link.tick(now: now, poller: poller) }
-    breathe()
     follow()
     talk()
     for link in [reader, talker, listener] {

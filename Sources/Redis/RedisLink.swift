@@ -116,30 +116,6 @@ package final class RedisLink {
     if let failure = stream.flush() { close(failure, now: now, poller: poller) }
   }
 
-  // MARK: Pauses
-
-  /// Whether what the engine says is left with the kernel.
-  private var isPaused = false
-
-  /// Leaves what the engine says with the kernel, and is not woken by it, until `resume`: what comes meanwhile
-  /// is then taken together. Only while it is open; a connection that ends takes its pause with it.
-  package func pause(poller: borrowing Poller) {
-    guard isOpen, !isPaused, let stream else { return }
-    poller.remove(stream.socket)
-    isPaused = true
-  }
-
-  /// Ends a pause; the poller tells what has come.
-  package func resume(now: Int64, poller: borrowing Poller) {
-    guard isPaused, let stream else { return }
-    isPaused = false
-    do throws(Errno) {
-      try poller.add(stream.socket, token: token)
-    } catch {
-      close(.socket("\(error)"), now: now, poller: poller)
-    }
-  }
-
   // MARK: Events
 
   /// The kernel says something of the socket.
@@ -228,8 +204,7 @@ package final class RedisLink {
 
   /// Ends it for good; nobody is told, and what was not answered is dropped.
   package func stop(poller: borrowing Poller) {
-    if let stream, !isPaused { poller.remove(stream.socket) }
-    isPaused = false
+    if let stream { poller.remove(stream.socket) }
     stream = nil
     answers = []
     answered = 0
@@ -327,8 +302,7 @@ package final class RedisLink {
 
   private func close(_ reason: RedisFailure, now: Int64, poller: borrowing Poller) {
     let wasOfUse = isOpen && now &- openedAt > Self.trial
-    if let stream, !isPaused { poller.remove(stream.socket) }
-    isPaused = false
+    if let stream { poller.remove(stream.socket) }
     stream = nil
     failure = nil
     let wasRedirected = isRedirected
