@@ -42,7 +42,7 @@ struct OpenAPITests {
       "--exclude-path", "/v1/upgrade",
       // 503 is what it says of a node that was drained, which another operation does.
       "--exclude-path", "/readyz",
-      "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "1",
+      "--phases", "examples,coverage,fuzzing", "--max-examples", "4", "--seed", "1",
       "--request-timeout", "20", "--no-color",
     ])
     #expect(output.status == 0, "\(output.text)")
