@@ -31,12 +31,31 @@ extension NginxConversion {
   /// A rewrite: what it would lead elsewhere is answered with 503, since where to is not known. nil if the
   /// expression cannot be one here.
   mutating func rewriting(_ entry: NginxDirective) -> String? {
-    let text = entry.arguments.first ?? ""
+    let pattern = NginxExpression.pattern(entry.arguments.first ?? "", isCaseless: false)
+    if let pattern, entry.arguments.count == 3, entry.arguments[2] == "break",
+      let path = Self.path(entry.arguments[1], capturing: pattern)
+    {
+      return "when path matches r\"\(pattern)\" { rewrite path \"\(path)\"; } "
+        + "else when url_decode(path) matches r\"\(pattern)\" { respond 503; }"
+    }
     drop(entry, "what it leads elsewhere is answered with 503: rewrite path …; or redirect 301 …;")
-    guard entry.arguments.count > 1,
-      let pattern = NginxExpression.pattern(text, isCaseless: false)
-    else { return nil }
+    guard entry.arguments.count > 1, let pattern else { return nil }
     return "when url_decode(path) matches r\"\(pattern)\" { respond 503; }"
+  }
+
+  /// A path with groups of an expression as the text of a rule; nil if it has anything else in it.
+  private static func path(_ text: String, capturing pattern: String) -> String? {
+    let isPath = text.utf8.allSatisfy { byte in
+      byte > 0x20 && byte < 0x7F && !"?#%\"\\{}".utf8.contains(byte)
+    }
+    guard text.hasPrefix("/"), isPath else { return nil }
+    let pieces = text.split(separator: "$", omittingEmptySubsequences: false)
+    var path = String(pieces[0])
+    for piece in pieces.dropFirst() {
+      guard let group = piece.first, "123456789".contains(group) else { return nil }
+      path += "${capture(path, r\"\(pattern)\", \(group))}" + piece.dropFirst()
+    }
+    return path
   }
 
   /// A comparison in brackets, as a condition.

@@ -84,6 +84,11 @@ struct NginxConversion {
     "proxy_cache_background_update", "http2", "server_name_in_redirect", "daemon",
   ]
 
+  /// What makes another request of what is asked for.
+  static let reshaping: Set<String> = [
+    "proxy_method", "proxy_set_body", "proxy_pass_request_headers", "proxy_pass_request_body",
+  ]
+
   static func isNeedless(_ name: String) -> Bool { needless.contains(name) }
 
   /// Names a setting that has no counterpart, with what there is instead.

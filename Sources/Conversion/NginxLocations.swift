@@ -54,7 +54,11 @@ extension NginxConversion {
     var scope = outer.inner
     var way = NginxWay()
     read(entry, &scope, &way)
-    if way.rewritten != nil { way.replace(path, isExact: modifier == "=") }
+    if let rewritten = way.rewritten {
+      // nginx leaves the path of proxy_pass out then, but only where the rewrite has counted.
+      if way.lines.contains(where: { $0.contains("{ rewrite path ") }) { way.closing = rewritten }
+      way.replace(path, isExact: modifier == "=")
+    }
     let around = NginxSurroundings(
       level: expressions(in: entry.block ?? [], scope), outer: around.counting(for: modifier))
     let place = site.routes.count
@@ -196,6 +200,9 @@ extension NginxConversion {
     case "include" where Self.isAboutFields(inner): includeFields(inner, &way.lines)
     case "include":
       drop(inner, "it may keep people out: the route answers 503 until its text stands here")
+      way.closing = inner
+    case let name where Self.reshaping.contains(name):
+      drop(inner, "what servers would get instead is not known: the route answers 503")
       way.closing = inner
     case "limit_req": limit(inner, &way.lines)
     case "add_header": addHeader(inner, &way.lines)

@@ -24,6 +24,7 @@ struct NginxScope {
   /// What only says how others of its kind do their work.
   private static let details = [
     "auth_basic_user_file", "auth_request_set", "auth_delay", "auth_http", "auth_jwt_",
+    "access_by_lua_no_postpone", "rewrite_by_lua_no_postpone",
     "auth_ldap_",
     "auth_pam_service_name", "auth_digest_",
   ]

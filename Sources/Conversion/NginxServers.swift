@@ -217,6 +217,9 @@ extension NginxConversion {
     case "include" where !Self.isAboutTLS(entry):
       drop(entry, "it may keep people out: the site answers 503 until its text stands here")
       site.isClosed = true
+    case let name where Self.reshaping.contains(name):
+      drop(entry, "what servers would get instead is not known: the site answers 503")
+      site.isClosed = true
     case "error_page": errorPage(entry)
     case "client_max_body_size", "ssl_protocols", "ssl_ciphers":
       drop(entry, "max_body in route, or tls { … } at the top level")

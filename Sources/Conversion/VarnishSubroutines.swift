@@ -13,7 +13,11 @@ extension VarnishConversion {
     var all: [VarnishStatement] = []
     for statement in body {
       left -= 1
-      if left < 0 || depth > 80 { return all + [statement] }
+      if left < 0 || depth > 80 {
+        isClosed = true
+        result.remark(statement.line, "\(statement.shown): too much to read: 503 for all")
+        return all
+      }
       if statement.words.count == 2, statement.words[0] == "call",
         let inner = subroutines[statement.words[1]]
       {

@@ -170,6 +170,25 @@ private let app = "proxy_pass http://127.0.0.1:9000;"
     #expect(!result.remarks.contains { [4, 5, 6].contains($0.line) }, "\(result.remarks)")
   }
 
+  @Test func `a rewrite leads where it led, or nowhere`() {
+    let result = site(
+      #"""
+      location /api/ { rewrite ^/api/(v[0-9])/(.*)$ /$2/$1 break; \#(app) }
+      location /b/ { rewrite ^/b/(.*) /$1 break; proxy_pass http://127.0.0.1:9000/c/; }
+      location /d/ { rewrite ^/d/(.*) /$1$arg_x break; \#(app) }
+      location /e/ { \#(app) proxy_method GET; }
+      location / { \#(app) if ($http_x = y) { return 403; } }
+      rewrite ^/old/ /e/ last;
+      """#)
+    #expect(outcome("GET /api/v1/x/y?z", of: result).contains("target /x/y/v1?z"))
+    #expect(!outcome("GET /api/x", of: result).contains("target"))
+    for path in ["/b/x", "/d/x", "/e/x", "/old/x"] {
+      #expect(outcome("GET \(path)", of: result) == "respond 503", "\(path)")
+    }
+    #expect(outcome("GET /x", "X: y", of: result) == "respond 403")
+    #expect(result.remarks.map(\.line) == [5, 6, 8], "\(result.remarks)")
+  }
+
   @Test func `fields that nginx would set are not taken from clients`() {
     let result = site(
       """

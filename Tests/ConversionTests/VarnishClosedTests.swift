@@ -80,7 +80,9 @@ private let fresh = ["Cache-Control: max-age=60"]
     "sub vcl_deliver { if (req.http.X) { return (synth(403)); } }",
     "sub vcl_recv { if (client.ip ~ inside) { return (hash); } return (synth(403)); }",
     "sub vcl_recv { C{ x(); }C }", "sub vcl_recv { if (req.url ~ \"^/a\") { return (synth(403)); }",
-    "sub vcl_recv { } }", "sub vcl_recv { set req.http.X = \"unterminated;\n }",
+    "sub vcl_recv { } }", "sub a { call a; } sub vcl_recv { call a; }",
+    "sub vcl_recv { \(String(repeating: "set req.http.X = \"a\"; ", count: 10_001)) }",
+    "sub vcl_recv { set req.http.X = \"unterminated;\n }",
   ])
   func `what refuses or leads elsewhere in a way that is not known closes all`(text: String) {
     let result = converted(text)
@@ -132,7 +134,8 @@ private let fresh = ["Cache-Control: max-age=60"]
     #expect(outcome("GET /a", of: refused) == "respond 403")
     #expect(refused.names(6, "also for what ends in line 6"))
     let routed = converted(
-      #"sub vcl_recv { \#(pass) if (req.http.host == "b.example") { set req.backend_hint = api; } }"#)
+      #"sub vcl_recv { \#(pass) if (req.http.host == "b.example") { set req.backend_hint = api; } }"#
+    )
     #expect(outcome("GET /account", of: routed) == "respond 503")
     #expect(routed.names(6, "all is answered with 503"))
   }
