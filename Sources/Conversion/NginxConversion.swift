@@ -155,6 +155,10 @@ struct NginxConversion {
       switch entry.name {
       case "server":
         guard let address = entry.arguments.first else { continue }
+        guard Self.isAddress(address) else {
+          drop(entry, "a name or address, and a port")
+          continue
+        }
         if entry.arguments.contains("down") {
           drop(entry, "it is down")
           continue

@@ -31,7 +31,9 @@ struct NginxExpression {
   }
 
   /// The lines of a route with expressions before its own. nginx looks at paths without escapes.
-  static func join(_ expressions: [NginxExpression], to lines: [String]) -> [String] {
+  static func join(_ all: [NginxExpression], to lines: [String]) -> [String] {
+    var known: Set<String> = []
+    let expressions = all.filter { known.insert($0.pattern).inserted }
     var chain: [String] = []
     let cache = lines.first { $0.hasPrefix("cache ") && $0 != "cache off;" }
     for expression in expressions {

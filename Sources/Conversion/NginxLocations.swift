@@ -63,7 +63,9 @@ extension NginxConversion {
       level: expressions(in: entry.block ?? [], scope), outer: around.counting(for: modifier))
     let place = site.routes.count
     site.routes.append((head, []))
-    let own = lines(of: entry, scope, way)
+    var ended: Set<Substring> = []
+    _ = Self.asked(site.rules, &ended)
+    let own = Self.asked(lines(of: entry, scope, way), &ended)
     site.routes[place].lines =
       modifier == "=" ? own : NginxExpression.join(around.level + around.outer, to: own)
     for inner in entry.block ?? [] where inner.name == "location" {

@@ -32,7 +32,7 @@ extension NginxConversion {
       lines = lines.map { $0.hasPrefix("server ") ? "server https://" + $0.dropFirst(7) : $0 }
     }
     guard !lines.isEmpty, !lines.contains(where: { $0.contains("https://unix:") }),
-      !(isSocket && isSecure), server != "unix:"
+      !(isSocket && isSecure), server != "unix:", upstreams[server] != nil || Self.isAddress(server)
     else {
       drop(entry, "none of its servers can be asked: 503 instead")
       return nil

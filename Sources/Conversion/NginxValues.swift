@@ -26,6 +26,16 @@ extension NginxConversion {
     return result + "\""
   }
 
+  /// Whether a text is written as servers are.
+  static func isAddress(_ text: String) -> Bool {
+    text.hasPrefix("unix:")
+      || !text.isEmpty
+        && text.utf8.allSatisfy { byte in
+          (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte)
+            || "._-:[]".utf8.contains(byte)
+        }
+  }
+
   static func address(_ text: String, secure: Bool) -> String {
     if text.hasPrefix("unix:") { return ConfigurationWriter.word(text) }
     let hasPort = text.hasSuffix("]") ? false : text.split(separator: ":").count > 1

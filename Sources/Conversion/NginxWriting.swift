@@ -57,12 +57,27 @@ extension NginxConversion {
       out.line("redirect_to_https on\(site.httpsPort.map { " port=\($0)" } ?? "");")
     }
     if let check = site.check { out.line(check) }
-    for rule in site.rules { out.line(rule) }
+    var ended: Set<Substring> = []
+    for rule in Self.asked(site.rules, &ended) { out.line(rule) }
     for route in site.routes {
+      var ended = ended
       out.open("route \(route.head)")
-      for line in route.lines { out.line(line) }
+      for line in Self.asked(route.lines, &ended) { out.line(line) }
       out.close()
     }
     out.close()
+  }
+
+  /// Lines without the rules that nobody comes to, since others with their condition have ended all of it.
+  static func asked(_ lines: [String], _ ended: inout Set<Substring>) -> [String] {
+    var result: [String] = []
+    for (place, line) in lines.enumerated() {
+      let goesOn = place + 1 < lines.count && lines[place + 1].hasPrefix("else ")
+      if line.hasPrefix("when "), !goesOn, let end = line.firstRange(of: " { respond ") {
+        guard ended.insert(line[..<end.lowerBound]).inserted else { continue }
+      }
+      result.append(line)
+    }
+    return result
   }
 }

@@ -59,7 +59,8 @@ extension VarnishConversion {
       case ".url": break
       case ".interval": if let time = Self.time(value) { line += " every=\(time)" }
       case ".timeout": if let time = Self.time(value) { line += " timeout=\(time)" }
-      case ".expected_response": line += " expect=\(value)"
+      case ".expected_response" where (100...599).contains(Int(value) ?? 0):
+        line += " expect=\(value)"
       default:
         if isKnown { continue }
         result.remark(part.line, "\(part.shown): fall= and rise= of health count in a row")

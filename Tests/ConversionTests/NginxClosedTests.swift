@@ -189,6 +189,30 @@ private let app = "proxy_pass http://127.0.0.1:9000;"
     #expect(result.remarks.map(\.line) == [5, 6, 8], "\(result.remarks)")
   }
 
+  @Test func `nothing that stands in a word becomes a setting`() {
+    for text in ["http://a;x{}:80", "http://a b", "http://\u{1}"] {
+      let result = site("location / { proxy_pass \"\(text)\"; }")
+      #expect(outcome("GET /", of: result) == "respond 503", "\(result.text)")
+    }
+    let result = converted(
+      """
+      upstream u { server "a; } site b.example { files /;"; server 10.0.0.1; }
+      server { listen 80; server_name a.example; location / { proxy_pass http://u; } }
+      """)
+    #expect(outcome("GET /", of: result).contains("origin u") && result.names(2, "server a;"))
+  }
+
+  @Test func `a rule that is said twice is one`() {
+    let result = site(
+      #"""
+      if ($http_a = b) { return 403; } if ($http_a = b) { return 404; }
+      location / { \#(app) if ($http_a = b) { return 403; } limit_except GET { deny all; } }
+      location ~ \.a$ { deny all; } location ~ \.a$ { \#(app) }
+      """#)
+    #expect(outcome("GET /", "A: b", of: result) == "respond 403", "\(result.text)")
+    #expect(outcome("GET /x.a", of: result) == "respond 403")
+  }
+
   @Test func `fields that nginx would set are not taken from clients`() {
     let result = site(
       """
