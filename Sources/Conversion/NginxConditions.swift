@@ -28,11 +28,11 @@ extension NginxConversion {
     return !closes
   }
 
-  /// A rewrite: what it would lead elsewhere is answered with 503, since where to is not known. nil if the
-  /// expression cannot be one here.
-  mutating func rewriting(_ entry: NginxDirective) -> String? {
+  /// A rewrite: what it would lead to another location is answered with 503, since rules run behind the choice of
+  /// the route. nil if the expression cannot be one here.
+  mutating func rewriting(_ entry: NginxDirective, stays: Bool) -> String? {
     let pattern = NginxExpression.pattern(entry.arguments.first ?? "", isCaseless: false)
-    if let pattern, entry.arguments.count == 3, entry.arguments[2] == "break",
+    if let pattern, stays, entry.arguments.count == 3, entry.arguments[2] == "break",
       let path = Self.path(entry.arguments[1], capturing: pattern)
     {
       return "when path matches r\"\(pattern)\" { rewrite path \"\(path)\"; } "

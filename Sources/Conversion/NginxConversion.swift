@@ -154,28 +154,7 @@ struct NginxConversion {
     for entry in directive.block ?? [] {
       switch entry.name {
       case "server":
-        guard let address = entry.arguments.first else { continue }
-        guard Self.isAddress(address) else {
-          drop(entry, "a name or address, and a port")
-          continue
-        }
-        if entry.arguments.contains("down") {
-          drop(entry, "it is down")
-          continue
-        }
-        var line = "server \(Self.address(address, secure: false))"
-        for option in entry.arguments.dropFirst() {
-          switch option {
-          case "backup": line += " backup"
-          case let text where Self.number(text, after: "weight=", to: 65_535):
-            line += " \(text)"
-          case let text where Self.number(text, after: "max_conns=", to: 1_000_000):
-            line += " max_connections=\(text.dropFirst(10))"
-          default:
-            drop(entry, "\(option) has no counterpart here; see ejection and health in origin")
-          }
-        }
-        lines.append(line + ";")
+        if let line = upstreamServer(entry) { lines.append(line) }
       case "least_conn": lines.append("balance least_connections;")
       case "ip_hash": lines.append("balance ip_hash;")
       case "random": lines.append("balance random_two;")
@@ -196,6 +175,29 @@ struct NginxConversion {
       lines = []
     }
     upstreams[first] = lines
+  }
+
+  /// A server of an upstream as a setting; nil, with a remark, if it is none that can be asked.
+  private mutating func upstreamServer(_ entry: NginxDirective) -> String? {
+    guard let address = entry.arguments.first, Self.isAddress(address) else {
+      drop(entry, "a name or address, and a port")
+      return nil
+    }
+    if entry.arguments.contains("down") {
+      drop(entry, "it is down")
+      return nil
+    }
+    var line = "server \(Self.address(address, secure: false))"
+    for option in entry.arguments.dropFirst() {
+      switch option {
+      case "backup": line += " backup"
+      case let text where Self.number(text, after: "weight=", to: 65_535): line += " \(text)"
+      case let text where Self.number(text, after: "max_conns=", to: 1_000_000):
+        line += " max_connections=\(text.dropFirst(10))"
+      default: drop(entry, "\(option) has no counterpart here; see ejection and health in origin")
+      }
+    }
+    return line + ";"
   }
 
   /// Whether a text is a number from 1 behind a prefix.

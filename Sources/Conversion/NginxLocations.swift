@@ -34,7 +34,7 @@ struct NginxSurroundings {
 extension NginxConversion {
   private static let handlers: Set<String> = [
     "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass", "alias", "try_files",
-    "stub_status", "autoindex", "content_by_lua_block", "content_by_lua_file", "content_by_lua",
+    "stub_status", "autoindex",
     "js_content", "perl", "empty_gif", "dav_methods", "mp4", "flv", "hls", "proxy_pass",
   ]
 
@@ -196,7 +196,7 @@ extension NginxConversion {
         way.closing = inner
       }
     case "rewrite":
-      let rule = rewriting(inner)
+      let rule = rewriting(inner, stays: true)
       way.lines += rule.map { [$0] } ?? []
       if rule == nil { way.closing = inner }
     case "include" where Self.isAboutFields(inner): includeFields(inner, &way.lines)
@@ -208,7 +208,8 @@ extension NginxConversion {
       way.closing = inner
     case "limit_req": limit(inner, &way.lines)
     case "add_header": addHeader(inner, &way.lines)
-    case let name where Self.handlers.contains(name) || name.hasSuffix("_pass"):
+    case let name where Self.handlers.contains(name) || name.hasSuffix("_pass"),
+      let name where name.hasPrefix("echo") || name.hasPrefix("content_by_"):
       drop(inner, way.line == nil ? "the route answers 503 until it has a way" : nil)
       way.handler = inner
       if name == "try_files" { way.line = nil }

@@ -202,7 +202,7 @@ extension NginxConversion {
       }
       site.rules.append(rule)
     case "rewrite":
-      let rule = rewriting(entry)
+      let rule = rewriting(entry, stays: false)
       site.rules += rule.map { [$0] } ?? []
       if rule == nil { site.isClosed = true }
     case "return":

@@ -66,7 +66,12 @@ struct VarnishConditions {
         }
       }
     }
-    // `if`, `else if` and their like stand before it; `!=` may have come in two.
+    return joined(tokens)
+  }
+
+  /// Without the `if` before a condition; `!=` may have come in two.
+  private static func joined(_ all: [Token]) -> [Token] {
+    var tokens = all
     while case .word(let word)? = tokens.first,
       ["if", "else", "elsif", "elseif", "elif"].contains(word)
     {
@@ -165,7 +170,9 @@ struct VarnishConditions {
       usedLists.insert(list)
       return negated("client.ip in [\(networks.joined(separator: ", "))]")
     case ("req.url", .text(let text)), ("bereq.url", .text(let text)):
-      guard !changed.contains("req.url"), sign.hasSuffix("~"),
+      if changed.contains("req.url") { return nil }
+      if sign == "==" || sign == "!=" { return Self.target(text).map(negated) }
+      guard sign.hasSuffix("~"),
         let pattern = NginxExpression.pattern(text, isCaseless: false),
         let test = SentTarget.mayMatch(pattern)
       else { return nil }
@@ -188,6 +195,17 @@ struct VarnishConditions {
       return negated("\(data) matches r\"\(pattern)\"")
     default: return nil
     }
+  }
+
+  /// Whether a target is a text, as a condition; nil if rules see another spelling of it.
+  private static func target(_ text: String) -> String? {
+    let parts = text.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let path = parts.first, path.hasPrefix("/"), !path.contains("//"),
+      path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !"%\\".utf8.contains($0) })
+    else { return nil }
+    let query = parts.count > 1 ? String(parts[1]) : ""
+    return "(path == \(ConfigurationWriter.text(String(path)))"
+      + " && query == \(ConfigurationWriter.text(query)))"
   }
 
   /// Reads a list of addresses; a name or an exception in it makes it one that is not known.

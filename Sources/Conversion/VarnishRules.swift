@@ -77,7 +77,7 @@ extension VarnishConversion {
   private mutating func rule(_ statement: VarnishStatement, of name: String) -> String? {
     switch statement.action {
     case "pass", "pipe", "hit_for_pass", "hit_for_miss", "abandon": return "cache bypass;"
-    case "synth", "error": return Self.answer(statement)
+    case "synth", "error": return answer(statement, name)
     case "fail", "vcl": return "respond 503;"
     case "purge":
       result.remark(
@@ -94,11 +94,16 @@ extension VarnishConversion {
     return change(statement, of: name)?.text
   }
 
-  /// What `synth(403, "No.")` answers. What vcl_synth makes of it is not known: only an error is one here.
-  private static func answer(_ statement: VarnishStatement) -> String {
+  /// What `synth(403, "No.")` answers. Other statuses are for vcl_synth, and what that makes of them is not known.
+  private mutating func answer(_ statement: VarnishStatement, _ name: String) -> String {
     let text = statement.words.joined(separator: " ")
     let number = text.drop { !$0.isNumber }.prefix(while: \.isNumber)
-    guard let status = Int(number), (400...599).contains(status) else { return "respond 503;" }
+    guard let status = Int(number), (200...299).contains(status) || (400...599).contains(status)
+    else {
+      result.remark(
+        statement.line, "\(name): \(statement.shown): 503 until redirect or respond says it")
+      return "respond 503;"
+    }
     let reason = statement.texts.min().map { statement.words[$0] } ?? ""
     return reason.isEmpty
       ? "respond \(status);" : "respond \(status) \(ConfigurationWriter.text(reason));"

@@ -178,15 +178,15 @@ private let app = "proxy_pass http://127.0.0.1:9000;"
       location /d/ { rewrite ^/d/(.*) /$1$arg_x break; \#(app) }
       location /e/ { \#(app) proxy_method GET; }
       location / { \#(app) if ($http_x = y) { return 403; } }
-      rewrite ^/old/ /e/ last;
+      rewrite ^/old/ /e/ last; rewrite ^/in/(.*) /e/$1 break;
       """#)
     #expect(outcome("GET /api/v1/x/y?z", of: result).contains("target /x/y/v1?z"))
     #expect(!outcome("GET /api/x", of: result).contains("target"))
-    for path in ["/b/x", "/d/x", "/e/x", "/old/x"] {
+    for path in ["/b/x", "/d/x", "/e/x", "/old/x", "/in/x"] {
       #expect(outcome("GET \(path)", of: result) == "respond 503", "\(path)")
     }
     #expect(outcome("GET /x", "X: y", of: result) == "respond 403")
-    #expect(result.remarks.map(\.line) == [5, 6, 8], "\(result.remarks)")
+    #expect(result.remarks.map(\.line) == [5, 6, 8, 8], "\(result.remarks)")
   }
 
   @Test func `nothing that stands in a word becomes a setting`() {

@@ -140,6 +140,22 @@ private let fresh = ["Cache-Control: max-age=60"]
     #expect(routed.names(6, "all is answered with 503"))
   }
 
+  @Test func `an answer for one target is for that alone`() {
+    let result = converted(
+      #"""
+      sub vcl_recv {
+        if (req.url == "/ping") { return (synth(200, "pong")); }
+        if (req.url == "/a?b=c") { return (synth(403)); }
+        if (req.http.host == "old.example") { return (synth(750, "https://new.example/")); }
+      }
+      """#)
+    #expect(outcome("GET /ping", of: result) == "respond 200: pong", "\(result.text)")
+    #expect(outcome("GET /a?b=c", of: result) == "respond 403")
+    #expect(outcome("GET /a", of: result).hasPrefix("proceed"))
+    #expect(outcome("GET /", host: "old.example", of: result) == "respond 503")
+    #expect(result.remarks.map(\.line) == [4, 5, 9], "\(result.remarks)")
+  }
+
   @Test func `purges stay with those who may`() {
     let result = converted(
       #"""
