@@ -140,7 +140,13 @@ extension NginxConversion {
   /// Where a location counts, as a condition that knows every way of writing its path; nil if there is none.
   static func reach(of entry: NginxDirective) -> String? {
     guard let path = entry.arguments.last else { return nil }
-    let text = ConfigurationWriter.text(path)
+    // Rules see a slash for a backslash, and one for several.
+    var seen = ""
+    for character in path {
+      let character: Character = character == "\\" ? "/" : character
+      if character != "/" || seen.last != "/" { seen.append(character) }
+    }
+    let text = ConfigurationWriter.text(seen)
     switch entry.arguments.count > 1 ? entry.arguments[0] : "" {
     case "", "^~": return "starts_with(url_decode(path), \(text))"
     case "=": return "url_decode(path) == \(text)"

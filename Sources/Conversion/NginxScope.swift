@@ -49,8 +49,8 @@ struct NginxScope {
   /// Takes a directive of the block; whether it was one that blocks inherit.
   mutating func take(_ directive: NginxDirective) -> Bool {
     if let kind = Self.kinds[directive.name] {
-      let isFirst = own.insert(kind).inserted
-      said[kind] = isFirst ? [directive] : (said[kind] ?? []) + [directive]
+      if own.insert(kind).inserted { said[kind] = [] }
+      said[kind, default: []].append(directive)
       return true
     }
     guard Self.isGuard(directive.name) else { return false }

@@ -84,7 +84,7 @@ private let app = "proxy_pass http://127.0.0.1:9000;"
       location / { \#(app) }
       location /@internal/ { deny all; }
       location = /x:y { deny all; }
-      location "/my docs/" { deny all; }
+      location "/my docs/" { deny all; } location /back\slash { deny all; }
       location ^~/adm { deny all; }
       location =/eq { deny all; }
       location ~/\.svn { deny all; }
@@ -92,7 +92,8 @@ private let app = "proxy_pass http://127.0.0.1:9000;"
       location ~ ^/app/ { \#(app) location ~ \.bak$ { deny all; } location /app/in { deny all; } location /app/a { \#(app) } }
       """#)
     for path in [
-      "/@internal/x", "/%40internal/x", "/x:y", "/x%3Ay", "/my%20docs/a", "/my%20docs/", "/adm",
+      "/@internal/x", "/%40internal/x", "/x:y", "/x%3Ay", "/back%5Cslash", "/back/slash/",
+      "/my%20docs/a", "/my%20docs/", "/adm",
       "/eq", "/%65q", "/.svn", "/a/.git/x", "/app/x.bak", "/app/in", "/app/%69n/x", "/app/a",
     ] { #expect(outcome("GET \(path)", of: result).hasPrefix("respond "), "\(path)") }
     for path in ["/", "/x", "/eqx", "/git", "/app/x"] {
