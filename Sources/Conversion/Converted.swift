@@ -138,13 +138,24 @@ enum SentTarget {
   static func mayMatch(_ pattern: String) -> String? {
     if pattern.contains("%") || pattern.contains("//") || pattern.contains("\\\\") { return nil }
     let test = "path matches r\"\(pattern)\""
-    // From the beginning, and of a path's characters alone, it can only be in the path.
-    let isPath =
-      pattern.hasPrefix("^")
+    return isOfPath(pattern)
+      ? test : "(\(test) || \"${path}?${query}\" matches r\"\(pattern)\")"
+  }
+
+  /// A condition that holds where the expression occurs, and nowhere else.
+  static func matches(_ pattern: String) -> String? {
+    guard let test = mayMatch(pattern) else { return nil }
+    return isOfPath(pattern)
+      ? test
+      : "(query == \"\" && path matches r\"\(pattern)\" || query != \"\" && \"${path}?${query}\" matches r\"\(pattern)\")"
+  }
+
+  /// Whether an expression, from the beginning, has characters of a path alone: it can only be in the path.
+  static func isOfPath(_ pattern: String) -> Bool {
+    pattern.hasPrefix("^")
       && pattern.dropFirst().utf8.allSatisfy { byte in
         (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte)
           || "/_-".utf8.contains(byte)
       }
-    return isPath ? test : "(\(test) || \"${path}?${query}\" matches r\"\(pattern)\")"
   }
 }

@@ -10,6 +10,8 @@ struct VarnishConditions {
   var changed: Set<String> = []
   /// Whether a condition looks at cookies.
   private(set) var asksCookies = false
+  /// Whether something of the query was taken away, or moved.
+  var isQueryCut = false
   private var tokens: [Token] = []
   private var place = 0
 
@@ -171,12 +173,20 @@ struct VarnishConditions {
       return negated("client.ip in [\(networks.joined(separator: ", "))]")
     case ("req.url", .text(let text)), ("bereq.url", .text(let text)):
       if changed.contains("req.url") { return nil }
+      if isQueryCut, sign != "~", sign != "!~" { return nil }
       if sign == "==" || sign == "!=" { return Self.target(text).map(negated) }
       guard sign.hasSuffix("~"),
-        let pattern = NginxExpression.pattern(text, isCaseless: false),
-        let test = SentTarget.mayMatch(pattern)
+        let pattern = NginxExpression.pattern(text, isCaseless: false)
       else { return nil }
-      return (isExact || isNegated) && test.hasPrefix("(") ? nil : negated(test)
+      let mustFit = isExact || isNegated
+      // Of a query that was longer, only what is neither about it nor about the end is surely there.
+      if isQueryCut, !SentTarget.isOfPath(pattern),
+        mustFit || pattern.contains(where: { "$?&=".contains($0) })
+      {
+        return nil
+      }
+      let test = mustFit ? SentTarget.matches(pattern) : SentTarget.mayMatch(pattern)
+      return test.map(negated)
     case (_, .word(let number)):
       guard let data = data(name), data == "response.status", Int(number) != nil,
         !sign.hasSuffix("~")

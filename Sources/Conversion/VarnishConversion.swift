@@ -62,7 +62,7 @@ struct VarnishConversion {
       // Rules of the response see the request as the client sent it.
       if late.contains(name) { conversion.conditions.changed.formUnion(changes) }
       conversion.read(body, of: name)
-      changes += body.flatMap(\.changes)
+      changes += body.flatMap(\.changes).filter { !$0.hasSuffix("req.url") }
     }
     conversion.nameUnused(statements)
     conversion.write()

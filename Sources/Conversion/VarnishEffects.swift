@@ -96,7 +96,7 @@ extension VarnishStatement {
   /// that the rest would have been for.
   var mayEnd: Bool {
     if isUnknown { return true }
-    if let action { return !["purge", "synth", "fail", "abandon"].contains(action) }
+    if let action { return !["purge", "synth", "fail", "abandon", "error"].contains(action) }
     return (block ?? []).contains(where: \.mayEnd)
   }
 }

@@ -13,8 +13,8 @@ extension VarnishConversion {
     if Self.late.contains(name) || name == "vcl_backend_fetch", effects.contains(.refuses) {
       return nil
     }
-    let sets = chain.contains { Self.sets($0) }
-    let isExact = chain.count > 1 || effects.contains(.routes) || sets
+    let changes = chain.flatMap(\.changes).contains { $0.hasPrefix("req.http.") }
+    let isExact = chain.count > 1 || effects.contains(.routes) || changes
     var text = ""
     var isWhole = true
     for branch in chain {
@@ -29,11 +29,6 @@ extension VarnishConversion {
       text += (isRest ? "" : " ") + "{ \(all) }"
     }
     return (text, isWhole)
-  }
-
-  private static func sets(_ statement: VarnishStatement) -> Bool {
-    statement.words.first == "set" && statement.change?.hasPrefix("req.http.") == true
-      || (statement.block ?? []).contains(where: sets)
   }
 
   private mutating func rules(
@@ -54,7 +49,7 @@ extension VarnishConversion {
         isWhole = false
         lines += instead(of: chain, name)
       } else if let line = rule(statement, of: name) {
-        lines.append(line)
+        if lines.last != line { lines.append(line) }
       } else if statement.action == nil || name == "vcl_recv" && statement.action == "restart" {
         isWhole = false
         lines += instead(of: [statement], name)

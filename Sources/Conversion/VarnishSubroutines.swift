@@ -109,11 +109,16 @@ extension VarnishConversion {
 
   /// Takes away fields that a client, or an origin, might have sent, where what the VCL makes of them is left out.
   private mutating func keepBack(_ body: [VarnishStatement], of name: String) {
-    for text in body.flatMap(\.changes) {
-      conditions.changed.insert(text.hasPrefix("bereq.") ? "req." + text.dropFirst(6) : text)
-    }
     for statement in body {
       keepBack(statement.block ?? [], of: name)
+      if let text = statement.change {
+        let known = text.hasPrefix("bereq.") ? "req." + text.dropFirst(6) : text
+        if known != "req.url" || statement.leadsElsewhere {
+          conditions.changed.insert(known)
+        } else {
+          conditions.isQueryCut = true
+        }
+      }
       guard let change = statement.change, let field = Self.field(change, of: name) else {
         continue
       }

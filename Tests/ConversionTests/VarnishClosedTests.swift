@@ -46,6 +46,7 @@ private let fresh = ["Cache-Control: max-age=60"]
       }
       """#)
     #expect(!outcome("GET /x.css", "Cookie: a=b", of: result).contains("cache bypass"))
+    #expect(outcome("GET /x.css?me", "Cookie: admin=b", of: result) == "respond 403: No admins")
     #expect(outcome("GET /x", "Cookie: admin=b", of: result) == "respond 403: No admins")
     #expect(outcome("GET /x", "Cookie: a=b", of: result).contains("unset cookie"))
   }
@@ -71,12 +72,12 @@ private let fresh = ["Cache-Control: max-age=60"]
     "include \"more.vcl\";", "sub vcl_recv { call elsewhere; }",
     "sub vcl_recv { if (req.http.X ~ now) { return (synth(403)); } }",
     "sub vcl_recv { if (client.ip !~ named) { return (fail); } }",
-    "sub vcl_recv { if (req.url !~ \"a$\") { error 403; } }",
+    "sub vcl_recv { set req.url = std.querysort(req.url); if (req.url ~ \"a$\") { error 403; } }",
     "sub vcl_recv { if (req.url ~ \"%41\") { return (synth(403)); } }",
     "sub vcl_recv { set req.url = regsub(req.url, \"^/\", \"/public/\"); }",
     "sub vcl_recv { set req.http.X = now; if (req.http.X ~ \"a\") { return (synth(403)); } }",
     "sub vcl_recv { if (std.port(server.ip) == 80) { set req.backend_hint = api; } }",
-    "sub vcl_recv { if (req.url ~ \"\\.php$\") { set req.backend_hint = api; } }",
+    "sub vcl_recv { if (req.url ~ \"%2e\") { set req.backend_hint = api; } }",
     "sub vcl_deliver { if (req.http.X) { return (synth(403)); } }",
     "sub vcl_recv { if (client.ip ~ inside) { return (hash); } return (synth(403)); }",
     "sub vcl_recv { C{ x(); }C }", "sub vcl_recv { if (req.url ~ \"^/a\") { return (synth(403)); }",
@@ -100,6 +101,8 @@ private let fresh = ["Cache-Control: max-age=60"]
         if (req.http.host == "API.example") { set req.backend_hint = api; }
         elsif (req.url ~ "^/api") { set req.backend_hint = api; } else { set req.http.X-Way = "app"; }
         if (req.url ~ "[?&]secret=") { error 404 "none"; }
+        if (req.url ~ "\.php$") { set req.backend_hint = api; }
+        if (req.url !~ "^/[a-zA-Z/0-9.]*(\?.*)?$") { error 400; }
         if (req.url ~ "^/account" || req.http.X-Fresh) { return (pass); }
       }
       sub vcl_backend_response {
@@ -114,7 +117,9 @@ private let fresh = ["Cache-Control: max-age=60"]
       ("PUT /", "127.0.0.1", "proceed"), ("GET /account/1", "10.0.0.1", "cache bypass"),
       ("GET /x?secret=1", "10.0.0.1", "respond 404: none"),
       ("GET /api/x", "10.0.0.1", "origin api"),
-      ("GET /x", "10.0.0.1", "set x-way: app"),
+      ("GET /x", "10.0.0.1", "set x-way: app"), ("GET /x.php", "10.0.0.1", "origin api"),
+      ("GET /x.php?a", "10.0.0.1", "origin default"), ("GET /x?a.php", "10.0.0.1", "origin api"),
+      ("GET /~x", "10.0.0.1", "respond 400"),
     ] {
       let text = outcome(request, client: client, of: result)
       #expect(text.contains(said), "\(request) from \(client): \(text)")
@@ -202,9 +207,13 @@ private let fresh = ["Cache-Control: max-age=60"]
       sub vcl_recv {
         set req.url = std.querysort(req.url);
         set req.url = regsuball(req.url, "(\?|&)(utm_[a-z]+)=[^&]*", "");
+        if (req.url ~ "^/admin") { return (synth(403)); }
+        if (req.url ~ "/in/") { return (pass); }
       }
       """#)
     #expect(outcome("GET /", of: result).hasPrefix("proceed"))
+    #expect(outcome("GET /admin?utm_a=b", of: result) == "respond 403")
+    #expect(outcome("GET /x/in/y", of: result).contains("cache bypass"))
     #expect(result.remarks.map(\.line) == [4, 5, 7, 8])
   }
 }
