@@ -66,6 +66,10 @@ extension NginxConversion {
     var ended: Set<Substring> = []
     _ = Self.asked(site.rules, &ended)
     let own = Self.asked(lines(of: entry, scope, way), &ended)
+    if !Self.isPlain(path), !["respond 4", "respond 5"].contains(where: (own.last ?? "").hasPrefix)
+    {
+      drop(entry, "as it is written here; its path with escapes is answered with 503")
+    }
     site.routes[place].lines =
       modifier == "=" ? own : NginxExpression.join(around.level + around.outer, to: own)
     for inner in entry.block ?? [] where inner.name == "location" {
@@ -94,15 +98,19 @@ extension NginxConversion {
       drop(entry, "another location has its path: both answer 503")
       return nil
     }
-    let isPlain = path.utf8.allSatisfy { byte in
-      (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte)
-        || "-._~/".utf8.contains(byte)
-    }
-    if !isPlain {
+    if !Self.isPlain(path) {
       let itself = modifier == "=" ? "path != \"\(path)\"" : "!starts_with(path, \"\(path)\")"
       site.rules.append("when \(reach) && \(itself) { respond 503; }")
     }
     return head
+  }
+
+  /// Whether a path has no characters but those that routes know in every spelling.
+  private static func isPlain(_ path: String) -> Bool {
+    path.utf8.allSatisfy { byte in
+      (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte)
+        || "-._~/".utf8.contains(byte)
+    }
   }
 
   /// Reads what stands in a location, but for other locations.

@@ -83,7 +83,7 @@ private let app = "proxy_pass http://127.0.0.1:9000;"
       #"""
       location / { \#(app) }
       location /@internal/ { deny all; }
-      location = /x:y { deny all; }
+      location = /x:y { deny all; } location /@open { \#(app) }
       location "/my docs/" { deny all; } location /back\slash { deny all; }
       location ^~/adm { deny all; }
       location =/eq { deny all; }
@@ -101,6 +101,8 @@ private let app = "proxy_pass http://127.0.0.1:9000;"
     }
     #expect(result.names(6, "path cannot be a route's"))
     #expect(!result.names(4, "path"), "\(result.remarks)")
+    #expect(outcome("GET /@open", of: result).hasPrefix("proceed"))
+    #expect(outcome("GET /%40open", of: result) == "respond 503" && result.names(5, "/@open"))
   }
 
   @Test func `what leads past expressions leads past those beside it only`() {
