@@ -285,7 +285,7 @@ let package = Package(
       name: "ConfigurationTests", dependencies: ["Configuration", "Rules", "TLS", "CLinux"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
-      name: "ConversionTests", dependencies: ["Conversion", "Configuration"],
+      name: "ConversionTests", dependencies: ["Conversion", "Configuration", "Edge"],
       swiftSettings: strict),
     .testTarget(
       name: "DoctorTests", dependencies: ["Doctor", "Configuration", "EventLoop"],

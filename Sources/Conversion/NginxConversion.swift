@@ -5,18 +5,28 @@
 struct NginxConversion {
   var result = Converted()
   var origins: [String: [String]] = [:]
-  private var originOrder: [String] = []
+  private(set) var originOrder: [String] = []
   /// Upstreams by their names; those without a server that can be used have no lines.
   var upstreams: [String: [String]] = [:]
   /// What whole `http` blocks say for their servers.
   var common = NginxScope()
   var listeners: [String] = []
   var limits: [(name: String, rate: String, key: String, burst: String?)] = []
-  private var store: String?
-  private var storeSize: String?
+  private(set) var store: String?
+  private(set) var storeSize: String?
+  /// For each address and port that is listened on, which server nginx takes where no name fits.
+  var defaults: [String: Int] = [:]
+  /// How many servers were read.
+  var serverCount = 0
+  /// Whose word counts about whom a request is from.
+  var trusted: [String] = []
+  /// Whether that comes in a way that is not known here: then nobody can be let in by address.
+  var hidesClients = false
+  /// Whether nginx would refuse the file as a whole.
+  private(set) var isDamaged = false
   var sites: [Site] = []
   var redirects: [Site] = []
-  private var maxBody: String?
+  private(set) var maxBody: String?
 
   /// Where a route stands that only answers: nothing asks it.
   static let nowhere = "nowhere"
@@ -32,6 +42,12 @@ struct NginxConversion {
     var httpsPort: Int?
     /// Whether one of its listeners is without TLS.
     var isPlain = false
+    /// Where it is listened for.
+    var places: [Place] = []
+    /// A rule that keeps it to these.
+    var check: String?
+    /// Whether it answers nothing, since something that keeps people out is not known.
+    var isClosed = false
     /// A `return` for all of it, as a route's lines.
     var answer: [String]?
   }
@@ -41,10 +57,19 @@ struct NginxConversion {
     var parser = NginxParser(text)
     var conversion = NginxConversion()
     let directives = parser.parse()
+    for problem in parser.problems { conversion.damage(problem.line, problem.text) }
+    conversion.findDefaults(directives)
+    conversion.findProxies(directives)
     conversion.readAll(directives, in: "main")
     conversion.write()
-    conversion.result.remarks.sort { $0.line < $1.line }
+    conversion.result.order()
     return conversion.result
+  }
+
+  /// nginx would not start with such a file, so nothing can be said of what it keeps closed.
+  private mutating func damage(_ line: Int, _ text: String) {
+    isDamaged = true
+    result.remark(line, "\(text): nginx refuses the file; every site answers 503")
   }
 
   /// What needs no counterpart: the node does it by itself, or it is about the process.
@@ -57,6 +82,11 @@ struct NginxConversion {
     "ssl_session_cache", "ssl_prefer_server_ciphers", "proxy_cache_lock", "proxy_cache_revalidate",
     "worker_cpu_affinity", "accept_mutex", "zone", "proxy_temp_path",
     "proxy_cache_background_update", "http2", "server_name_in_redirect", "daemon",
+  ]
+
+  /// What makes another request of what is asked for.
+  static let reshaping: Set<String> = [
+    "proxy_method", "proxy_set_body", "proxy_pass_request_headers", "proxy_pass_request_body",
   ]
 
   static func isNeedless(_ name: String) -> Bool { needless.contains(name) }
@@ -89,7 +119,9 @@ struct NginxConversion {
 
   private mutating func readTop(_ directive: NginxDirective) {
     switch directive.name {
-    case let name where NginxScope.names.contains(name): break
+    case let name where NginxScope.inherits(name): break
+    case "location": damage(directive.line, "\(directive.shown): it stands in no server")
+    case "set_real_ip_from", "real_ip_header", "real_ip_recursive": break
     case "http": readAll(directive.block ?? [], in: "http")
     case "upstream": break
     case "server": server(directive)
@@ -122,24 +154,7 @@ struct NginxConversion {
     for entry in directive.block ?? [] {
       switch entry.name {
       case "server":
-        guard let address = entry.arguments.first else { continue }
-        if entry.arguments.contains("down") {
-          drop(entry, "it is down")
-          continue
-        }
-        var line = "server \(Self.address(address, secure: false))"
-        for option in entry.arguments.dropFirst() {
-          switch option {
-          case "backup": line += " backup"
-          case let text where Self.number(text, after: "weight=", to: 65_535):
-            line += " \(text)"
-          case let text where Self.number(text, after: "max_conns=", to: 1_000_000):
-            line += " max_connections=\(text.dropFirst(10))"
-          default:
-            drop(entry, "\(option) has no counterpart here; see ejection and health in origin")
-          }
-        }
-        lines.append(line + ";")
+        if let line = upstreamServer(entry) { lines.append(line) }
       case "least_conn": lines.append("balance least_connections;")
       case "ip_hash": lines.append("balance ip_hash;")
       case "random": lines.append("balance random_two;")
@@ -160,6 +175,29 @@ struct NginxConversion {
       lines = []
     }
     upstreams[first] = lines
+  }
+
+  /// A server of an upstream as a setting; nil, with a remark, if it is none that can be asked.
+  private mutating func upstreamServer(_ entry: NginxDirective) -> String? {
+    guard let address = entry.arguments.first, Self.isAddress(address) else {
+      drop(entry, "a name or address, and a port")
+      return nil
+    }
+    if entry.arguments.contains("down") {
+      drop(entry, "it is down")
+      return nil
+    }
+    var line = "server \(Self.address(address, secure: false))"
+    for option in entry.arguments.dropFirst() {
+      switch option {
+      case "backup": line += " backup"
+      case let text where Self.number(text, after: "weight=", to: 65_535): line += " \(text)"
+      case let text where Self.number(text, after: "max_conns=", to: 1_000_000):
+        line += " max_connections=\(text.dropFirst(10))"
+      default: drop(entry, "\(option) has no counterpart here; see ejection and health in origin")
+      }
+    }
+    return line + ";"
   }
 
   /// Whether a text is a number from 1 behind a prefix.
@@ -186,114 +224,5 @@ struct NginxConversion {
     else { return drop(directive, "its key or rate has no counterpart that is surely the same") }
     limits.append(
       (ConfigurationWriter.name(String(zone)), "\(number)/\(rate.suffix(1))", key, nil))
-  }
-}
-
-// Values.
-extension NginxConversion {
-  /// A text with nginx's variables as one with this language's; nil if one has no counterpart.
-  static func template(_ text: String) -> String? {
-    let known = [
-      "uri": "${path}", "host": "${host}", "http_host": "${host}",
-      "scheme": "${scheme}", "remote_addr": "${client.ip}",
-    ]
-    var result = "\""
-    var rest = text[...]
-    while let character = rest.first {
-      rest = rest.dropFirst()
-      if character == "$" {
-        let braced = rest.first == "{"
-        let name = (braced ? rest.dropFirst() : rest).prefix {
-          $0.isLetter || $0.isNumber || $0 == "_"
-        }
-        guard let value = known[String(name)] else { return nil }
-        rest = rest.dropFirst(name.count + (braced ? 2 : 0))
-        result += value
-      } else if character == "\"" || character == "\\" {
-        result += "\\\(character)"
-      } else {
-        result.append(character)
-      }
-    }
-    return result + "\""
-  }
-
-  static func address(_ text: String, secure: Bool) -> String {
-    if text.hasPrefix("unix:") { return ConfigurationWriter.word(text) }
-    let hasPort = text.hasSuffix("]") ? false : text.split(separator: ":").count > 1
-    return (secure ? "https://" : "") + text + (hasPort ? "" : secure ? ":443" : ":80")
-  }
-
-  /// A size such as 10m or 512k.
-  static func size(_ text: String) -> String? {
-    let units: [Character: String] = ["k": "KiB", "m": "MiB", "g": "GiB"]
-    guard let last = text.lowercased().last else { return nil }
-    if let unit = units[last], let number = Int(text.dropLast()), number > 0 {
-      return "\(number)\(unit)"
-    }
-    return Int(text).flatMap { $0 > 0 ? "\($0)" : nil }
-  }
-
-  /// The largest content; 0 is as much as there is.
-  static func bodySize(_ text: String) -> String? {
-    text == "0" ? "1024TiB" : size(text)
-  }
-
-  /// A time such as 10m, 1h or 30.
-  static func time(_ text: String) -> String? {
-    if let seconds = Int(text) { return "\(seconds)s" }
-    guard let unit = text.last, "smhd".contains(unit), Int(text.dropLast()) != nil else {
-      return nil
-    }
-    return text
-  }
-
-  private mutating func write() {
-    var out = ConfigurationWriter()
-    out.line("# Carried over from an nginx.conf; weir check says whether it can be used.")
-    joinRedirects()
-    for index in sites.indices where sites[index].routes.isEmpty {
-      sites[index].routes = [("/", ["origin \(closed());", "respond 503;"])]
-    }
-    if sites.isEmpty {
-      sites = [Site(hosts: ["*"], routes: [("/", ["origin \(closed());", "respond 503;"])])]
-    }
-    for line in listeners.isEmpty ? ["listen 127.0.0.1:80;"] : listeners { out.line(line) }
-    out.line("admin 127.0.0.1:9090;")
-    if let store {
-      out.line("store \(ConfigurationWriter.word(store)) { size \(storeSize ?? "1GiB"); }")
-    }
-    if let maxBody { out.line("client { max_body \(maxBody); }") }
-    for limit in limits {
-      let burst = limit.burst.map { " burst=\($0)" } ?? ""
-      out.line("limit \(limit.name) { token_bucket \(limit.rate)\(burst); key \(limit.key); }")
-    }
-    let routes = sites.flatMap(\.routes).flatMap(\.lines)
-    for name in originOrder {
-      // What answers in a rule only needs none.
-      if name.hasPrefix(Self.nowhere), !routes.contains("origin \(name);") { continue }
-      out.gap()
-      out.open("origin \(name)")
-      for line in origins[name] ?? [] { out.line(line) }
-      out.close()
-    }
-    for site in sites { write(site, &out) }
-    result.text = out.text
-  }
-
-  private func write(_ site: Site, _ out: inout ConfigurationWriter) {
-    out.gap()
-    out.open("site \(site.hosts.joined(separator: " "))")
-    for line in site.lines where line.hasSuffix(";") { out.line(line) }
-    if site.redirectsToHTTPS {
-      out.line("redirect_to_https on\(site.httpsPort.map { " port=\($0)" } ?? "");")
-    }
-    for rule in site.rules { out.line(rule) }
-    for route in site.routes {
-      out.open("route \(route.head)")
-      for line in route.lines { out.line(line) }
-      out.close()
-    }
-    out.close()
   }
 }

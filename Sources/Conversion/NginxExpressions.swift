@@ -8,6 +8,10 @@ struct NginxExpression {
   /// As it stands in `r"…"`.
   var pattern: String
   var rules: [String]
+  /// What it says of its store, if anything is stored.
+  var cache: String?
+  /// The directory that its files are from, as a route says it, and as an origin.
+  var files: (line: String, origin: String)?
 
   /// An expression as it stands in `r"…"`, where a quote is all that means something else; nil if it cannot.
   static func pattern(_ text: String, isCaseless: Bool) -> String? {
@@ -27,11 +31,22 @@ struct NginxExpression {
   }
 
   /// The lines of a route with expressions before its own. nginx looks at paths without escapes.
-  static func join(_ expressions: [NginxExpression], to lines: [String]) -> [String] {
+  static func join(_ all: [NginxExpression], to lines: [String]) -> [String] {
+    var known: Set<String> = []
+    let expressions = all.filter { known.insert($0.pattern).inserted }
     var chain: [String] = []
+    let cache = lines.first { $0.hasPrefix("cache ") && $0 != "cache off;" }
     for expression in expressions {
+      var rules = expression.rules.joined(separator: " ")
+      if let files = expression.files, lines.first != files.line {
+        rules += (rules.isEmpty ? "" : " ") + "origin \(files.origin); cache bypass;"
+      }
+      // Rules cannot say what is stored for how long; what the route says may be more than nginx stores.
+      if let own = expression.cache, let cache, own != cache {
+        rules += (rules.isEmpty ? "" : " ") + "cache bypass;"
+      }
+      if rules.isEmpty { continue }
       let start = chain.isEmpty ? "when" : "else when"
-      let rules = expression.rules.joined(separator: " ")
       chain.append("\(start) url_decode(path) matches r\"\(expression.pattern)\" { \(rules) }")
     }
     // Behind the route's settings, of which the origin is the first.
@@ -50,7 +65,7 @@ struct NginxExpression {
   }
 
   private static func isRule(_ line: String) -> Bool {
-    ["respond ", "redirect ", "when ", "set ", "unset "].contains { line.hasPrefix($0) }
+    ["respond ", "redirect ", "when ", "set ", "unset ", "rewrite "].contains { line.hasPrefix($0) }
   }
 }
 
@@ -65,17 +80,81 @@ extension NginxConversion {
       else { return nil }
       let isCaseless = entry.arguments[0] == "~*"
       guard let pattern = NginxExpression.pattern(entry.arguments[1], isCaseless: isCaseless) else {
-        drop(entry, "the expression cannot be one here; what it denies is not denied")
-        return nil
+        drop(entry, "the expression cannot be one here: 503 beside it")
+        return NginxExpression(pattern: "^", rules: ["respond 503;"])
       }
       var scope = outer.inner
       var way = NginxWay()
       read(entry, &scope, &way)
-      for inner in entry.block ?? [] where inner.name == "location" {
-        drop(inner, "it stands in an expression's location: write rules")
+      if let rewritten = way.rewritten {
+        drop(rewritten, "an expression says no path to put another in the place of: 503")
+        way.closing = rewritten
       }
-      let rules = rules(of: entry, lines(of: entry, scope, way))
-      return rules.isEmpty ? nil : NginxExpression(pattern: pattern, rules: rules)
+      let nested = nested(in: entry, scope)
+      let lines = lines(of: entry, scope, way)
+      let rules = Self.untilEnd(nested + rules(of: entry, lines))
+      let cache = lines.first { $0.hasPrefix("cache ") && $0 != "cache off;" }
+      let files = lines.first { $0.hasPrefix("files ") }.map { ($0, origin(ofFiles: $0)) }
+      return NginxExpression(pattern: pattern, rules: rules, cache: cache, files: files)
+    }
+  }
+
+  /// Locations in an expression's location: what they refuse is refused, and what they answer otherwise is not
+  /// answered.
+  private mutating func nested(in entry: NginxDirective, _ outer: NginxScope) -> [String] {
+    (entry.block ?? []).filter { $0.name == "location" }.map { inner in
+      var scope = outer.inner
+      var way = NginxWay()
+      read(inner, &scope, &way)
+      let last = lines(of: inner, scope, way).last ?? ""
+      let isShut = ["respond 4", "respond 5"].contains(where: last.hasPrefix)
+      let answer = isShut && !hasOpen(inner) ? last : "respond 503;"
+      let why =
+        "it stands in an expression's location: \(answer.dropFirst(8).dropLast()) until rules"
+      if answer != last || hasOpen(inner) { drop(inner, why + " say more") }
+      let test = Self.reach(of: inner)
+      if test == nil { drop(inner, why + " say when") }
+      return test.map { "when \($0) { \(answer) }" } ?? "respond 503;"
+    }
+  }
+
+  /// An origin for `files DIR;`.
+  private mutating func origin(ofFiles line: String) -> String {
+    var name = ConfigurationWriter.name("files" + line.dropFirst("files ".utf8.count).dropLast())
+    while let other = origins[name], other != [line] { name += "-" }
+    add(origin: name, [line])
+    return name
+  }
+
+  /// Rules up to one that ends every request.
+  private static func untilEnd(_ rules: [String]) -> [String] {
+    guard let end = rules.firstIndex(where: { $0.hasPrefix("respond ") }) else { return rules }
+    return Array(rules[...end])
+  }
+
+  /// Whether a location has others in it.
+  private func hasOpen(_ entry: NginxDirective) -> Bool {
+    (entry.block ?? []).contains { $0.name == "location" }
+  }
+
+  /// Where a location counts, as a condition that knows every way of writing its path; nil if there is none.
+  static func reach(of entry: NginxDirective) -> String? {
+    guard let path = entry.arguments.last else { return nil }
+    // Rules see a slash for a backslash, and one for several.
+    var seen = ""
+    for character in path {
+      let character: Character = character == "\\" ? "/" : character
+      if character != "/" || seen.last != "/" { seen.append(character) }
+    }
+    let text = ConfigurationWriter.text(seen)
+    switch entry.arguments.count > 1 ? entry.arguments[0] : "" {
+    case "", "^~": return "starts_with(url_decode(path), \(text))"
+    case "=": return "url_decode(path) == \(text)"
+    case let modifier where NginxExpression.modifiers.contains(modifier):
+      return NginxExpression.pattern(path, isCaseless: modifier == "~*").map {
+        "url_decode(path) matches r\"\($0)\""
+      }
+    default: return nil
     }
   }
 
@@ -89,8 +168,11 @@ extension NginxConversion {
       case "origin" where words[1].hasPrefix(Self.nowhere): break
       case "allow", "deny": networks[words[0], default: []].append(words[1])
       case "cache" where line == "cache off;": rules.append("cache bypass;")
+      case "use": break
+      case "on" where line.contains("cache bypass;"): break
       case "on": drop(entry, "on response { when url_decode(path) matches r\"…\" { set … } }")
-      case "files", "cache", "max_body", "upgrade":
+      case "files": break
+      case "cache", "max_body", "upgrade":
         drop(entry, "rules cannot say \(line) it stays as the route has it")
       default: rules.append(line)
       }
@@ -114,16 +196,21 @@ extension NginxConversion {
       drop(entry, "the route answers 403 until its methods are known")
       return ["respond 403;"]
     }
-    var scope = NginxScope()
-    for inner in entry.block ?? [] where !scope.take(inner) { drop(inner) }
-    let (access, isClosed) = access(scope.access)
     let list = methods.map { "\"\($0)\"" }.joined(separator: ", ")
     let others = "!(request.method in [\(list)])"
+    var scope = NginxScope()
+    for inner in entry.block ?? [] where !scope.take(inner) {
+      drop(inner)
+      if inner.name == "include" { return ["when \(others) { respond 403; }"] }
+    }
+    let (access, isClosed) = access(scope.access)
     if let guardian = scope.guardian {
       drop(guardian, "say who may ask with auth; until then other methods get 403")
       return ["when \(others) { respond 403; }"]
     }
-    if isClosed { return ["when \(others) { respond 403; }"] }
+    if isClosed || hidesClients && !access.isEmpty {
+      return ["when \(others) { respond 403; }"]
+    }
     func networks(_ name: String) -> String? {
       let lines = access.filter { $0.hasPrefix(name) }
       return lines.isEmpty
@@ -133,61 +220,5 @@ extension NginxConversion {
       networks("deny ").map { "when \(others) && client.ip in [\($0)] { respond 403; }" },
       networks("allow ").map { "when \(others) && !(client.ip in [\($0)]) { respond 403; }" },
     ].compactMap { $0 }
-  }
-
-  /// `if (…) { return …; }` as a rule; nil if the condition, or what else stands there, has no counterpart.
-  mutating func condition(_ entry: NginxDirective) -> String? {
-    guard let block = entry.block, block.count == 1, block[0].name == "return",
-      let test = Self.test(entry.arguments)
-    else { return nil }
-    let lines = answer(block[0]) ?? ["respond 503;"]
-    return "when \(test) { \(lines.joined(separator: " ")) }"
-  }
-
-  /// A comparison in brackets, as a condition.
-  private static func test(_ arguments: [String]) -> String? {
-    let text = arguments.joined(separator: " ")
-    guard text.hasPrefix("("), text.hasSuffix(")") else { return nil }
-    let inner = text.dropFirst().dropLast().drop { $0 == " " }
-    let words = inner.split(separator: " ", maxSplits: 2).map { String($0) }
-    guard words.count > 1, let data = data(words[0]) else { return nil }
-    var value = words.count > 2 ? words[2] : ""
-    // A bracket may stand behind the quotes of a text.
-    while value.last == " " { value.removeLast() }
-    switch words[1] {
-    case "=", "!=":
-      let isPlain = value.utf8.allSatisfy { byte in
-        byte >= 0x20 && byte < 0x7F && !"\"\\$".utf8.contains(byte)
-      }
-      return isPlain ? "\(data) \(words[1] == "=" ? "==" : "!=") \"\(value)\"" : nil
-    case "~", "~*", "!~", "!~*":
-      guard !value.contains("$http") && !value.contains("$arg"),
-        let pattern = NginxExpression.pattern(value, isCaseless: words[1].hasSuffix("*"))
-      else { return nil }
-      let test = "\(data) matches r\"\(pattern)\""
-      return words[1].hasPrefix("!") ? "!(\(test))" : test
-    default: return nil
-    }
-  }
-
-  /// A variable as data of the request; nil if none is surely the same.
-  private static func data(_ variable: String) -> String? {
-    let known = [
-      "$request_method": "request.method", "$host": "host", "$scheme": "scheme",
-      "$uri": "url_decode(path)", "$args": "query", "$query_string": "query",
-    ]
-    if let data = known[variable] { return data }
-    let kinds = [("$http_", "header"), ("$cookie_", "cookie"), ("$arg_", "query")]
-    for (prefix, kind) in kinds where variable.hasPrefix(prefix) {
-      let name = variable.dropFirst(prefix.utf8.count)
-      let isName = name.utf8.allSatisfy { byte in
-        (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == 0x5F
-      }
-      // Whose value is decoded elsewhere, and not here, is not surely the same.
-      guard isName, !name.isEmpty, kind != "query" else { return nil }
-      let field = kind == "header" ? name.lowercased().map { $0 == "_" ? "-" : $0 } : Array(name)
-      return "\(kind).\(String(field))"
-    }
-    return nil
   }
 }

@@ -2,35 +2,19 @@
 
 extension NginxConversion {
   mutating func server(_ directive: NginxDirective) {
+    let number = serverCount
+    serverCount += 1
     let entries = directive.block ?? []
-    let names = entries.filter { $0.name == "server_name" }.flatMap(\.arguments)
-    var hosts: [String] = []
-    for name in names {
-      if let known = Self.hosts(name) {
-        hosts += known.filter { !hosts.contains($0) }
-      } else {
-        drop(directive, "server name \(name): only hosts, and hosts behind \"*.\"")
-      }
-    }
-    let isDefault = entries.contains {
-      $0.name == "listen"
-        && ($0.arguments.contains("default_server") || $0.arguments.contains("default"))
-    }
-    if !names.isEmpty && hosts.isEmpty && !isDefault {
-      return drop(directive, "none of its names can be used")
-    }
-    if hosts.isEmpty || isDefault && !hosts.contains("*") { hosts.append("*") }
-    var site = Site(hosts: hosts)
+    guard let hosts = hosts(of: directive, number) else { return }
+    var site = Site(hosts: hosts, places: Self.places(of: directive))
     var scope = common.inner
     for entry in entries { _ = scope.take(entry) }
-    if !entries.contains(where: { $0.name == "listen" }), !listeners.contains("listen :80;") {
-      listeners.append("listen :80;")
-    }
+    listen(directive)
     site.isPlain =
       entries.allSatisfy { $0.name != "listen" }
       || entries.contains { $0.name == "listen" && !$0.arguments.contains("ssl") }
     sendToHTTPS(directive, &site)
-    for entry in entries where entry.name != "location" { read(entry, &site) }
+    for entry in entries where entry.name != "location" { read(entry, scope, &site) }
     certificates(in: entries, &site)
     if site.hosts.isEmpty {
       for entry in entries where entry.name == "location" { drop(entry, "all is sent to https") }
@@ -38,6 +22,29 @@ extension NginxConversion {
     }
     routes(of: directive, scope, &site)
     join(site, directive)
+  }
+
+  /// The hosts of a server; nil, with a remark, if nothing leads to it. Where no name fits nginx takes one server
+  /// of each listener, and no other is one for all.
+  private mutating func hosts(of directive: NginxDirective, _ number: Int) -> [String]? {
+    let names = (directive.block ?? []).filter { $0.name == "server_name" }.flatMap(\.arguments)
+    var hosts: [String] = names.isEmpty ? ["*"] : []
+    for name in names {
+      if let known = Self.hosts(name) {
+        hosts += known.filter { !hosts.contains($0) }
+      } else {
+        drop(directive, "server name \(name): only hosts, and hosts behind \"*.\"")
+      }
+    }
+    let places = Self.places(of: directive).filter { defaults[$0.address] == number }
+    if places.contains(where: \.isDefault), !hosts.contains("*") { hosts.append("*") }
+    if places.isEmpty, hosts.contains("*") {
+      hosts.removeAll { $0 == "*" }
+      drop(directive, "nginx takes another server where no name fits")
+      if hosts.isEmpty { return nil }
+    }
+    if hosts.isEmpty { drop(directive, "none of its names can be used") }
+    return hosts.isEmpty ? nil : hosts
   }
 
   /// Certbot's way to send clients to TLS: `if ($host = NAME) { return 301 https://$host$request_uri; }` for
@@ -54,6 +61,7 @@ extension NginxConversion {
       redirect.redirectsToHTTPS = true
       redirect.httpsPort = port == 443 ? nil : port
       redirect.isPlain = site.isPlain
+      redirect.places = site.places
       redirects.append(redirect)
     }
   }
@@ -96,6 +104,10 @@ extension NginxConversion {
       for entry in entries where entry.name == "location" && entry.arguments != ["/"] {
         drop(entry, "all is sent to https")
       }
+    } else if let verification = scope.verification {
+      drop(verification, "say who may ask with verify; until then all is answered with 403")
+      site.rules = []
+      site.routes = [("/", answering(403))]
     } else if let answer = site.answer {
       for entry in entries where entry.name == "location" {
         drop(entry, "the server's return stands before it")
@@ -104,7 +116,7 @@ extension NginxConversion {
     } else {
       let expressions = expressions(in: entries, scope)
       for entry in entries where entry.name == "location" {
-        location(entry, scope, expressions, &site)
+        location(entry, scope, NginxSurroundings(level: expressions), &site)
       }
       addRoot(directive, scope, expressions, &site)
     }
@@ -121,7 +133,7 @@ extension NginxConversion {
     root.name = "location"
     root.arguments = ["/"]
     root.block = []
-    location(root, scope, expressions, &site)
+    location(root, scope, NginxSurroundings(level: expressions), &site)
   }
 
   /// The hosts of a server name; nil if it has no counterpart.
@@ -158,6 +170,7 @@ extension NginxConversion {
         guard isNamed || redirect.hosts.contains("*") && !sites[index].isPlain else { continue }
         sites[index].redirectsToHTTPS = true
         sites[index].httpsPort = redirect.httpsPort
+        sites[index].places += redirect.places
       }
     }
     for redirect in redirects {
@@ -168,18 +181,30 @@ extension NginxConversion {
     }
   }
 
-  private mutating func read(_ entry: NginxDirective, _ site: inout Site) {
+  private mutating func read(
+    _ entry: NginxDirective, _ scope: NginxScope, _ site: inout Site
+  ) {
     switch entry.name {
-    case let name where NginxScope.names.contains(name): break
-    case "server_name": break
-    case "listen": listen(entry)
+    case let name where NginxScope.inherits(name): break
+    case "server_name", "listen", "ssl", "set_real_ip_from", "real_ip_header", "real_ip_recursive":
+      break
     case "ssl_certificate", "ssl_certificate_key": break
     case "if" where Self.hostSentToHTTPS(entry) != nil: break
-    case "if":
-      guard site.answer == nil, let rule = condition(entry) else { return drop(entry) }
-      site.rules.append(rule)
     // Nobody comes so far.
-    case "return" where site.hosts.isEmpty: break
+    case "if" where site.answer != nil: drop(entry)
+    case "return" where site.hosts.isEmpty, "if" where site.hosts.isEmpty,
+      "rewrite" where site.hosts.isEmpty:
+      break
+    case "if":
+      guard let rule = condition(entry) else {
+        if !leaves(out: entry, "the site") { site.isClosed = true }
+        return
+      }
+      site.rules.append(rule)
+    case "rewrite":
+      let rule = rewriting(entry, stays: false)
+      site.rules += rule.map { [$0] } ?? []
+      if rule == nil { site.isClosed = true }
     case "return":
       if site.answer != nil || site.redirectsToHTTPS {
         drop(entry, "another return stands before it")
@@ -189,7 +214,13 @@ extension NginxConversion {
       } else {
         site.answer = ["origin \(closed());"] + (answer(entry) ?? ["respond 503;"])
       }
-    case "error_page": errorPage(entry, &site)
+    case "include" where !Self.isAboutTLS(entry):
+      drop(entry, "it may keep people out: the site answers 503 until its text stands here")
+      site.isClosed = true
+    case let name where Self.reshaping.contains(name):
+      drop(entry, "what servers would get instead is not known: the site answers 503")
+      site.isClosed = true
+    case "error_page": errorPage(entry)
     case "client_max_body_size", "ssl_protocols", "ssl_ciphers":
       drop(entry, "max_body in route, or tls { … } at the top level")
     case let name where Self.isNeedless(name): break
@@ -197,36 +228,10 @@ extension NginxConversion {
     }
   }
 
-  private mutating func listen(_ entry: NginxDirective) {
-    guard var address = entry.arguments.first else { return }
-    if entry.arguments.contains("quic") { return drop(entry, "HTTP/3 is not spoken here") }
-    if address.hasPrefix("unix:") { return drop(entry, "the node listens on addresses") }
-    if Int(address) != nil { address = ":" + address }
-    if address.hasPrefix("*:") { address = String(address.dropFirst()) }
-    if address.hasPrefix("[::]:") { address = String(address.dropFirst(4)) }
-    if address.hasSuffix("]") || !address.contains(":") { address += ":80" }
-    if address.hasPrefix("localhost:") { address = "127.0.0.1" + address.dropFirst(9) }
-    guard let colon = address.lastIndex(of: ":"),
-      let port = Int(address[address.index(after: colon)...]), (1...65_535).contains(port),
-      Self.isNumeric(address[..<colon])
-    else { return drop(entry, "an address in numbers and one port") }
-    var line = "listen \(address)"
-    if entry.arguments.contains("ssl") { line += " tls" }
-    if entry.arguments.contains("proxy_protocol") { line += " proxy_protocol" }
-    if let other = listeners.first(where: { $0.dropLast().split(separator: " ")[1] == address }) {
-      if other != line + ";" { drop(entry, "the address is listened on otherwise already") }
-    } else {
-      listeners.append(line + ";")
-    }
-  }
-
-  private static func isNumeric(_ host: Substring) -> Bool {
-    if host.isEmpty { return true }
-    if host.hasPrefix("["), host.hasSuffix("]") {
-      return host.dropFirst().dropLast().allSatisfy { $0.isHexDigit || $0 == ":" || $0 == "." }
-    }
-    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
+  /// Whether an included file is one of those that say how TLS is spoken, or what there always is.
+  private static func isAboutTLS(_ entry: NginxDirective) -> Bool {
+    let name = (entry.arguments.first ?? "").split(separator: "/").last?.lowercased() ?? ""
+    return name == "mime.types" || ["ssl", "tls"].contains(where: name.contains)
   }
 
   /// The port of a `return` that sends to the same address over TLS, and nowhere else.
@@ -245,7 +250,7 @@ extension NginxConversion {
     return nil
   }
 
-  private mutating func errorPage(_ entry: NginxDirective, _ site: inout Site) {
+  private mutating func errorPage(_ entry: NginxDirective) {
     let statuses = entry.arguments.dropLast().filter { Int($0) != nil }
     guard statuses.count == entry.arguments.count - 1, let page = entry.arguments.last else {
       return drop(entry)

@@ -19,17 +19,26 @@ struct VarnishStatement {
 
 /// Reads a VCL into statements; C in it is passed over.
 enum VarnishParser {
-  static func parse(_ text: String) -> [VarnishStatement] {
+  /// The statements of a file, and the line of the first thing in it for which Varnish would refuse it: braces
+  /// that do not fit, what has no end.
+  static func parse(_ text: String) -> (statements: [VarnishStatement], problem: Int?) {
     var reader = Reader(bytes: Array(text.utf8))
-    return reader.statements(depth: 0)
+    let statements = reader.statements(depth: 0)
+    return (statements, reader.problem)
   }
 
   private struct Reader {
-    let bytes: [UInt8]
-    var offset = 0
-    var line = 1
+    private let bytes: [UInt8]
+    private var offset = 0
+    private var line = 1
+    private(set) var problem: Int?
+
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
+    private mutating func fail(_ line: Int) { problem = problem ?? line }
 
     mutating func statements(depth: Int) -> [VarnishStatement] {
+      let first = line
       var list: [VarnishStatement] = []
       var words: [String] = []
       var texts: Set<Int> = []
@@ -55,11 +64,11 @@ enum VarnishParser {
           words = []
         case UInt8(ascii: "{"):
           offset += 1
-          let block = depth < 64 ? statements(depth: depth + 1) : skipped()
-          list.append(statement(block))
+          list.append(statement(depth < 64 ? statements(depth: depth + 1) : skipped()))
           words = []
         case UInt8(ascii: "}"):
           offset += 1
+          if !words.isEmpty || depth == 0 { fail(line) }
           if depth > 0 {
             if !words.isEmpty { list.append(statement()) }
             return list
@@ -71,6 +80,7 @@ enum VarnishParser {
         default: words.append(bare())
         }
       }
+      if depth > 0 || !words.isEmpty { fail(words.isEmpty ? first : start) }
       return list
     }
 
@@ -106,6 +116,7 @@ enum VarnishParser {
 
     /// A text over several lines, or C: braces and quotes in it are none of the VCL's.
     private mutating func long(from opening: String, to closing: String) -> String {
+      let first = line
       offset = min(offset + opening.utf8.count, bytes.count)
       let start = offset
       let end = Array(closing.utf8)
@@ -113,6 +124,7 @@ enum VarnishParser {
         if bytes[offset] == 0x0A { line += 1 }
         offset += 1
       }
+      if offset == bytes.count { fail(first) }
       let text = String(decoding: bytes[start..<offset], as: UTF8.self)
       offset = min(offset + end.count, bytes.count)
       return text
@@ -120,6 +132,7 @@ enum VarnishParser {
 
     /// Passes a block that is nested too deep, with its end.
     private mutating func skipped() -> [VarnishStatement] {
+      fail(line)
       var open = 1
       while offset < bytes.count, open > 0 {
         if bytes[offset] == UInt8(ascii: "{") { open += 1 }
@@ -136,6 +149,7 @@ enum VarnishParser {
       while offset < bytes.count, bytes[offset] != UInt8(ascii: "\""), bytes[offset] != 0x0A {
         offset += 1
       }
+      if offset == bytes.count || bytes[offset] == 0x0A { fail(line) }
       let text = String(decoding: bytes[start..<offset], as: UTF8.self)
       offset = min(offset + 1, bytes.count)
       return text

@@ -31,6 +31,9 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "The client's address.")
   var client = "127.0.0.1"
 
+  @Option(help: "The port that the client connected to; else the first listener's.")
+  var port: UInt16?
+
   @Option(help: ArgumentHelp("Who asks, as the edge would have checked.", valueName: "name"))
   var sub: String?
 
@@ -63,6 +66,7 @@ struct EvalCommand: ParsableCommand {
     var asked = ExplainedRequest(line: request)
     asked.fields = fields
     asked.client = client
+    asked.port = port
     asked.subject = sub
     asked.claims = claim
     asked.status = status

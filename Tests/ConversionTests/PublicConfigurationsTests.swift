@@ -160,4 +160,92 @@ struct PublicConfigurationsTests {
     #expect(!result.text.contains("cookies drop;"))
     #expect(result.remarks.contains { $0.text.contains("vdir.backend()") })
   }
+
+  @Test func `of one as certbot leaves it, the result is as short as it was`() {
+    let result = converted(
+      """
+      server {
+        listen 80; listen [::]:80; server_name example.com www.example.com;
+        location /.well-known/acme-challenge/ { root /var/www/certbot; }
+        location / { return 301 https://$host$request_uri; }
+      }
+      server {
+        listen 443 ssl; listen [::]:443 ssl; server_name example.com www.example.com;
+        ssl_certificate /etc/letsencrypt/live/example.com/fullchain.pem;
+        ssl_certificate_key /etc/letsencrypt/live/example.com/privkey.pem;
+        include /etc/letsencrypt/options-ssl-nginx.conf;
+        location / { proxy_pass http://127.0.0.1:3000; proxy_set_header Host $host; }
+      }
+      """)
+    #expect(
+      result.text == """
+        # Carried over from an nginx.conf; weir check says whether it can be used.
+        listen :80;
+        listen :443 tls;
+        admin 127.0.0.1:9090;
+
+        origin o-127.0.0.1-3000 {
+            server 127.0.0.1:3000;
+        }
+
+        site example.com www.example.com {
+            certificate /etc/letsencrypt/live/example.com/fullchain.pem key \
+        /etc/letsencrypt/live/example.com/privkey.pem;
+            redirect_to_https on;
+            route / {
+                origin o-127.0.0.1-3000;
+                cache off;
+            }
+        }
+
+        """)
+    #expect(result.remarks.map(\.line) == [3, 10], "\(result.remarks)")
+  }
+
+  @Test func `of a VCL as it comes with Varnish, there is what Varnish does by itself`() {
+    let result = converted(
+      """
+      # This is an example VCL file for Varnish.
+      vcl 4.1;
+
+      # Default backend definition. Set this to point to your content server.
+      backend default {
+          .host = "127.0.0.1";
+          .port = "8080";
+      }
+
+      sub vcl_recv {
+          # Happens before we check if we have this in cache already.
+      }
+
+      sub vcl_backend_response {
+          # Happens after we have read the response headers from the backend.
+      }
+
+      sub vcl_deliver {
+      }
+      """)
+    #expect(
+      result.text == """
+        # Carried over from a VCL; weir check says whether it can be used.
+        listen :6081;
+        admin 127.0.0.1:9090;
+        store store { size 1GiB; }
+
+        origin default {
+            server 127.0.0.1:8080;
+        }
+
+        site * {
+            origin default;
+            route / {
+                when exists(header.cookie) || exists(header.authorization) { cache bypass; }
+                on response { when exists(response.header.set-cookie) || \
+        response.header.cache-control matches r"(?i)private|no-cache|no-store" { cache bypass; } }
+            }
+        }
+
+        """)
+    #expect(result.remarks.isEmpty, "\(result.remarks)")
+  }
 }

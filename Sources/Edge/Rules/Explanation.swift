@@ -16,6 +16,8 @@ package struct ExplainedRequest: Sendable {
   package var fields: [String] = []
   /// The client's address.
   package var client = "127.0.0.1"
+  /// The port that the client connected to; nil: that of the first listener.
+  package var port: UInt16?
   /// Who asks, if the edge has checked that.
   package var subject: String?
   /// Claims as `name=value`.
@@ -139,7 +141,8 @@ private final class Explainer {
 
   func explain() throws(ExplanationProblem) -> Explanation {
     let isSigned = request.subject != nil || !request.claims.isEmpty
-    let client = RuleClient(high: client.high, low: client.low, port: 50_000, listenerPort: 0)
+    let port = request.port ?? configuration.listeners.first?.port ?? 0
+    let client = RuleClient(high: client.high, low: client.low, port: 50_000, listenerPort: port)
     var input = Exchange.input(head, client, room, now: request.now)
     if case .dotted = RequestTarget.shape(of: head.bytes[head.path]) {
       explanation.result = "respond 400: the path has dot segments"
