@@ -145,7 +145,9 @@ package struct Budget: Equatable, Sendable {
     let all: LatencyReport? = report.answers > 0 ? report.latency : nil
     let latency =
       className.map { name in report.classes.first { $0.name == name }?.latency } ?? all
-    let sent = Double(max(report.sent, 1))
+    let sent = Double(report.sent)
+    // A run in which nothing was sent has kept to nothing.
+    if report.sent == 0, figure != "requests" { return nil }
     switch figure {
     case "requests": return Double(report.answers)
     case "rate": return report.rate

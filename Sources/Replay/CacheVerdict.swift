@@ -14,11 +14,13 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
   case revalidated
   /// Not stored: fetched from the origin.
   case miss
+  /// Not stored, and not asked for either: it is part of what was fetched for another client at that moment.
+  case collapsed
   /// Passed on without looking, or because it must not be stored.
   case pass
   /// Refused by a limit (429).
   case limited
-  /// The server's or the origin's failure (5xx).
+  /// The server's or the origin's failure (5xx), or the origin's own 429.
   case failed
   /// Nothing was said about it.
   case unknown
@@ -30,6 +32,7 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
     case .stale: "stale"
     case .revalidated: "revalidated"
     case .miss: "miss"
+    case .collapsed: "collapsed"
     case .pass: "pass"
     case .limited: "limited"
     case .failed: "failed"
@@ -40,7 +43,7 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
   /// Whether the origin had to be asked for it; nil if that is not known.
   var askedOrigin: Bool? {
     switch self {
-    case .hit, .stale, .limited: false
+    case .hit, .stale, .collapsed, .limited: false
     case .revalidated, .miss, .pass: true
     case .failed, .unknown: nil
     }
@@ -49,12 +52,14 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
   /// The verdict on an answer.
   static func of(status: UInt16, _ fields: borrowing FieldTable, _ bytes: ByteView) -> CacheVerdict
   {
-    if status == 429 { return .limited }
     if let value = last(.cacheStatus, fields, bytes) {
-      let said = cacheStatus(value)
+      let (said, isForwarded) = cacheStatus(value)
+      // Refused by the cache; if the origin has said it, it was asked.
+      if status == 429 { return isForwarded ? .failed : .limited }
       // Refusals and failures come with a reason of their own, and are no misses.
       return status >= 500 && said != .hit && said != .stale ? .failed : said
     }
+    if status == 429 { return .limited }
     if status >= 500 { return .failed }
     for index in 0..<fields.count where fields[index].known == .other {
       let name = fields[index].name(in: bytes)
@@ -74,13 +79,16 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
     return fields[index].value(in: bytes)
   }
 
-  /// RFC 9211 §2: the last member of the list is the cache next to the client.
-  static func cacheStatus(_ value: ByteView) -> CacheVerdict {
+  /// RFC 9211 §2: the last member of the list is the cache next to the client. And whether it says what the origin has
+  /// answered.
+  static func cacheStatus(_ value: ByteView) -> (CacheVerdict, isForwarded: Bool) {
     var rest = value
     while let comma = first(ASCII.comma, in: rest) { rest = rest.dropping(first: comma + 1) }
     var isHit = false
     var isNegative = false
-    var isFetched = false
+    var isConfirmed = false
+    var isForwarded = false
+    var isCollapsed = false
     var forward = ByteView()
     while let semicolon = first(ASCII.semicolon, in: rest) {
       rest = rest.dropping(first: semicolon + 1)
@@ -88,20 +96,26 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
       // A parameter that is true may say so (RFC 9651 §4.1.1.2).
       if parameter == ByteView("hit") || parameter == ByteView("hit=?1") { isHit = true }
       if parameter.starts(with: ByteView("fwd=")) { forward = parameter.dropping(first: 4) }
-      let status = ByteView("fwd-status=")
-      if parameter.starts(with: status), parameter != ByteView("fwd-status=304") {
-        isFetched = true
+      if parameter.starts(with: ByteView("fwd-status=")) {
+        isForwarded = true
+        isConfirmed = parameter == ByteView("fwd-status=304")
+      }
+      if parameter == ByteView("collapsed") || parameter == ByteView("collapsed=?1") {
+        isCollapsed = true
       }
       // Fresh no longer by so many seconds.
       if parameter.starts(with: ByteView("ttl=-")) { isNegative = true }
     }
-    if isHit { return isNegative ? .stale : .hit }
+    if isHit { return (isNegative ? .stale : .hit, isForwarded) }
     switch forward {
     case ByteView("uri-miss"), ByteView("vary-miss"), ByteView("miss"), ByteView("partial"):
-      return .miss
-    case ByteView("stale"): return isFetched ? .miss : .revalidated
-    case ByteView("bypass"), ByteView("method"), ByteView("request"): return .pass
-    default: return .unknown
+      return (isCollapsed ? .collapsed : .miss, isForwarded)
+    // Without its status it is that of the answer (RFC 9211 §2.3), which is whole.
+    case ByteView("stale"):
+      if isCollapsed { return (.collapsed, isForwarded) }
+      return (isConfirmed ? .revalidated : .miss, isForwarded)
+    case ByteView("bypass"), ByteView("method"), ByteView("request"): return (.pass, isForwarded)
+    default: return (.unknown, isForwarded)
     }
   }
 
@@ -147,9 +161,13 @@ package enum CacheVerdict: Int, CaseIterable, Sendable {
 
   private static func vendor(word: ByteView) -> CacheVerdict? {
     let word = word.string.lowercased()
-    // Squid and Traffic Server: TCP_REFRESH_HIT, TCP_MEM_HIT …
-    if word.contains("refresh") || word == "revalidated" || word == "expired" {
-      return .revalidated
+    // nginx and Cloudflare: what had expired came whole from the origin.
+    if word == "expired" { return .miss }
+    // Squid and Traffic Server: TCP_REFRESH_HIT, TCP_REFRESH_UNMODIFIED, TCP_MEM_HIT …
+    if word.contains("refresh") || word == "revalidated" {
+      let isFetched =
+        word.contains("miss") || word.contains("modified") && !word.contains("unmodified")
+      return isFetched ? .miss : .revalidated
     }
     if word.contains("stale") || word == "updating" { return .stale }
     if word.contains("hit") { return .hit }

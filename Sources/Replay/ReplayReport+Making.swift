@@ -57,11 +57,11 @@ extension ReplayReport {
     }
     // A stored answer that the origin has confirmed comes from the store, and the origin was asked.
     let had = sum([.hit, .stale, .revalidated])
-    let judged = sum([.hit, .stale, .revalidated, .miss, .pass])
+    let judged = sum([.hit, .stale, .revalidated, .miss, .collapsed, .pass])
     if judged.answers > 0 { hitRatio = had.answers / judged.answers }
     if judged.bytes > 0 { byteHitRatio = had.bytes / judged.bytes }
-    let spared = sum([.hit, .stale, .limited]).answers
-    let known = sum([.hit, .stale, .limited, .revalidated, .miss, .pass]).answers
+    let spared = sum([.hit, .stale, .collapsed, .limited]).answers
+    let known = sum([.hit, .stale, .collapsed, .limited, .revalidated, .miss, .pass]).answers
     if judged.answers > 0, known > 0 { offload = spared / known }
   }
 
@@ -80,17 +80,22 @@ extension ReplayReport {
 
   private static func steps(_ tally: Tally, _ plan: ReplayPlan) -> [StepReport] {
     guard case .steps(let from, let by, let seconds) = plan.pace else { return [] }
-    return tally.steps.enumerated().map { index, step in
+    // Of what began within the warm-up a part is not counted.
+    let counted = tally.steps.enumerated().filter { index, _ in
+      Double(index) * seconds * 1e9 >= Double(plan.warmUp)
+    }
+    return counted.map { index, step in
       let latency = LatencyReport(step.latencies)
       let p99 = latency.percentile("99") ?? 0
       let rate = from + by * Double(index)
-      // Sent in time, answered in time, and hardly a failure.
+      // Sent in time, answered in time, and hardly a failure or a refusal.
+      let failures = step.failures + step.refused
       let isWhole = Double(step.sent) >= 0.98 * rate * seconds
       let holds =
-        isWhole && step.answers > 0 && step.failures * 100 <= step.sent
+        isWhole && step.answers > 0 && failures * 100 <= step.sent
         && step.late * 20 <= step.sent && p99 * 1_000 <= Double(plan.kneeLatency)
       return StepReport(
-        rate: rate, sent: step.sent, answers: step.answers, failures: step.failures,
+        rate: rate, sent: step.sent, answers: step.answers, failures: failures,
         late: step.late, p50: latency.percentile("50") ?? 0, p99: p99, holds: holds)
     }
   }

@@ -39,26 +39,29 @@ package final class ReplayRun: Sendable {
     began = Timestamp.text(now.wall)
     let room = try Waker()
     var queues: [BatchQueue] = []
-    for _ in 0..<max(1, plan.threads) { queues.append(try BatchQueue(room: room)) }
+    // No more threads than clients: each has one at least.
+    let count = min(plan.threads, plan.clients ?? plan.threads)
+    for _ in 0..<max(1, count) { queues.append(try BatchQueue(room: room)) }
     senders = queues.map { _ in SenderThread() }
     reading = SourceThread()
     let progress = progress
     let (dealt, wall) = (queues, now.wall / 1_000)
     let reading = reading
+    let start = StartLine()
     let source = LoopThread(name: "replay-source") {
       let source = Source(
-        plan, queues: dealt, room: room, now: wall, isStopping: { progress.isStopping })
+        plan, queues: dealt, room: room, now: wall, isStopping: { progress.isStopping },
+        begin: { start.set(NodeClock().monotonic() + Self.runUp, waking: dealt) })
       source.run()
       reading.result.withLock { $0 = source.outcome }
     }
     reading.thread.withLock { $0 = source }
-    // The first batches are read before the clock starts.
-    let start = NodeClock().monotonic() + 20_000_000
-    for (queue, sender) in zip(queues, senders) {
-      let share = queues.count
+    for (index, (queue, sender)) in zip(queues, senders).enumerated() {
+      let share = (index, queues.count)
       let thread = LoopThread(name: "replay-sender") {
+        let moment = start.wait(queue) { progress.isStopping }
         let running = try? Sender(
-          plan, queue: queue, progress: progress, start: start, share: share)
+          plan, queue: queue, progress: progress, start: moment, share: share)
         running?.run()
         // Without a poller nothing is sent; it has ended all the same.
         sender.result.withLock { $0 = running?.tally ?? Tally() }
@@ -68,6 +71,9 @@ package final class ReplayRun: Sendable {
       sender.thread.withLock { $0 = thread }
     }
   }
+
+  /// How long before the clock starts the first requests are there: the others are read meanwhile.
+  private static let runUp: Int64 = 20_000_000
 
   /// Whether all senders have ended.
   package var isOver: Bool { senders.allSatisfy { $0.result.withLock { $0 != nil } } }
@@ -84,6 +90,28 @@ package final class ReplayRun: Sendable {
     let report = ReplayReport(
       tally, plan: plan, name: name, began: began, timeline: progress.live, source: outcome)
     return (report, outcome)
+  }
+}
+
+/// When the replay starts: with the first requests. Of a pipe they may come long after its process began.
+private final class StartLine: Sendable {
+  private let moment = Atomic<Int64>(0)
+
+  /// Sets it if it is not set.
+  func set(_ time: Int64, waking queues: [BatchQueue]) {
+    guard moment.load(ordering: .relaxed) == 0 else { return }
+    moment.store(time, ordering: .releasing)
+    for queue in queues { queue.ready.wake() }
+  }
+
+  /// Waits until it is set, or nobody wants it any more.
+  func wait(_ queue: BatchQueue, isStopping: () -> Bool) -> Int64 {
+    while true {
+      let time = moment.load(ordering: .acquiring)
+      if time != 0 { return time }
+      if isStopping() { return NodeClock().monotonic() }
+      queue.ready.wait(milliseconds: 100)
+    }
   }
 }
 

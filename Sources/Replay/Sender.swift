@@ -66,14 +66,18 @@ final class Sender {
   static let multiplexedBit: UInt64 = 1 << 63
 
   init(
-    _ plan: ReplayPlan, queue: BatchQueue, progress: Progress, start: Int64, share: Int
+    _ plan: ReplayPlan, queue: BatchQueue, progress: Progress, start: Int64,
+    share: (index: Int, count: Int)
   ) throws(Errno) {
     self.plan = plan
     self.queue = queue
     self.progress = progress
     self.start = start
-    inFlightLimit = max(1, plan.inFlightLimit / share)
-    maxConnections = max(1, plan.maxConnections / share)
+    func part(of limit: Int) -> Int {
+      max(1, limit / share.count + (share.index < limit % share.count ? 1 : 0))
+    }
+    inFlightLimit = part(of: plan.inFlightLimit)
+    maxConnections = part(of: plan.maxConnections)
     schedule = Schedule(pace: plan.pace)
     poller = try Poller.open()
     nextTick = start + Self.tick
@@ -388,7 +392,7 @@ final class Sender {
     second.record(latency)
     if let asked = verdict.askedOrigin, verdict != .limited {
       second.judged += 1
-      if !asked { second.hits += 1 }
+      if verdict != .collapsed, !asked || verdict == .revalidated { second.hits += 1 }
     }
     guard request.takenAt - start >= plan.warmUp else { return }
     tally.answers += 1
@@ -409,6 +413,7 @@ final class Sender {
     if let step = schedule.step(at: request.entry.due) {
       tally.step(step.index) { step in
         step.answers += 1
+        if answer.status == 429 || answer.status >= 500 { step.refused += 1 }
         step.latencies.record(latency)
       }
     }

@@ -46,6 +46,8 @@ final class Source {
   private let queues: [BatchQueue]
   private let room: Waker
   private let isStopping: @Sendable () -> Bool
+  /// Told before the first batch is handed on, and at the end.
+  private let begin: () -> Void
   private let schedule: Schedule
   private let encoder: RequestEncoder
   private let pending: [Pending]
@@ -60,17 +62,24 @@ final class Source {
   /// What a record's time has to be lessened by.
   private var base: Int64 = 0
   private var numberAtLoop = 0
+  private var recordsAtLoop = 0
+  /// When the last request was logged, in the recording's own time; and whether a file has begun since.
+  private var loggedBefore: Int64?
+  private var beginsFile = false
   private(set) var outcome = SourceOutcome()
 
   private static let batchSize = 256
   /// A clock that jumps by more, a day in nanoseconds, was set, or the line is damaged: no time passes.
   private static let longestPause: Int64 = 86_400_000_000_000
+  /// Logs know the second, and are in its order within about as much.
+  private static let disorder: Int64 = 2_000_000_000
 
   init(
     _ plan: ReplayPlan, queues: [BatchQueue], room: Waker, now: Int64,
-    isStopping: @escaping @Sendable () -> Bool
+    isStopping: @escaping @Sendable () -> Bool, begin: @escaping () -> Void
   ) {
     self.plan = plan
+    self.begin = begin
     self.queues = queues
     self.room = room
     self.isStopping = isStopping
@@ -98,6 +107,7 @@ final class Source {
       beginLoop()
     }
     for index in pending.indices { flush(index) }
+    begin()
     for queue in queues { queue.end() }
     outcome.skipped = encoder.skipped
   }
@@ -109,7 +119,9 @@ final class Source {
     let requests = Int64(max(number - numberAtLoop, 2) - 1)
     offset = Self.sum(lastTime, max((lastTime - offset) / requests, 1_000))
     numberAtLoop = number
+    recordsAtLoop = outcome.records
     timeBefore = nil
+    loggedBefore = nil
   }
 
   /// The sum of two moments; what is beyond all time is its end.
@@ -134,6 +146,7 @@ final class Source {
 
   private func read(_ file: borrowing Descriptor, _ path: String) {
     let reader = TrafficReader(format: plan.format)
+    beginsFile = true
     var buffer = ByteBuffer(capacity: 1 << 16)
     while !isDone {
       if !hasBytes(file) { continue }
@@ -176,7 +189,8 @@ final class Source {
   private func take(_ record: borrowing TrafficRecord, _ reader: TrafficReader) {
     if isDone { return }
     outcome.records += 1
-    let client = encoder.client(of: record, number: number)
+    // By its place in the recording: what is left out has one, too.
+    let client = encoder.client(of: record, number: outcome.records - recordsAtLoop)
     let time = time(of: record, reader)
     let index = index(of: client)
     let pending = pending[index]
@@ -191,12 +205,19 @@ final class Source {
   /// When a request came, behind the recording's first. Servers log when they have answered.
   private func time(of record: borrowing TrafficRecord, _ reader: TrafficReader) -> Int64 {
     guard var time = record.time else { return lastTime }
+    // A file of what another server did in the same hours, or an earlier one: it is played behind the one before.
+    let isOverlapping =
+      beginsFile
+      && loggedBefore.map { $0.subtractingReportingOverflow(time).partialValue > Self.disorder }
+        ?? false
+    beginsFile = false
+    loggedBefore = time
     if reader.format != .har, let duration = record.duration {
       time = time.subtractingReportingOverflow(duration).partialValue
     }
     if let before = timeBefore {
       let (pause, overflow) = time.subtractingReportingOverflow(before)
-      if overflow || pause.magnitude > Self.longestPause.magnitude {
+      if overflow || isOverlapping || pause.magnitude > Self.longestPause.magnitude {
         base = time.subtractingReportingOverflow(lastTime - offset).partialValue
       }
     } else {
@@ -300,6 +321,7 @@ final class Source {
         pending.lastDue = entries[place].due
       }
     }
+    begin()
     while !queues[index].hasRoom, !isStopping() { room.wait(milliseconds: 100) }
     queues[index].add(Batch(arena: arena, entries: entries))
   }

@@ -102,10 +102,13 @@ struct StepTally: Sendable {
   var sent: UInt64 = 0
   var answers: UInt64 = 0
   var failures: UInt64 = 0
+  /// Answers that are a limit's or a failure's: 429 and 5xx.
+  var refused: UInt64 = 0
   var late: UInt64 = 0
   var latencies = Latencies()
 
   mutating func add(_ other: StepTally) {
+    refused += other.refused
     sent += other.sent
     answers += other.answers
     failures += other.failures

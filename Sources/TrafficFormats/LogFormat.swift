@@ -88,6 +88,9 @@ package struct LogFormat: Equatable, Sendable {
   private static func apache(_ bytes: [UInt8]) throws(Problem) -> [Part] {
     var parts: [Part] = []
     var literal: [UInt8] = []
+    // A time is that of the request's beginning, unless it says that it is the end's: then the duration is
+    // between the two.
+    var isOfEnd = false
     var at = 0
     while at < bytes.count {
       guard bytes[at] == 0x25 else {
@@ -103,6 +106,7 @@ package struct LogFormat: Equatable, Sendable {
         continue
       }
       let (value, end) = try directive(bytes, at + 1)
+      isOfEnd = isOfEnd || value == .time && bytes[at..<end].starts(with: Array("%{end:".utf8))
       if let value {
         parts.append(Part(literal: literal, value: value))
         literal = []
@@ -112,7 +116,12 @@ package struct LogFormat: Equatable, Sendable {
       at = end
     }
     if !literal.isEmpty { parts.append(Part(literal: literal, value: nil)) }
-    return parts
+    guard !isOfEnd else { return parts }
+    let durations: [LogValue] = [.seconds, .milliseconds, .microseconds]
+    return parts.map { part in
+      guard let value = part.value, durations.contains(value) else { return part }
+      return Part(literal: part.literal, value: .ignored)
+    }
   }
 
   /// What stands behind a percent sign and where it ends; nil for `%%`.

@@ -44,6 +44,8 @@ package enum LogValue: Equatable, Sendable {
   case microseconds
   /// The freshness lifetime in seconds.
   case lifetime
+  /// What the server calls itself: the host, where nothing else says it.
+  case serverName
   /// A field of the request, by its name in lower case.
   case field(String)
 
@@ -60,7 +62,8 @@ package enum LogValue: Equatable, Sendable {
     case "request": self = .request
     case "request_method", "method", "cs-method", "op", "operation": self = .method
     case "scheme", "cs-protocol": self = .scheme
-    case "host", "http_host", "server_name", "x-host-header", "cs-host": self = .host
+    case "host", "http_host", "x-host-header", "cs-host": self = .host
+    case "server_name": self = .serverName
     case "request_uri", "target", "url", "cs-uri": self = .target
     case "uri", "path", "document_uri", "cs-uri-stem": self = .path
     case "args", "query_string", "query", "cs-uri-query": self = .query

@@ -8,6 +8,8 @@ struct RecordBuilder: ~Copyable {
   private(set) var record = TrafficRecord()
   private(set) var scratch = ByteBuffer()
   private var path = ByteView()
+  private var key = ByteView()
+  private var serverName = ByteView()
   private var query = ByteView()
   private var day: Int64?
   private var timeOfDay: Int64?
@@ -36,6 +38,8 @@ struct RecordBuilder: ~Copyable {
     scratch.reserve(bytes * 4 + 64 + Self.roomForNames)
     nameBytes = 0
     path = ByteView()
+    key = ByteView()
+    serverName = ByteView()
     query = ByteView()
     day = nil
     timeOfDay = nil
@@ -74,7 +78,8 @@ struct RecordBuilder: ~Copyable {
     case .target: try setTarget(text)
     case .path: path = text
     case .query: query = text[0] == ASCII.question ? text.dropping(first: 1) : text
-    case .key: setKey(text)
+    case .key: key = text
+    case .serverName: if text != ByteView("_") { serverName = text }
     case .status: record.status = try status(text)
     case .responseBytes: record.responseBytes = try number(text)
     case .requestBytes: record.requestBytes = try number(text)
@@ -181,7 +186,10 @@ struct RecordBuilder: ~Copyable {
 
   /// Completes the record and checks that it is a request.
   mutating func finish() throws(Defect) {
+    // What else is called a key, or an id, is the request's only where it has no target.
+    if !hasTarget, path.isEmpty, !key.isEmpty { setKey(key) }
     if !hasTarget { try joinTarget() }
+    if record.host.isEmpty { record.host = serverName }
     guard record.target[0] == ASCII.slash || record.target == ByteView("*") else {
       throw .badTarget
     }

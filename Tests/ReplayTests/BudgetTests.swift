@@ -74,7 +74,10 @@ struct BudgetTests {
     var plan = ReplayPlan(address: SocketAddressForTests.local, host: "a")
     plan.pace = .steps(from: 100, by: 100, seconds: 1)
     // Sent, answered, late, and the latency of all, in milliseconds.
-    func knee(_ steps: [(sent: UInt64, answers: UInt64, late: UInt64, latency: Int64)]) -> Double? {
+    func knee(
+      _ steps: [(sent: UInt64, answers: UInt64, late: UInt64, latency: Int64)],
+      refused: UInt64 = 0
+    ) -> Double? {
       var tally = Tally()
       for (index, one) in steps.enumerated() {
         tally.step(index) { step in
@@ -82,6 +85,7 @@ struct BudgetTests {
           step.answers = one.answers
           step.failures = one.sent - one.answers
           step.late = one.late
+          step.refused = refused
           for _ in 0..<one.answers { step.latencies.record(one.latency * 1_000_000) }
         }
       }
@@ -96,6 +100,12 @@ struct BudgetTests {
     #expect(knee([(100, 100, 0, 5), (200, 200, 11, 5)]) == 100)
     #expect(knee([(100, 100, 0, 5), (150, 150, 0, 5)]) == 100)
     #expect(knee([(100, 0, 0, 5)]) == nil)
+    // Fast answers that are refusals are no work done.
+    #expect(knee([(100, 100, 0, 5), (200, 200, 0, 5)], refused: 2) == nil)
+    #expect(knee([(100, 100, 0, 5), (200, 200, 0, 5)], refused: 1) == 200)
+    // What began within the warm-up is not whole.
+    plan.warmUp = 500_000_000
+    #expect(knee([(50, 50, 0, 5), (200, 200, 0, 5), (300, 300, 0, 5)]) == 300)
   }
 
   @Test func `percentiles are those of what was recorded`() {
@@ -121,8 +131,11 @@ struct BudgetTests {
     let report = ReplayReport(
       Tally(), plan: plan, name: "n", began: "", timeline: [], source: SourceOutcome())
     let verdicts = try Budget("p99 < 20ms\nmax < 1s\nmean < 1s\nrate >= 0").judge(report)
-    #expect(verdicts.map(\.holds) == [false, false, false, true])
-    #expect(verdicts.map { $0.value == nil } == [true, true, true, false])
+    #expect(verdicts.map(\.holds) == [false, false, false, false])
+    // Nothing was sent: there are no errors, and that says nothing.
+    let more = try Budget(
+      "errors == 0\nerror_ratio < 1\nserver_errors == 0\nlate == 0\nlimited == 0\nrequests < 1")
+    #expect(more.judge(report).map(\.holds) == [false, false, false, false, false, true])
     // Its page has charts of nothing, and no place in them that is no number.
     for page in [report.html(), ReportComparison(report, report).html()] {
       #expect(!page.contains("\"-,") && !page.contains(",-\"") && !page.contains("=-"))

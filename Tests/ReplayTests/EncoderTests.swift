@@ -101,6 +101,43 @@ struct EncoderTests {
     #expect((30...70).contains(counts.count))
   }
 
+  @Test func `of requests without a client a sample is a share`() throws {
+    let stage = try RecordingFile((0..<2_000).map { "/\($0)\n" }.joined())
+    var plan = ReplayPlan(address: SocketAddressForTests.local, host: "test")
+    plan.inputs = [stage.path]
+    plan.pace = .fastest
+    plan.faithfulness.sample = 0.25
+    #expect((400...600).contains(Self.dealt(plan).entries.count))
+    // The same ones in each repetition.
+    plan.loops = 2
+    plan.faithfulness.shiftsKeys = true
+    let twice = Self.dealt(plan).entries.map(\.client)
+    #expect(twice.count % 2 == 0 && twice.prefix(twice.count / 2) == twice.suffix(twice.count / 2))
+  }
+
+  @Test func `a recording of the same hours is played behind the one before`() throws {
+    let files = try ["0,a\n10,b\n20,c\n", "1,d\n11,e\n21,f\n", "22,g\n"].map { text in
+      try RecordingFile("time,key\n" + text)
+    }
+    var plan = ReplayPlan(address: SocketAddressForTests.local, host: "test")
+    plan.inputs = files.map(\.path)
+    plan.pace = .recorded(factor: 1)
+    let dues = Self.dealt(plan).entries.map { $0.due / 1_000_000_000 }
+    #expect(dues == [0, 10, 20, 20, 30, 40, 41])
+  }
+
+  /// What the source deals out of a plan, to one sender.
+  private static func dealt(_ plan: ReplayPlan) -> (entries: [Entry], outcome: SourceOutcome) {
+    let room = try? Waker()
+    guard let room, let queue = try? BatchQueue(room: room) else { return ([], SourceOutcome()) }
+    let source = Source(
+      plan, queues: [queue], room: room, now: 0, isStopping: { false }, begin: {})
+    source.run()
+    var entries: [Entry] = []
+    while let batch = queue.take().batch { entries += batch.entries }
+    return (entries, source.outcome)
+  }
+
   @Test func `a share of requests has new connections, evenly`() throws {
     let lines = String(repeating: "{\"target\":\"/\"}\n", count: 40)
     let texts = try requests(lines) { $0.connections = .fresh(share: 0.25) }

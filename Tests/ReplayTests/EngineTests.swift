@@ -245,6 +245,40 @@ struct EngineTests {
     #expect(report.late > 0 && report.worstLateness >= report.serviceTime.mean * 900)
   }
 
+  @Test func `as many are under way as there are clients, however many threads there are`() throws {
+    let stage = try Stage((0..<200).map { "/\($0)\n" }.joined())
+    for (clients, threads) in [(1, 3), (5, 3)] {
+      let report = try stage.replay { plan in
+        plan.clients = clients
+        plan.threads = threads
+        plan.maxConnections = 1_000
+      }
+      #expect(report.answers == 200 && report.connectionsOpened <= UInt64(clients))
+    }
+  }
+
+  @Test func `the clock starts with the first request`() throws {
+    let stage = try Stage("/a\n")
+    let pipe = "/tmp/weir-replay-pipe-\(Random.hash128().low)"
+    #expect(unsafe mkfifo(pipe, 0o600) == 0)
+    defer { _ = unsafe unlink(pipe) }
+    let writer = LoopThread(name: "writer") {
+      let descriptor = unsafe weir_open(pipe, O_WRONLY, 0)
+      _ = usleep(1_500_000)
+      let line = Array("/a\n".utf8)
+      _ = unsafe write(descriptor, line, line.count)
+      _ = close(descriptor)
+    }
+    let report = try stage.replay { plan in
+      plan.inputs = [pipe]
+      plan.pace = .rate(100)
+    }
+    writer.join()
+    #expect(report.answers == 1)
+    // Of a second and a half in which nothing came, nothing is the server's.
+    #expect(report.latency.max <= report.serviceTime.max + 1_000_000)
+  }
+
   @Test func `each client has connections of its own`() throws {
     let lines = (0..<30).map { #"{"client":"10.0.0.\#($0 % 3)","target":"/\#($0)"}"# + "\n" }
     let stage = try Stage(lines.joined())

@@ -124,8 +124,27 @@ struct FormatTests {
     let record = try #require(reading.records.first)
     #expect(record.host == "b.example")
     #expect(record.scheme == "http")
-    #expect(record.duration == 250_000)
+    // %t is when the request came: its duration is not taken from that.
+    #expect(record.duration == nil)
     #expect(record.status == 404)
+    let end = try LogFormat(#"%h %{end:sec}t "%r" %D"#)
+    let ended = Reading(#"10.0.0.1 1782909296 "GET /a HTTP/1.1" 250"#, format: .log(end))
+    #expect(ended.records.first?.duration == 250_000)
+  }
+
+  @Test func `what is called an id is the target only where there is no other`() {
+    let reading = Reading(
+      #"""
+      {"id":"7","target":"/a?b=1","host":"shop.example","server_name":"_"}
+      {"request":"GET /c HTTP/1.1","key":"7","server_name":"own.example"}
+      {"path":"/d","id":"7","server_name":"own.example","host":"shop.example"}
+      {"id":"7"}
+
+      """#, format: .json)
+    #expect(reading.reader.badCount == 0, "\(reading.reader.badLines)")
+    #expect(reading.records.map(\.target) == ["/a?b=1", "/c", "/d", "/7"])
+    #expect(
+      reading.records.map(\.host) == ["shop.example", "own.example", "shop.example", ""])
   }
 
   @Test func `tabs and times in units, as Apache's formats have them`() throws {
