@@ -388,6 +388,8 @@ final class AdminConnection {
 
   /// A timer of this connection has rung; it may be one whose deadline was moved since.
   func timerRang() {
+    // One that an earlier one was set beside: set again it would ring for ever.
+    guard timerSet <= loop.now.monotonic else { return }
     timerSet = .max
     if deadline > loop.now.monotonic {
       if deadline != .max {

@@ -72,7 +72,11 @@ package final class NodeClock: Sendable {
   }
 
   /// Registers a loop that wants to be woken when the clock is moved.
-  package func follow(_ waker: Waker) { wakers.withLock { $0.append(waker) } }
+  package func follow(_ waker: Waker) {
+    // The system's clock is never moved, and would keep each for ever.
+    guard isManual else { return }
+    wakers.withLock { $0.append(waker) }
+  }
 
   private static func read(_ clock: clockid_t) -> Int64 {
     var time = timespec()

@@ -72,6 +72,13 @@ package struct Environment: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Takes back the places of readers whose processes have ended: what was freed since one of them began to read
+  /// is not used again before.
+  package func dropStaleReaders() {
+    var stale: Int32 = 0
+    _ = unsafe mdb_reader_check(handle, &stale)
+  }
+
   /// Pages of the file that were ever used.
   package var usedPages: Int {
     var info = unsafe MDB_envinfo()

@@ -452,6 +452,7 @@ package final class ObjectStore: Sendable {
 
   /// The process that had the store before sends nothing from it any more: bodies may be deleted.
   package func predecessorIsGone() {
+    core.environment.dropStaleReaders()
     core.hasPredecessor.store(false, ordering: .releasing)
     core.queue.wake()
   }

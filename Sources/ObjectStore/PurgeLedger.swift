@@ -280,7 +280,11 @@ final class PurgeLedger: Sendable {
     state.withLock { state in
       var last = sequence
       if let oldest = state.fills.keys.min(), oldest < sequence {
-        if index.count < Self.patience { last = oldest } else { state.floor = sequence }
+        // A client that reads slowly may hold a fill for hours. Patterns have few places, and each is tried with
+        // every key: a fill that stands in the way of half of them is not stored.
+        let isPatient =
+          index.count < Self.patience && state.patterns.count < PatternList.limit / 2
+        if isPatient { last = oldest } else { state.floor = sequence }
       }
       let patterns = state.patterns.count
       state.patterns.removeAll { $0.sequence <= last }

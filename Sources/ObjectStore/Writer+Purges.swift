@@ -74,7 +74,8 @@ extension Writer {
   /// How long until a pass is due, ms; negative if nothing is to be swept.
   var sweepPause: Int32 {
     guard !hasEnded, sweep == nil, core.ledger.sequence > lastSweepSequence else { return -1 }
-    if core.ledger.figures.pending >= Self.eagerCount { return 0 }
+    // Those that came since: what an unfinished fill keeps in force no pass can forget.
+    if core.ledger.sequence - lastSweepSequence >= Self.eagerCount { return 0 }
     let left = Self.sweepInterval - (monotonicTime() - lastSweepEnd)
     return Int32(clamping: max(0, left / 1_000_000 + 1))
   }

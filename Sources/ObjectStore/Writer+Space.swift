@@ -40,6 +40,11 @@ extension Writer {
 
   /// Evicts until `pages` more fit within what is to be in use; false if they cannot.
   func makeRoom(_ pages: Int, _ transaction: borrowing WriteTransaction) throws(LMDBError) -> Bool {
+    // What is evicted stays as long as the process before this one may be sending it: with more than a little of
+    // it the map would be full, which is a failure, and not a store that takes nothing for a while.
+    if group.leavingPages > 2 * groupPages, core.hasPredecessor.load(ordering: .acquiring) {
+      return false
+    }
     while try pagesInUse(transaction) - group.leavingPages + pages > targetPages {
       guard try evictOne(transaction) else { return false }
     }

@@ -2,6 +2,7 @@ import Bytes
 import CLinux
 import Checksum
 import EventLoop
+import Synchronization
 import Testing
 
 @testable import LMDB
@@ -188,6 +189,55 @@ import Testing
     #expect(!pins.contains(7))
     #expect((1...2_000).allSatisfy { $0 == 7 || pins.contains($0) })
     pins.remove(99_999)
+  }
+
+  /// Against a list, through peaks and back.
+  @Test func `what is pinned is known, whatever was pinned before`() {
+    let pins = PinSet()
+    var random = SystemRandomNumberGenerator()
+    var list: [UInt64] = []
+    for round in 0..<40 {
+      let goal = round % 2 == 0 ? 600 : 3
+      while list.count != goal {
+        if list.count < goal {
+          list.append(UInt64.random(in: 1...900, using: &random))
+          pins.insert(list[list.count - 1])
+        } else {
+          pins.remove(list.remove(at: Int.random(in: list.indices, using: &random)))
+        }
+      }
+      let pinned = Set(list)
+      #expect((1...900).allSatisfy { pins.contains($0) == pinned.contains($0) })
+    }
+  }
+
+  /// While one thread pins and frees others, the writer never misses what is pinned.
+  @Test func `a pin is seen by another thread at once`() {
+    let pins = PinSet()
+    let pinned = Atomic<UInt64>(0)
+    let isOver = Atomic(false)
+    let missed = Atomic<Int>(0)
+    let looker = LoopThread(name: "looker") {
+      while !isOver.load(ordering: .acquiring) {
+        let body = pinned.load(ordering: .acquiring)
+        guard body != 0, !pins.contains(body) else { continue }
+        // Unless it was freed meanwhile.
+        if pinned.load(ordering: .sequentiallyConsistent) == body {
+          missed.add(1, ordering: .relaxed)
+        }
+      }
+    }
+    for number: UInt64 in 1...20_000 {
+      for other in 0..<(number % 64) { pins.insert(1_000_000 + other) }
+      pins.insert(number)
+      pinned.store(number, ordering: .sequentiallyConsistent)
+      for other in 0..<(number % 64) { pins.remove(1_000_000 + other) }
+      pinned.store(0, ordering: .sequentiallyConsistent)
+      pins.remove(number)
+    }
+    isOver.store(true, ordering: .releasing)
+    looker.join()
+    #expect(missed.load(ordering: .relaxed) == 0)
   }
 }
 

@@ -263,6 +263,25 @@ extension StoreFixture {
     }
   }
 
+  @Test func `a fill that does not end takes no places of patterns, and is not stored`() throws {
+    try withStore { fixture in
+      let mark = fixture.store.beginFill()
+      for number in 0..<256 {
+        #expect(throws: Never.self) {
+          try fixture.order(fixture.pattern("none \(number)*")).get()
+        }
+      }
+      fixture.store.waitForSweep()
+      let next = fixture.store.beginFill()
+      #expect(throws: Never.self) { try fixture.order(fixture.pattern("a*")).get() }
+      let late = fixture.object("b", "late", sequence: mark.sequence)
+      #expect(fixture.store(late) == .purged)
+      let well = fixture.object("c", "well", sequence: next.sequence)
+      #expect(fixture.store(well) != .purged)
+      for mark in [mark, next] { fixture.store.endFill(mark) }
+    }
+  }
+
   @Test(arguments: [false, true])
   func `everything is purged, hard or softly`(isSoft: Bool) throws {
     try withStore { fixture in

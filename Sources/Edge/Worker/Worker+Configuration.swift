@@ -55,6 +55,7 @@ extension Worker {
       for token in tokens { if let connection = origins.element(token) { close(connection) } }
       idleOrigins[server] = nil
     }
+    originSessions = originSessions.filter { known.contains($0.key) }
     closeForeignShared(known)
   }
 

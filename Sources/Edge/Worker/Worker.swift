@@ -467,10 +467,10 @@ package final class Worker {
   }
 
   private func unpinBridges() {
-    while let first = bridges.first, first.until <= now.monotonic {
-      reader?.unpin(first.body)
-      bridges.removeFirst()
-    }
+    let due = bridges.prefix { $0.until <= now.monotonic }
+    guard !due.isEmpty else { return }
+    for bridge in due { reader?.unpin(bridge.body) }
+    bridges.removeFirst(due.count)
   }
 
   /// Notes that a fill has moved, for the end of the turn.
