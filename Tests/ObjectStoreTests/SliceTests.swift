@@ -203,6 +203,30 @@ extension StoreFixture {
     }
   }
 
+  @Test func `beside a process that may be sending it, a full store takes less and never fails`()
+    throws
+  {
+    try withStore(limit: 16 << 20) { fixture in
+      let bytes = content(1 << 20)
+      func hand(_ number: Int) -> Bool {
+        guard let body = fixture.chunks(bytes) else { return false }
+        var object = fixture.object("b\(number)")
+        object.body = body
+        return fixture.store(object) != .refused
+      }
+      for number in 0..<40 { _ = hand(number) }
+      try fixture.reopen(asSuccessor: true)
+      let taken = (40..<160).filter { hand($0) }.count
+      #expect(fixture.store.statistics.mapFull == 0)
+      #expect(taken < 120, "nothing was refused: the test shows nothing")
+      fixture.store.predecessorIsGone()
+      // What is retired goes within the next groups.
+      let after = (160..<260).filter { hand($0) }
+      #expect(after.contains(259) && after.count > 50)
+      #expect(fixture.store.statistics.mapFull == 0)
+    }
+  }
+
   @Test func `an object may not fill more than half of the store with its slices`() throws {
     try withStore(limit: 8 << 20) { fixture in
       let bytes = content(30 * size)

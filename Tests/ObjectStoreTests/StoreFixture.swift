@@ -117,7 +117,9 @@ final class StoreFixture {
   }
 
   /// Closes the store, lets `change` do something to its files, and opens it again.
-  func reopen(dropping dropped: [Hash128] = [], _ change: () -> Void = {}) throws {
+  func reopen(
+    dropping dropped: [Hash128] = [], asSuccessor: Bool = false, _ change: () -> Void = {}
+  ) throws {
     store.close()
     try withExtendedLifetime(Released(self)) {
       change()
@@ -125,6 +127,7 @@ final class StoreFixture {
         path: directory.file("s"), sizeLimit: limit, readers: 8,
         condition: { WordCondition($0) })
       options.dropped = dropped
+      options.hasPredecessor = asSuccessor
       store = try ObjectStore.open(options, fault: fault)
       reader = try store.makeReader()
     }
