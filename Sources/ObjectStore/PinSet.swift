@@ -13,9 +13,8 @@ final class PinSet: @unchecked Sendable {
   private static let next = capacity
   private static let depth = capacity + 1
   private let first = Words.allocate(capacity + 2)
-  /// How often each body is pinned.
-  private var counts: [UInt64: Int] = [:]
-  /// How many words of each block are in use.
+  /// How often the body in each word is pinned, and how many words of each block are in use.
+  private var counts = [UInt32](repeating: 0, count: capacity)
   private var uses = [0]
 
   deinit {
@@ -32,48 +31,55 @@ final class PinSet: @unchecked Sendable {
 
   /// Pins a body; once more for each call. Reader only.
   func insert(_ body: UInt64) {
-    let count = counts[body] ?? 0
-    counts[body] = count + 1
-    if count > 0 { return }
     let home = Self.home(body)
+    let depth = first.load(Self.depth)
     var (block, number) = (first, 0)
+    var free: (block: Words, index: Int, number: Int)?
     while true {
-      for index in home..<home + Self.window where block.load(index) == 0 {
-        // Before the word, and in the same order for all: who sees that word looks so far.
-        uses[number] += 1
-        if number >= first.load(Self.depth) { first.storeOrdered(Self.depth, UInt64(number + 1)) }
-        block.storeOrdered(index, body)
-        return
+      for index in home..<home + Self.window {
+        let word = block.load(index)
+        if word == body {
+          counts[number * Self.capacity + index] &+= 1
+          return
+        }
+        if word == 0, free == nil { free = (block, index, number) }
       }
-      if let next = Words(address: block.load(Self.next)) {
-        block = next
-      } else {
-        let added = Words.allocate(Self.capacity + 1)
-        block.storeReleasing(Self.next, added.address)
-        block = added
-        uses.append(0)
-      }
+      if let free, number + 1 >= depth { return pin(body, at: free) }
+      block = next(block)
       number += 1
     }
   }
 
+  private func pin(_ body: UInt64, at place: (block: Words, index: Int, number: Int)) {
+    counts[place.number * Self.capacity + place.index] = 1
+    uses[place.number] += 1
+    // Before the word, and in the same order for all: who sees that word looks so far.
+    if place.number >= first.load(Self.depth) {
+      first.storeOrdered(Self.depth, UInt64(place.number + 1))
+    }
+    place.block.storeOrdered(place.index, body)
+  }
+
+  /// The block behind one, which is made if there is none.
+  private func next(_ block: Words) -> Words {
+    if let next = Words(address: block.load(Self.next)) { return next }
+    let added = Words.allocate(Self.capacity + 1)
+    block.storeReleasing(Self.next, added.address)
+    counts += [UInt32](repeating: 0, count: Self.capacity)
+    uses.append(0)
+    return added
+  }
+
   /// Takes one pin back. Reader only.
   func remove(_ body: UInt64) {
-    guard let count = counts[body] else { return }
-    if count > 1 {
-      counts[body] = count - 1
-      return
-    }
-    counts[body] = nil
     guard let (block, index, number) = find(body) else { return }
+    counts[number * Self.capacity + index] &-= 1
+    if counts[number * Self.capacity + index] > 0 { return }
     block.storeReleasing(index, 0)
     uses[number] -= 1
-    guard let last = uses.lastIndex(where: { $0 > 0 }) else {
-      return first.storeReleasing(Self.depth, 0)
-    }
-    if UInt64(last + 1) < first.load(Self.depth) {
-      first.storeReleasing(Self.depth, UInt64(last + 1))
-    }
+    guard uses[number] == 0, UInt64(number + 1) == first.load(Self.depth) else { return }
+    let depth = uses.lastIndex { $0 > 0 }.map { UInt64($0 + 1) } ?? 0
+    first.storeReleasing(Self.depth, depth)
   }
 
   /// Whether the body is pinned. Any thread.
