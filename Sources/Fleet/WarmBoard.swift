@@ -15,6 +15,8 @@ final class WarmBoard {
   static func cost(of urls: [UInt8]) -> Int { urls.count + 4_096 }
   /// The most orders that are looked at: the newest.
   private static let most = 256
+  /// The most own orders of which it is asked whether they were ended.
+  private static let mostAsked = 64
   private static let second: Int64 = 1_000_000_000
   private static let minute: Int64 = 60_000_000_000
   /// Between two looks at what has changed here, ns.
@@ -225,7 +227,8 @@ final class WarmBoard {
       heard(reply, asked: asked)
     }
     var open = Set(warmer.results.filter { $0.result.state == .running }.map(\.order.name))
-    open.formUnion(own.map(\.order.name))
+    // One that is ended elsewhere is not told again; of many the oldest run out by themselves.
+    open.formUnion(own.suffix(Self.mostAsked).map(\.order.name))
     for name in open {
       loop.talker.send(["GET", settings.warmEndKey(name)], now: now) { [unowned self] reply in
         guard reply?.content != nil else { return }

@@ -59,7 +59,7 @@ package final class ReplayRun: Sendable {
     for (index, (queue, sender)) in zip(queues, senders).enumerated() {
       let share = (index, queues.count)
       let thread = LoopThread(name: "replay-sender") {
-        let moment = start.wait(queue) { progress.isStopping }
+        let moment = start.wait(queue, plan.duration ?? .max) { progress.isStopping }
         let running = try? Sender(
           plan, queue: queue, progress: progress, start: moment, share: share)
         running?.run()
@@ -104,12 +104,15 @@ private final class StartLine: Sendable {
     for queue in queues { queue.ready.wake() }
   }
 
-  /// Waits until it is set, or nobody wants it any more.
-  func wait(_ queue: BatchQueue, isStopping: () -> Bool) -> Int64 {
+  /// Waits until it is set, or nobody wants it any more; where nothing comes for as long as the replay is to last,
+  /// that was it.
+  func wait(_ queue: BatchQueue, _ duration: Int64, isStopping: () -> Bool) -> Int64 {
+    let clock = NodeClock()
+    let begun = clock.monotonic()
     while true {
       let time = moment.load(ordering: .acquiring)
       if time != 0 { return time }
-      if isStopping() { return NodeClock().monotonic() }
+      if isStopping() || clock.monotonic() &- begun >= duration { return begun }
       queue.ready.wait(milliseconds: 100)
     }
   }

@@ -279,6 +279,19 @@ struct EngineTests {
     #expect(report.latency.max <= report.serviceTime.max + 1_000_000)
   }
 
+  @Test func `where nothing comes, a replay ends with its duration`() throws {
+    let stage = try Stage("/a\n")
+    let pipe = "/tmp/weir-replay-pipe-\(Random.hash128().low)"
+    #expect(unsafe mkfifo(pipe, 0o600) == 0)
+    defer { _ = unsafe unlink(pipe) }
+    let report = try stage.replay { plan in
+      plan.inputs = [pipe]
+      plan.pace = .rate(100)
+      plan.duration = 100_000_000
+    }
+    #expect(report.sent == 0 && report.answers == 0)
+  }
+
   @Test func `each client has connections of its own`() throws {
     let lines = (0..<30).map { #"{"client":"10.0.0.\#($0 % 3)","target":"/\#($0)"}"# + "\n" }
     let stage = try Stage(lines.joined())
