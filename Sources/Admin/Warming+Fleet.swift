@@ -50,7 +50,7 @@ extension Warming {
     Self.refuse(&report, Self.tooMuch)
     let refused = report
     state.withLock { state in
-      if !state.isStopping { Self.append(Job(report: refused, waiting: [], pause: 0), to: &state) }
+      if !state.isStopping { append(Job(report: refused, waiting: [], pause: 0), to: &state) }
     }
   }
 

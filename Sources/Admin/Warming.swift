@@ -84,26 +84,26 @@ package final class Warming: Sendable {
   func begin(
     _ report: WarmReport, rate: Int, _ job: (WarmReport) -> Job
   ) throws(Errno) -> WarmReport? {
-    let now = clock.now()
     let (begun, wakers) = state.withLock { state -> (WarmReport?, [Waker]) in
       var job = job(report)
       guard !state.isStopping, Self.waiting(in: state) + job.waiting.count <= Self.limit else {
         return (nil, [])
       }
-      job.report.time = now.wall
-      job.report.began = now.monotonic
       job.pause = 1_000_000_000 / Int64(min(max(rate, 1), WarmOrder.rates.upperBound))
-      return (Self.append(job, to: &state), state.wakers)
+      return (append(job, to: &state), state.wakers)
     }
     if begun != nil && wakers.isEmpty { try startThreads() }
     for waker in wakers { waker.wake() }
     return begun
   }
 
-  /// Gives an order its number and remembers it, for as long as it is among the last.
+  /// Gives an order its number and time, and remembers it for as long as it is among the last.
   @discardableResult
-  static func append(_ job: Job, to state: inout State) -> WarmReport {
+  func append(_ job: Job, to state: inout State) -> WarmReport {
     var job = job
+    let now = clock.now()
+    job.report.time = now.wall
+    job.report.began = now.monotonic
     state.lastID += 1
     job.report.id = state.lastID
     state.jobs.append(job)
